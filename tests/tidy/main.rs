@@ -3,6 +3,8 @@
 //! A rule is a function from a [`Repo`] to complaints, so that it can be shown a bad repository and
 //! be seen to complain; the tests in this file show it the real one.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a panic is the failure")]
+
 mod crates;
 mod functions;
 mod newcomer;
