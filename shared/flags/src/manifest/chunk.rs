@@ -1,0 +1,141 @@
+//! Chunks: the content of a manifest, cut by the hash of its keys. Written sorted by key, so that the
+//! same content has the same bytes, and so the same digest.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::root::{ChunkKind, MAX_SHARDS};
+use super::{Digest, Refusal};
+use crate::access_key::KeyKind;
+use crate::keys::{EnvKey, TenantKey};
+use crate::time::Timestamp;
+use crate::wire::{FlagWire, TenantWire};
+
+/// What a shard should weigh: small enough to fetch at every flip, large enough that a root lists hundreds
+/// and not tens of thousands.
+const TARGET_CHUNK_BYTES: usize = 32 * 1024;
+
+/// The hash that leads from a key to its shard and its place there.
+pub(crate) fn key_hash(key: &str) -> u64 {
+    xxh3_64(key.as_bytes())
+}
+
+pub(crate) const fn shard_of(hash: u64, shards: u32) -> u32 {
+    // The high half, because the places inside a shard are sorted by the whole hash: the low bits stay
+    // free for whoever hashes the key again.
+    let high = (hash >> 32) as u32;
+    if shards == 0 { 0 } else { high % shards }
+}
+
+/// The shard of a flag, below `shards`.
+pub fn flag_shard(key: &str, shards: u32) -> u32 {
+    shard_of(key_hash(key), shards)
+}
+
+/// The shard of a tenant, below `shards`.
+pub fn tenant_shard(key: &str, shards: u32) -> u32 {
+    shard_of(key_hash(key), shards)
+}
+
+/// How many shards content of `total_bytes` should have: a power of two, about 32 KiB a shard, 1 to 4,096.
+pub fn shards_for(total_bytes: usize) -> u32 {
+    let wanted = u32::try_from(total_bytes.div_ceil(TARGET_CHUNK_BYTES)).unwrap_or(MAX_SHARDS);
+    wanted.min(MAX_SHARDS).next_power_of_two()
+}
+
+/// A key that may ask, as a relay knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyWire {
+    /// SHA-256 of the secret.
+    pub secret_sha256: Digest,
+    /// What the key is for.
+    pub kind: KeyKind,
+    /// The tenant that the key is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantKey>,
+    /// The environments that the key may ask for; none named means all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envs: Option<Vec<EnvKey>>,
+    /// When the key stops working.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+}
+
+/// The bytes of a chunk of flags: `{"flags":{<key>:<flag>,…}}`. Of two flags with one key the later stays.
+pub fn encode_flags<'f>(flags: impl Iterator<Item = &'f FlagWire>) -> Vec<u8> {
+    encode(ChunkKind::Flags, flags.map(|flag| (flag.key.as_str(), flag)))
+}
+
+/// The bytes of a chunk of tenants: `{"tenants":{<key>:<tenant>,…}}`.
+pub fn encode_tenants<'t>(
+    tenants: impl Iterator<Item = (&'t TenantKey, &'t TenantWire)>,
+) -> Vec<u8> {
+    encode(ChunkKind::Tenants, tenants.map(|(key, tenant)| (key.as_str(), tenant)))
+}
+
+/// The bytes of a chunk of keys: `{"keys":{<id>:<key>,…}}`.
+pub fn encode_keys<'k>(keys: impl Iterator<Item = (&'k str, &'k KeyWire)>) -> Vec<u8> {
+    encode(ChunkKind::Keys, keys)
+}
+
+fn encode<'b, B: Serialize + 'b>(
+    kind: ChunkKind,
+    entries: impl Iterator<Item = (&'b str, &'b B)>,
+) -> Vec<u8> {
+    struct Body<'b, B>(ChunkKind, BTreeMap<&'b str, &'b B>);
+    impl<B: Serialize> Serialize for Body<'_, B> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut map = serializer.serialize_map(Some(1))?;
+            map.serialize_entry(self.0.as_str(), &self.1)?;
+            map.end()
+        }
+    }
+    // Keys are texts and no value here can fail to serialize; an empty chunk is refused by its readers.
+    serde_json::to_vec(&Body(kind, entries.collect())).unwrap_or_default()
+}
+
+/// A chunk's entries as they stand in its bytes: each is parsed by itself, so that a bad one spoils itself
+/// only. Refuses what is no chunk of this kind, and a key that stands twice.
+pub(crate) fn entries(bytes: &[u8], kind: ChunkKind) -> Result<Vec<(String, &RawValue)>, Refusal> {
+    let malformed = |why: &dyn fmt::Display| Refusal::malformed("chunk", format!("{kind}: {why}"));
+    let mut body: BTreeMap<String, Entries<'_>> =
+        serde_json::from_slice(bytes).map_err(|e| malformed(&e))?;
+    let Some(Entries(mut entries)) = body.remove(kind.as_str()) else {
+        return Err(malformed(&format!("it has no member `{kind}`")));
+    };
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    match entries.windows(2).find(|pair| matches!(pair, [a, b] if a.0 == b.0)) {
+        Some([(key, _), ..]) => Err(malformed(&format!("the key `{key}` stands twice"))),
+        _ => Ok(entries),
+    }
+}
+
+/// A JSON object whose values are not looked into.
+struct Entries<'b>(Vec<(String, &'b RawValue)>);
+
+impl<'de> Deserialize<'de> for Entries<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Entries<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}

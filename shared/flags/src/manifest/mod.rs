@@ -1,0 +1,34 @@
+//! The signed snapshot of one scope at one revision (DESIGN §7): a trust document, signed by offline
+//! roots; a certificate, signed by an online key; a root, signed by the certified key; and chunks, named by
+//! their digests. Writing and reading are both here, so that a publisher checks with its readers' own code.
+
+mod certificate;
+mod chunk;
+mod der;
+mod digest;
+mod jws;
+mod key;
+mod refusal;
+mod root;
+mod scope;
+mod trust;
+
+pub use crate::access_key::KeyKind;
+pub use certificate::{
+    KeyClaims, MAX_CERTIFICATE_BYTES, certificate, certificate_message, verify_certificate,
+};
+pub use chunk::{
+    KeyWire, encode_flags, encode_keys, encode_tenants, flag_shard, shards_for, tenant_shard,
+};
+pub use digest::{Digest, DigestError};
+pub use key::{KeyMaterialError, PublicKey, SecretKey, Thumbprint, signature_from_der};
+pub use refusal::Refusal;
+pub use root::{
+    ChunkKind, ChunkRef, Encoding, MAX_CHUNK_BYTES, MAX_CHUNKS, MAX_CLOCK_SKEW, MAX_ROOT_BYTES,
+    MAX_SHARDS, MAX_TOTAL_BYTES, Position, Root, RootClaims, sign_root, verify_root,
+};
+pub use scope::{Scope, ScopeError, ScopeId};
+pub use trust::{
+    MAX_TRUST_BYTES, MAX_TRUST_KEYS, MAX_TRUST_SIGNATURES, Trust, TrustClaims, sign_trust,
+    verify_trust,
+};

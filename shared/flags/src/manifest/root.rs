@@ -1,0 +1,308 @@
+//! The root of a manifest: what it is for, where it stands, and the digests of its chunks.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::certificate::verify_certificate;
+use super::jws::{self, Header, Jws};
+use super::{Digest, KeyClaims, PublicKey, Refusal, Scope, ScopeId, SecretKey, Trust};
+use crate::keys::{EnvKey, OrgKey};
+use crate::revision::Revision;
+use crate::time::Timestamp;
+
+/// Chunks of one root. 10,000 flags of 2 KB are 1,024 shards of about 20 KB; 100,000 tenants with ten
+/// overrides each (60 MB) are 2,048 shards of 30 KB. Twice that, and the keys.
+pub const MAX_CHUNKS: usize = 8_192;
+/// Bytes of a root: 8,192 chunks of 160 bytes each, in base64 (4/3), are 1.75 MB.
+pub const MAX_ROOT_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of one chunk. Shards aim at 32 KiB; one flag has at most 256 KiB, and a few such may fall together.
+pub const MAX_CHUNK_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes of all chunks of a root, which is what a reader may have to hold in memory.
+pub const MAX_TOTAL_BYTES: u64 = 256 * 1024 * 1024;
+/// Shards of one kind.
+pub const MAX_SHARDS: u32 = 4_096;
+/// How far ahead of the reader's clock a root may have been issued: clocks without NTP drift minutes.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
+
+const WHAT: &str = "root";
+const TYPE: &str = "flagforge-manifest+jwt";
+
+/// What a chunk holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChunkKind {
+    /// Flags, by flag shard.
+    Flags,
+    /// The tenant directory with overrides, by tenant shard.
+    Tenants,
+    /// The keys that may ask; in relay scope only, shard 0 only.
+    Keys,
+}
+
+impl ChunkKind {
+    /// The word in the root.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Flags => "flags",
+            Self::Tenants => "tenants",
+            Self::Keys => "keys",
+        }
+    }
+}
+
+impl fmt::Display for ChunkKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a chunk's bytes are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoding {
+    /// JSON as it is.
+    #[default]
+    Identity,
+}
+
+/// A chunk as the root names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkRef {
+    /// What it holds.
+    pub kind: ChunkKind,
+    /// Which shard of its kind it is.
+    pub shard: u32,
+    /// The digest of its bytes, which is also its name in the store.
+    pub sha256: Digest,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// How they are encoded.
+    pub encoding: Encoding,
+}
+
+/// What a root says. A shard that has no chunk is empty: the root's authors say so by leaving it out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RootClaims {
+    /// 1: the format described here.
+    pub format: u32,
+    /// The organization.
+    pub org: OrgKey,
+    /// Its environment.
+    pub env: EnvKey,
+    /// Who it is for.
+    pub scope: Scope,
+    /// The trust document's epoch.
+    pub epoch: u64,
+    /// Where the two logs stood.
+    pub revision: Revision,
+    /// Grows with every root of this scope, re-signing included.
+    pub serial: u64,
+    /// When it was signed.
+    pub issued: Timestamp,
+    /// When it should have been signed again; served on after that, marked stale.
+    pub expires: Timestamp,
+    /// When its newest change was committed.
+    pub committed: Timestamp,
+    /// Shards of flags: a power of two.
+    pub flag_shards: u32,
+    /// Shards of tenants: a power of two.
+    pub tenant_shards: u32,
+    /// The chunks.
+    pub chunks: Vec<ChunkRef>,
+}
+
+impl RootClaims {
+    /// The full name of what the root is for.
+    pub fn scope_id(&self) -> ScopeId {
+        ScopeId { org: self.org.clone(), env: self.env.clone(), scope: self.scope.clone() }
+    }
+
+    /// Where the root stands among all roots of its scope.
+    pub const fn position(&self) -> Position {
+        Position { epoch: self.epoch, revision: self.revision, serial: self.serial }
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        let malformed = |why: String| Err(Refusal::malformed(WHAT, why));
+        if self.format != 1 {
+            return Err(Refusal::UnknownFormat { what: WHAT, format: self.format.into() });
+        }
+        if self.expires <= self.issued {
+            return malformed("it expires before it is issued".into());
+        }
+        for (kind, shards) in [("flag", self.flag_shards), ("tenant", self.tenant_shards)] {
+            if !shards.is_power_of_two() || shards > MAX_SHARDS {
+                return malformed(format!(
+                    "{shards} {kind} shards: neither a power of two nor at most {MAX_SHARDS}"
+                ));
+            }
+        }
+        Refusal::over("number of chunks", MAX_CHUNKS, self.chunks.len())?;
+        let mut seen = HashSet::with_capacity(self.chunks.len());
+        let mut total: u64 = 0;
+        for chunk in &self.chunks {
+            let shards = match chunk.kind {
+                ChunkKind::Flags => self.flag_shards,
+                ChunkKind::Tenants => self.tenant_shards,
+                ChunkKind::Keys if self.scope == Scope::Relay => 1,
+                ChunkKind::Keys => return malformed("keys outside the relay scope".into()),
+            };
+            if chunk.shard >= shards || !seen.insert((chunk.kind, chunk.shard)) {
+                let (kind, shard) = (chunk.kind, chunk.shard);
+                return malformed(format!(
+                    "{kind} shard {shard} does not exist or is listed twice"
+                ));
+            }
+            within("chunk", MAX_CHUNK_BYTES, chunk.bytes)?;
+            total = total.saturating_add(chunk.bytes);
+        }
+        within("sum of all chunks", MAX_TOTAL_BYTES, total)
+    }
+}
+
+fn within(what: &'static str, limit: u64, actual: u64) -> Result<(), Refusal> {
+    if actual <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, actual }) }
+}
+
+/// Signs a root: a compact JWS that carries the certificate of `key`. Whatever a reader would refuse
+/// for its form is refused here, so that it is not published.
+pub fn sign_root(
+    claims: &RootClaims,
+    certificate: &str,
+    key: &SecretKey,
+) -> Result<String, Refusal> {
+    claims.check()?;
+    let header = Header::new(TYPE, key.public().thumbprint(), Some(certificate));
+    let message = jws::signing_input(WHAT, &header, claims)?;
+    let text = jws::seal(&message, &key.sign(message.as_bytes()));
+    Refusal::over(WHAT, MAX_ROOT_BYTES, text.len())?;
+    Ok(text)
+}
+
+/// Where a root stands. A reader keeps the highest it has seen, across restarts, and refuses to go back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Position {
+    /// The trust document's epoch.
+    pub epoch: u64,
+    /// Where the two logs stood.
+    pub revision: Revision,
+    /// The root's serial.
+    pub serial: u64,
+}
+
+impl Position {
+    /// Whether a reader that has seen this may go to `offered`: a higher epoch, or the same epoch with
+    /// neither serial nor either number of the revision lower.
+    pub const fn allows(&self, offered: &Self) -> bool {
+        offered.epoch > self.epoch
+            || (offered.epoch == self.epoch
+                && offered.serial >= self.serial
+                && offered.revision.includes(self.revision))
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { epoch, revision, serial } = self;
+        write!(f, "epoch {epoch}, revision {revision}, serial {serial}")
+    }
+}
+
+/// A verified root.
+#[derive(Debug, Clone)]
+pub struct Root {
+    claims: RootClaims,
+    text: Box<str>,
+    digest: Digest,
+    stale_from: Timestamp,
+}
+
+impl Root {
+    /// What the root says.
+    pub const fn claims(&self) -> &RootClaims {
+        &self.claims
+    }
+
+    /// The root's text as it was received, to be kept or passed on.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The digest of the text: an ETag for it.
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Where it stands, to be remembered.
+    pub const fn position(&self) -> Position {
+        self.claims.position()
+    }
+
+    /// Whether the root, or the trust document it was verified with, has expired. Served on, marked stale.
+    pub fn expired(&self, now: Timestamp) -> bool {
+        now >= self.stale_from
+    }
+
+    pub(crate) fn into_claims(self) -> RootClaims {
+        self.claims
+    }
+}
+
+/// Verifies a root: signed by a key that an online key of `trust` certified, for `expect`, not behind
+/// `seen`. Age is no reason to refuse (see [`Root::expired`]); a root from the future is.
+pub fn verify_root(
+    text: &[u8],
+    trust: &Trust,
+    expect: &ScopeId,
+    seen: Option<&Position>,
+    now: Timestamp,
+) -> Result<Root, Refusal> {
+    Refusal::over(WHAT, MAX_ROOT_BYTES, text.len())?;
+    let digest = Digest::of(text);
+    let text = jws::utf8(WHAT, text)?;
+    let (claims, certified) = verified_claims(text, trust)?;
+    claims.check()?;
+    let actual = claims.scope_id();
+    if actual != *expect {
+        let (expected, actual) = (Box::new(expect.clone()), Box::new(actual));
+        return Err(Refusal::WrongScope { expected, actual });
+    }
+    let epoch = trust.claims().epoch;
+    if claims.epoch != epoch {
+        return Err(Refusal::WrongEpoch { trust: epoch, root: claims.epoch });
+    }
+    let issued = claims.issued;
+    if issued < certified.issued || issued > certified.expires {
+        let (from, until) = (certified.issued, certified.expires);
+        return Err(Refusal::OutsideCertificate { issued, from, until });
+    }
+    if issued > now.plus(MAX_CLOCK_SKEW) {
+        return Err(Refusal::FromTheFuture { issued });
+    }
+    let offered = claims.position();
+    match seen {
+        Some(&seen) if !seen.allows(&offered) => return Err(Refusal::Rollback { seen, offered }),
+        _ => {}
+    }
+    let stale_from = claims.expires.min(trust.claims().expires);
+    Ok(Root { claims, text: text.into(), digest, stale_from })
+}
+
+fn verified_claims(text: &str, trust: &Trust) -> Result<(RootClaims, KeyClaims), Refusal> {
+    let jws = Jws::compact(WHAT, TYPE, text)?;
+    let kid = jws.header.kid;
+    let Some(certificate) = &jws.header.cert else {
+        return Err(Refusal::malformed(WHAT, "its header has no certificate"));
+    };
+    let certified = verify_certificate(certificate, trust)?;
+    let key: PublicKey = certified.key;
+    if key.thumbprint() != kid {
+        return Err(Refusal::UnknownKey { what: WHAT, key: kid });
+    }
+    let claims = jws::parse_format_1(WHAT, &jws.verify(&key)?)?;
+    Ok((claims, certified))
+}
