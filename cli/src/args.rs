@@ -1,0 +1,94 @@
+//! What can be said on the command line, and how the program answers there.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// FlagForge: feature flags for software with many tenants.
+#[derive(Debug, Parser)]
+#[command(name = "flagforge", version, propagate_version = true)]
+#[command(after_help = "\
+Begin with:
+  flagforge serve --demo        the whole product in this process, with something to look at
+It prints a page to open, a connection string for SDKs, and requests to try.")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make and renew the documents that SDKs trust.
+    #[command(subcommand)]
+    Trust(TrustCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrustCommand {
+    /// Sign a trust document with offline root keys. Needs no network.
+    ///
+    /// The document names the online key that may certify manifests. SDKs pin the root keys'
+    /// thumbprints, which this prints, and nothing else: rotating the online key is a new document
+    /// with a higher number, and no redeployment.
+    Create(TrustCreate),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The first document, with a new root key:
+  flagforge trust create --root-key root.pem --create --online-key kms.pem --number 1 --out trust.json
+Another online key:
+  flagforge trust create --root-key root.pem --online-key kms-2.pem --number 2 --out trust.json
+Another root key; the old one signs as well, so that readers can follow:
+  flagforge trust create --root-key new.pem --create --retired-root-key root.pem \\
+      --online-key kms.pem --number 3 --out trust.json")]
+pub(crate) struct TrustCreate {
+    /// A root key (PEM, PKCS#8, P-256). Repeat it for several; all of them sign.
+    #[arg(long, required = true, value_name = "FILE")]
+    pub(crate) root_key: Vec<PathBuf>,
+    /// Draw a root key where the file does not exist, readable by its owner only.
+    #[arg(long)]
+    pub(crate) create: bool,
+    /// The public half of an online key (PEM). Repeat it for several.
+    #[arg(long, required = true, value_name = "PEM")]
+    pub(crate) online_key: Vec<PathBuf>,
+    /// The document's number: one more than the last one's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..u64::MAX))]
+    pub(crate) number: u64,
+    /// Raise it to make every manifest of before worthless, after a theft.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) epoch: u64,
+    /// How many of the root keys the next document needs. Default: all of them.
+    #[arg(long, value_name = "K")]
+    pub(crate) threshold: Option<u16>,
+    /// Days until it should have been replaced. Readers go on past it, and say that it is stale.
+    #[arg(long, value_name = "DAYS", default_value_t = 365)]
+    pub(crate) days: u32,
+    /// A root key of the document before that is not one of this one's. Repeat it for several.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) retired_root_key: Vec<PathBuf>,
+    /// Where to write the document.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+/// A line for the person at the terminal. One who closed the pipe wants no more of them.
+pub(crate) fn say(line: &str) {
+    _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// The error and its causes, each once.
+pub(crate) fn complain(error: &anyhow::Error) {
+    let mut stderr = std::io::stderr().lock();
+    _ = writeln!(stderr, "flagforge: {error}");
+    for cause in error.chain().skip(1) {
+        _ = writeln!(stderr, "  because {cause}");
+    }
+}
+
+#[test]
+fn the_arguments_are_well_formed() {
+    use clap::CommandFactory as _;
+    Args::command().debug_assert();
+}
