@@ -1,0 +1,210 @@
+//! Objects in a folder: the object `a/b` is the file `<folder>/a/b`, so that an SDK on the same machine reads it directly.
+
+use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use flagforge_platform::ports::{ETag, Fetched, ObjectError, Objects, PutIf};
+use thiserror::Error;
+
+use super::{allows, fetched, name, tag_of, unavailable};
+use crate::files;
+
+/// Half-written files. No object name has a `+`, so none of them can be read as an object.
+const PARTIAL: &str = "+partial";
+/// Names are spread over this many locks; two names on one lock only wait for each other's rename.
+const LOCKS: usize = 16;
+/// One count for the process, so that no two half-written files share a name.
+static NEXT_PARTIAL: AtomicU64 = AtomicU64::new(0);
+
+/// A folder or file of the object store did not do as it should.
+#[derive(Debug, Error)]
+pub enum FolderError {
+    #[error(
+        "the object folder {path} cannot be used: check that it is a folder, is yours and has room"
+    )]
+    Folder {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "the object file {path} could not be read: check that it is yours and its disk is sound"
+    )]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "the object file {path} could not be written: check that its disk has room, and that no part of its path is a file"
+    )]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the work on the object file {path} was stopped before it was done")]
+    Stopped {
+        path: PathBuf,
+        #[source]
+        source: tokio::task::JoinError,
+    },
+}
+
+/// Objects in a folder. A put is whole or absent, also across a crash, and lasting when it is acknowledged. Conditions hold among all puts of this process: two
+/// processes must not write to one folder ([`Embedded`](crate::Embedded) sees to it). The content type is not kept.
+///
+/// File systems want more than object stores: where `a` is an object `a/b` cannot be, and on one that ignores case `A` is `a`.
+#[derive(Debug)]
+pub struct FolderObjects {
+    disk: Arc<Disk>,
+}
+
+#[derive(Debug)]
+struct Disk {
+    folder: PathBuf,
+    locks: [Mutex<()>; LOCKS],
+    spread: RandomState,
+}
+
+impl FolderObjects {
+    /// Opens the folder, creating it when it is not there, and clears away what a crash left half-written. Blocks.
+    pub fn open(folder: &Path) -> Result<Self, FolderError> {
+        let partial = folder.join(PARTIAL);
+        let fault = |source| FolderError::Folder { path: folder.to_owned(), source };
+        files::create_folders(&partial).map_err(fault)?;
+        for left in fs::read_dir(&partial).map_err(fault)? {
+            fs::remove_file(left.map_err(fault)?.path()).map_err(fault)?;
+        }
+        let disk = Disk {
+            folder: folder.to_owned(),
+            locks: Default::default(),
+            spread: RandomState::new(),
+        };
+        Ok(Self { disk: Arc::new(disk) })
+    }
+
+    /// Where the objects are.
+    pub fn folder(&self) -> &Path {
+        &self.disk.folder
+    }
+
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        object: &str,
+        act: impl FnOnce(&Disk, &Path) -> Result<T, ObjectError> + Send + 'static,
+    ) -> Result<T, ObjectError> {
+        name::check(object).map_err(unavailable)?;
+        let path = self.disk.folder.join(object);
+        let (disk, at) = (self.disk.clone(), path.clone());
+        match tokio::task::spawn_blocking(move || act(&disk, &at)).await {
+            Ok(outcome) => outcome,
+            Err(source) => Err(unavailable(FolderError::Stopped { path, source })),
+        }
+    }
+}
+
+#[async_trait]
+impl Objects for FolderObjects {
+    async fn get(&self, name: &str, held: Option<&ETag>) -> Result<Fetched, ObjectError> {
+        let held = held.cloned();
+        self.on_disk(name, move |_, path| {
+            Ok(read(path)?.map_or(Fetched::Absent, |bytes| fetched(bytes, held.as_ref())))
+        })
+        .await
+    }
+
+    async fn put(
+        &self,
+        name: &str,
+        bytes: Bytes,
+        _content_type: &str,
+        condition: PutIf,
+    ) -> Result<ETag, ObjectError> {
+        self.on_disk(name, move |disk, path| disk.put(path, &bytes, &condition)).await
+    }
+}
+
+impl Disk {
+    fn put(&self, path: &Path, bytes: &[u8], condition: &PutIf) -> Result<ETag, ObjectError> {
+        // A put that has lost already costs no write.
+        allows_at(path, condition)?;
+        let fault = |source| unavailable(FolderError::Write { path: path.to_owned(), source });
+        let number = NEXT_PARTIAL.fetch_add(1, Ordering::Relaxed);
+        let partial = self.folder.join(PARTIAL).join(number.to_string());
+        write_synced(&partial, bytes).map_err(fault)?;
+        if let Some(parent) = path.parent() {
+            files::create_folders(parent).map_err(fault)?;
+        }
+        let outcome = self.move_into_place(&partial, path, condition);
+        if outcome.is_err() {
+            // What stays behind is cleared away at the next start.
+            let _ = fs::remove_file(&partial);
+        }
+        outcome.map(|()| tag_of(bytes))
+    }
+
+    fn move_into_place(
+        &self,
+        partial: &Path,
+        path: &Path,
+        condition: &PutIf,
+    ) -> Result<(), ObjectError> {
+        let fault = |source| unavailable(FolderError::Write { path: path.to_owned(), source });
+        // The remainder is below `LOCKS`, so it fits and the lock is there.
+        let index = usize::try_from(self.spread.hash_one(path) % LOCKS as u64).unwrap_or(0);
+        let _guard =
+            self.locks.get(index).map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
+        allows_at(path, condition)?;
+        fs::rename(partial, path).map_err(fault)?;
+        files::sync_parent(path).map_err(fault)
+    }
+}
+
+fn allows_at(path: &Path, condition: &PutIf) -> Result<(), ObjectError> {
+    match condition {
+        PutIf::Any => Ok(()),
+        // Whether it stands there is enough to know.
+        PutIf::Absent => match path.try_exists() {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(ObjectError::Lost),
+            Err(source) => Err(read_fault(path, source)),
+        },
+        PutIf::Matches(_) => {
+            let standing = read(path)?.map(|bytes| tag_of(&bytes));
+            allows(condition, standing.as_ref())
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Bytes>, ObjectError> {
+    // A name that is only the beginning of other names is a folder here, and no object.
+    if path.is_dir() {
+        return Ok(None);
+    }
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes.into())),
+        Err(fault)
+            if matches!(fault.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(None)
+        }
+        Err(source) => Err(read_fault(path, source)),
+    }
+}
+
+fn read_fault(path: &Path, source: io::Error) -> ObjectError {
+    unavailable(FolderError::Read { path: path.to_owned(), source })
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

@@ -1,0 +1,36 @@
+//! Objects on one machine: in a folder, or in memory.
+
+mod folder;
+mod memory;
+mod name;
+
+use flagforge_flags::manifest::Digest;
+use flagforge_platform::ports::{ETag, Fetched, ObjectError, PutIf};
+
+pub use self::folder::{FolderError, FolderObjects};
+pub use self::memory::MemoryObjects;
+pub use self::name::{MAX_NAME_BYTES, MAX_PART_BYTES, NameError};
+
+/// The tag of a content: its quoted SHA-256, so equal contents have equal tags and nothing need be stored beside them.
+fn tag_of(bytes: &[u8]) -> ETag {
+    ETag(format!("\"{}\"", Digest::of(bytes)))
+}
+
+fn fetched(bytes: bytes::Bytes, held: Option<&ETag>) -> Fetched {
+    let etag = tag_of(&bytes);
+    if held == Some(&etag) { Fetched::NotModified } else { Fetched::Found { bytes, etag } }
+}
+
+/// Whether a put may go on, given what stands there.
+fn allows(condition: &PutIf, standing: Option<&ETag>) -> Result<(), ObjectError> {
+    let holds = match condition {
+        PutIf::Any => true,
+        PutIf::Absent => standing.is_none(),
+        PutIf::Matches(expected) => standing == Some(expected),
+    };
+    if holds { Ok(()) } else { Err(ObjectError::Lost) }
+}
+
+fn unavailable(source: impl std::error::Error + Send + Sync + 'static) -> ObjectError {
+    ObjectError::Unavailable(Box::new(source))
+}
