@@ -2,12 +2,34 @@
 #![warn(missing_docs)]
 
 pub mod access_key;
+pub mod bucket;
+pub mod compile;
+mod condition;
+pub mod context;
+pub mod evaluate;
+mod fault;
+mod flag;
 pub mod keys;
 pub mod manifest;
 mod revision;
+pub mod snapshot;
+pub mod split;
+mod tenant;
 mod text;
 pub mod time;
+mod trace;
+mod value;
 pub mod wire;
 
-pub use access_key::{AccessKey, KeyKind};
+pub use access_key::{AccessKey, AccessKeyError, KeyKind};
+pub use compile::{compile, compile_json};
+pub use condition::Found;
+pub use context::Context;
+pub use evaluate::{Answer, EvalError, FineReason, Reason, View, evaluate, evaluate_with};
+pub use fault::{EntryFault, FlagFault};
+pub use flag::{Flag, Variant};
 pub use revision::{Revision, RevisionError};
+pub use snapshot::Snapshot;
+pub use tenant::{MAX_TENANT_BYTES, Tenant};
+pub use trace::{Event, Junction, Visitor};
+pub use value::Value;

@@ -8,6 +8,7 @@ mod der;
 mod digest;
 mod jws;
 mod key;
+mod load;
 mod refusal;
 mod root;
 mod scope;
@@ -20,8 +21,10 @@ pub use certificate::{
 pub use chunk::{
     KeyWire, encode_flags, encode_keys, encode_tenants, flag_shard, shards_for, tenant_shard,
 };
+pub(crate) use chunk::{key_hash, shard_of};
 pub use digest::{Digest, DigestError};
 pub use key::{KeyMaterialError, PublicKey, SecretKey, Thumbprint, signature_from_der};
+pub use load::{load, missing};
 pub use refusal::Refusal;
 pub use root::{
     ChunkKind, ChunkRef, Encoding, MAX_CHUNK_BYTES, MAX_CHUNKS, MAX_CLOCK_SKEW, MAX_ROOT_BYTES,

@@ -126,6 +126,15 @@ impl RootClaims {
         Position { epoch: self.epoch, revision: self.revision, serial: self.serial }
     }
 
+    /// How many shards the root has of a kind.
+    pub const fn shards(&self, kind: ChunkKind) -> u32 {
+        match kind {
+            ChunkKind::Flags => self.flag_shards,
+            ChunkKind::Tenants => self.tenant_shards,
+            ChunkKind::Keys => 1,
+        }
+    }
+
     fn check(&self) -> Result<(), Refusal> {
         let malformed = |why: String| Err(Refusal::malformed(WHAT, why));
         if self.format != 1 {
@@ -145,13 +154,10 @@ impl RootClaims {
         let mut seen = HashSet::with_capacity(self.chunks.len());
         let mut total: u64 = 0;
         for chunk in &self.chunks {
-            let shards = match chunk.kind {
-                ChunkKind::Flags => self.flag_shards,
-                ChunkKind::Tenants => self.tenant_shards,
-                ChunkKind::Keys if self.scope == Scope::Relay => 1,
-                ChunkKind::Keys => return malformed("keys outside the relay scope".into()),
-            };
-            if chunk.shard >= shards || !seen.insert((chunk.kind, chunk.shard)) {
+            if chunk.kind == ChunkKind::Keys && self.scope != Scope::Relay {
+                return malformed("keys outside the relay scope".into());
+            }
+            if chunk.shard >= self.shards(chunk.kind) || !seen.insert((chunk.kind, chunk.shard)) {
                 let (kind, shard) = (chunk.kind, chunk.shard);
                 return malformed(format!(
                     "{kind} shard {shard} does not exist or is listed twice"
@@ -247,7 +253,11 @@ impl Root {
         now >= self.stale_from
     }
 
-    pub(crate) fn into_claims(self) -> RootClaims {
+    pub(super) const fn stale_from(&self) -> Timestamp {
+        self.stale_from
+    }
+
+    pub(super) fn into_claims(self) -> RootClaims {
         self.claims
     }
 }

@@ -1,0 +1,139 @@
+//! Why a flag, or another entry of a chunk, is malformed. Each names the field's path.
+
+use thiserror::Error;
+
+use crate::split::SplitError;
+use crate::text::clipped;
+use crate::wire::ValueType;
+
+/// Why a flag is malformed. `Display` names the path of the field, and the limit where one is broken. It
+/// is for the flag's author; a caller of evaluation sees `PARSE_ERROR` and may see this.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum FlagFault {
+    /// Not JSON, or not of a flag's shape: a field is missing, of another type, or has an unknown value.
+    #[error("{path}: {message}")]
+    Shape {
+        /// The field's path; `.` is the flag itself.
+        path: String,
+        /// What is wrong, in the parser's words.
+        message: String,
+    },
+    /// Over a limit.
+    #[error("{path}: {actual} {what} are over the limit of {limit}")]
+    OverLimit {
+        /// The field's path.
+        path: String,
+        /// What is counted.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+        /// The count.
+        actual: usize,
+    },
+    /// Something that needs at least one has none.
+    #[error("{path}: {wanted}")]
+    Missing {
+        /// The field's path.
+        path: String,
+        /// What should be there.
+        wanted: &'static str,
+    },
+    /// A key that occurs twice where it names one thing.
+    #[error("{path}: `{key}` occurs twice")]
+    Twice {
+        /// The path of the second.
+        path: String,
+        /// The key.
+        key: String,
+    },
+    /// A variant that the flag does not have.
+    #[error("{path}: the flag has no variant `{variant}`")]
+    NoSuchVariant {
+        /// The field's path.
+        path: String,
+        /// The variant named.
+        variant: String,
+    },
+    /// A value of another type than the flag's.
+    #[error("{path}: {actual} where the flag's type asks for a value of type {wanted}")]
+    ValueType {
+        /// The field's path.
+        path: String,
+        /// The flag's type.
+        wanted: ValueType,
+        /// What is there.
+        actual: &'static str,
+    },
+    /// A text that is not an attribute path.
+    #[error("{path}: an attribute is <entity>.<name>, deeper with further dots; none may be empty")]
+    Attribute {
+        /// The field's path.
+        path: String,
+    },
+    /// An operand that its operator cannot be held against.
+    #[error("{path}: {actual} is no operand; booleans, numbers and strings are")]
+    Operand {
+        /// The operand's path.
+        path: String,
+        /// What is there.
+        actual: &'static str,
+    },
+    /// Buckets or ranges that make no split.
+    #[error("{path}: {fault}")]
+    Split {
+        /// The split's path.
+        path: String,
+        /// What is wrong.
+        fault: SplitError,
+    },
+    /// A flag that calls itself otherwise than the place it stands in.
+    #[error("key: the flag under `{expected}` calls itself `{actual}`")]
+    OtherKey {
+        /// The key it stands under.
+        expected: String,
+        /// The key it says.
+        actual: String,
+    },
+}
+
+impl FlagFault {
+    /// The path of the field that is malformed, say `state.rules[2].when.test.operator`.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Shape { path, .. }
+            | Self::OverLimit { path, .. }
+            | Self::Missing { path, .. }
+            | Self::Twice { path, .. }
+            | Self::NoSuchVariant { path, .. }
+            | Self::ValueType { path, .. }
+            | Self::Attribute { path }
+            | Self::Operand { path, .. }
+            | Self::Split { path, .. } => path,
+            Self::OtherKey { .. } => "key",
+        }
+    }
+}
+
+/// Why a tenant or an access key in a manifest is malformed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{path}: {message}")]
+pub struct EntryFault {
+    /// The path of the field that is malformed; `.` is the entry itself.
+    pub path: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// Parses JSON, and names the path of the field that did not fit.
+pub(crate) fn parse<'j, T: serde::Deserialize<'j>>(json: &'j str) -> Result<T, EntryFault> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| EntryFault {
+        path: clipped(&e.path().to_string()),
+        message: clipped(&e.into_inner().to_string()),
+    })?;
+    // Text after the value makes it another text than the one that was meant.
+    deserializer
+        .end()
+        .map_err(|e| EntryFault { path: ".".into(), message: clipped(&e.to_string()) })?;
+    Ok(parsed)
+}

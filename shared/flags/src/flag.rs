@@ -1,0 +1,143 @@
+//! The working form of a flag: indexed, always valid, made by `compile` alone.
+
+use serde_json::Value as Json;
+
+use crate::condition::{Condition, Path};
+use crate::keys::{FlagKey, GroupKey, RuleId, VariantKey};
+use crate::value::Value;
+use crate::wire::{FlagClass, ValueType};
+
+/// A flag that can be evaluated. Whatever it names exists.
+#[derive(Debug)]
+pub struct Flag {
+    pub(crate) key: FlagKey,
+    pub(crate) version: u64,
+    pub(crate) class: FlagClass,
+    pub(crate) value_type: ValueType,
+    pub(crate) client_visible: bool,
+    pub(crate) variants: Box<[Variant]>,
+    pub(crate) enabled: bool,
+    pub(crate) off: Outcome,
+    pub(crate) group_overrides: Box<[GroupOverride]>,
+    pub(crate) rules: Box<[Rule]>,
+    pub(crate) fallthrough: Outcome,
+    pub(crate) reads_tenant: bool,
+}
+
+impl Flag {
+    /// The flag's key.
+    pub const fn key(&self) -> &FlagKey {
+        &self.key
+    }
+
+    /// Grows with every change of the flag.
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What the flag means.
+    pub const fn class(&self) -> FlagClass {
+        self.class
+    }
+
+    /// The type of its values.
+    pub const fn value_type(&self) -> ValueType {
+        self.value_type
+    }
+
+    /// Its variants, in their author's order.
+    pub const fn variants(&self) -> &[Variant] {
+        &self.variants
+    }
+
+    /// Whether keys of browsers and other clients may see it.
+    pub const fn client_visible(&self) -> bool {
+        self.client_visible
+    }
+
+    /// Whether it is on in this environment.
+    pub const fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Whether a rule, a split or a group override asks about the tenant, so that nobody without a tenant
+    /// gets an answer.
+    pub const fn reads_tenant(&self) -> bool {
+        self.reads_tenant
+    }
+
+    pub(crate) fn variant(&self, index: VariantIndex) -> Option<&Variant> {
+        self.variants.get(usize::from(index.0))
+    }
+
+    pub(crate) fn variant_named(&self, key: &str) -> Option<VariantIndex> {
+        let place = self.variants.iter().position(|variant| variant.key.as_str() == key)?;
+        u16::try_from(place).ok().map(VariantIndex)
+    }
+}
+
+/// The place of a variant in its flag. A flag has at most 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct VariantIndex(pub(crate) u16);
+
+/// A named value.
+#[derive(Debug)]
+pub struct Variant {
+    pub(crate) key: VariantKey,
+    pub(crate) value: Value,
+    pub(crate) attachment: Option<Json>,
+}
+
+impl Variant {
+    /// The variant's name.
+    pub const fn key(&self) -> &VariantKey {
+        &self.key
+    }
+
+    /// Its value.
+    pub const fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// Whatever its author lets travel with it.
+    pub const fn attachment(&self) -> Option<&Json> {
+        self.attachment.as_ref()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct GroupOverride {
+    pub(crate) group: GroupKey,
+    pub(crate) variant: VariantIndex,
+}
+
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) id: RuleId,
+    pub(crate) when: Condition,
+    pub(crate) serve: Outcome,
+}
+
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Variant(VariantIndex),
+    Split(Split),
+    CallerDefault,
+}
+
+#[derive(Debug)]
+pub(crate) struct Split {
+    pub(crate) unit: Path,
+    pub(crate) seed: u64,
+    pub(crate) buckets: u32,
+    /// The last bucket's successor of each range, ascending, and the range's variant. Each range begins
+    /// where the one before it ends.
+    pub(crate) ranges: Box<[(u32, VariantIndex)]>,
+}
+
+impl Split {
+    pub(crate) fn variant_at(&self, bucket: u32) -> Option<VariantIndex> {
+        let place = self.ranges.partition_point(|(until, _)| *until <= bucket);
+        self.ranges.get(place).map(|(_, variant)| *variant)
+    }
+}

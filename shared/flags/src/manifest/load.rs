@@ -1,0 +1,159 @@
+//! From a verified root and its chunks to a snapshot. What did not change is taken from the snapshot before.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::chunk::{entries, key_hash, shard_of};
+use super::{ChunkKind, ChunkRef, Digest, KeyWire, Refusal, Root, RootClaims};
+use crate::compile::compile_json;
+use crate::fault::{EntryFault, parse};
+use crate::snapshot::{Shard, Snapshot};
+use crate::tenant::Tenant;
+use serde_json::value::RawValue;
+
+/// Loads a root. `chunk` hands over the bytes of a chunk by its digest, and is asked only for those that
+/// `previous` does not hold (see [`missing`] for fetching them ahead). Every size and digest is checked. A
+/// malformed flag, tenant or key spoils itself only; anything else that is wrong refuses the whole, and
+/// `previous` goes on.
+pub fn load<B: AsRef<[u8]>>(
+    root: Root,
+    chunk: &mut dyn FnMut(&Digest) -> Option<B>,
+    previous: Option<&Snapshot>,
+) -> Result<Snapshot, Refusal> {
+    let held = previous.map(Held::of).unwrap_or_default();
+    let stale_from = root.stale_from();
+    let claims = root.into_claims();
+    let mut flags = empty(claims.flag_shards);
+    let mut tenants = empty(claims.tenant_shards);
+    let mut keys = Arc::default();
+    for listed in &claims.chunks {
+        let identity = identity(&claims, listed);
+        let mut fetch = || fetch(listed, chunk);
+        match listed.kind {
+            ChunkKind::Flags => {
+                let shard = match held.flags.get(&identity) {
+                    Some(shard) => Arc::clone(shard),
+                    None => compiled(&claims, listed, fetch()?.as_ref(), compile_json)?,
+                };
+                put(&mut flags, listed.shard, shard);
+            }
+            ChunkKind::Tenants => {
+                let shard = match held.tenants.get(&identity) {
+                    Some(shard) => Arc::clone(shard),
+                    None => compiled(&claims, listed, fetch()?.as_ref(), |_, json| {
+                        Tenant::compile_json(json)
+                    })?,
+                };
+                put(&mut tenants, listed.shard, shard);
+            }
+            ChunkKind::Keys => {
+                keys = match held.keys.get(&identity) {
+                    Some(shard) => Arc::clone(shard),
+                    None => compiled(&claims, listed, fetch()?.as_ref(), |_, json| {
+                        parse::<KeyWire>(json)
+                    })?,
+                };
+            }
+        }
+    }
+    let (flags, tenants) = (flags.into(), tenants.into());
+    Ok(Snapshot { scope: claims.scope_id(), root: claims, stale_from, flags, tenants, keys })
+}
+
+/// What to fetch before `root` can be loaded: the chunks that `previous` does not hold.
+pub fn missing<'r>(root: &'r Root, previous: Option<&Snapshot>) -> Vec<&'r ChunkRef> {
+    let held = previous.map(Held::of).unwrap_or_default();
+    let claims = root.claims();
+    claims.chunks.iter().filter(|listed| !held.has(&identity(claims, listed))).collect()
+}
+
+/// What makes a compiled shard the same: its bytes, and the place for which its keys were checked.
+type Identity = (ChunkKind, u32, u32, Digest);
+
+fn identity(claims: &RootClaims, listed: &ChunkRef) -> Identity {
+    (listed.kind, listed.shard, claims.shards(listed.kind), listed.sha256)
+}
+
+/// The shards of a snapshot by their identity.
+#[derive(Default)]
+struct Held<'s> {
+    flags: HashMap<Identity, &'s Arc<Shard<crate::Flag, crate::FlagFault>>>,
+    tenants: HashMap<Identity, &'s Arc<Shard<Tenant, EntryFault>>>,
+    keys: HashMap<Identity, &'s Arc<Shard<KeyWire, EntryFault>>>,
+}
+
+impl<'s> Held<'s> {
+    fn of(snapshot: &'s Snapshot) -> Self {
+        let mut held = Self::default();
+        for listed in &snapshot.root.chunks {
+            let (identity, place) = (identity(&snapshot.root, listed), listed.shard as usize);
+            match listed.kind {
+                ChunkKind::Flags => {
+                    held.flags.extend(snapshot.flags.get(place).map(|shard| (identity, shard)));
+                }
+                ChunkKind::Tenants => {
+                    held.tenants.extend(snapshot.tenants.get(place).map(|shard| (identity, shard)));
+                }
+                ChunkKind::Keys => {
+                    held.keys.insert(identity, &snapshot.keys);
+                }
+            }
+        }
+        held
+    }
+
+    fn has(&self, identity: &Identity) -> bool {
+        self.flags.contains_key(identity)
+            || self.tenants.contains_key(identity)
+            || self.keys.contains_key(identity)
+    }
+}
+
+fn empty<T, F>(shards: u32) -> Vec<Arc<Shard<T, F>>> {
+    let none = Arc::default();
+    (0..shards).map(|_| Arc::clone(&none)).collect()
+}
+
+fn put<S>(shards: &mut [S], place: u32, shard: S) {
+    // The root was checked to list no shard beyond its count.
+    if let Some(held) = shards.get_mut(place as usize) {
+        *held = shard;
+    }
+}
+
+fn fetch<B: AsRef<[u8]>>(
+    listed: &ChunkRef,
+    chunk: &mut dyn FnMut(&Digest) -> Option<B>,
+) -> Result<B, Refusal> {
+    let digest = listed.sha256;
+    let bytes = chunk(&digest).ok_or(Refusal::ChunkMissing(digest))?;
+    let actual = bytes.as_ref().len() as u64;
+    if actual != listed.bytes {
+        return Err(Refusal::ChunkSize { digest, declared: listed.bytes, actual });
+    }
+    if Digest::of(bytes.as_ref()) != digest {
+        return Err(Refusal::ChunkDigest(digest));
+    }
+    Ok(bytes)
+}
+
+fn compiled<T, F>(
+    claims: &RootClaims,
+    listed: &ChunkRef,
+    bytes: &[u8],
+    compile: impl Fn(&str, &str) -> Result<T, F>,
+) -> Result<Arc<Shard<T, F>>, Refusal> {
+    let shards = claims.shards(listed.kind);
+    let entries: Vec<(String, &RawValue)> = entries(bytes, listed.kind)?;
+    if let Some((key, _)) =
+        entries.iter().find(|(key, _)| shard_of(key_hash(key), shards) != listed.shard)
+    {
+        let (kind, shard, key) = (listed.kind, listed.shard, crate::text::clipped(key));
+        return Err(Refusal::KeyOutsideShard { kind, shard, key });
+    }
+    let compiled = entries.into_iter().map(|(key, json)| {
+        let content = compile(&key, json.get());
+        (key, content)
+    });
+    Ok(Arc::new(Shard::new(compiled)))
+}

@@ -1,0 +1,80 @@
+//! The working form of a tenant: what the directory says of it, and its overrides.
+
+use std::fmt::Display;
+
+use serde_json::{Map, Value as Json};
+
+use crate::fault::{EntryFault, parse};
+use crate::keys::{FlagKey, GroupKey, VariantKey};
+use crate::wire::TenantWire;
+
+/// Bytes of a tenant as JSON: 10,000 overrides of 100 bytes each, and its attributes.
+pub const MAX_TENANT_BYTES: usize = 1024 * 1024;
+
+/// A tenant of the directory.
+#[derive(Debug)]
+pub struct Tenant {
+    uid: Box<str>,
+    attributes: Map<String, Json>,
+    groups: Box<[GroupKey]>,
+    /// Sorted by flag, each flag once.
+    overrides: Box<[(FlagKey, VariantKey)]>,
+}
+
+impl Tenant {
+    /// What a tenant created again under an old key has another of.
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// Its attributes, as the control plane set them.
+    pub const fn attributes(&self) -> &Map<String, Json> {
+        &self.attributes
+    }
+
+    /// The groups it is in, sorted.
+    pub const fn groups(&self) -> &[GroupKey] {
+        &self.groups
+    }
+
+    /// Its overrides, sorted by flag.
+    pub fn overrides(&self) -> impl Iterator<Item = (&FlagKey, &VariantKey)> {
+        self.overrides.iter().map(|(flag, variant)| (flag, variant))
+    }
+
+    pub(crate) fn override_of(&self, flag: &FlagKey) -> Option<&VariantKey> {
+        let place = self.overrides.binary_search_by(|(held, _)| held.cmp(flag)).ok()?;
+        self.overrides.get(place).map(|(_, variant)| variant)
+    }
+
+    pub(crate) fn is_in(&self, group: &GroupKey) -> bool {
+        self.groups.binary_search(group).is_ok()
+    }
+
+    pub(crate) fn compile_json(json: &str) -> Result<Self, EntryFault> {
+        if json.len() > MAX_TENANT_BYTES {
+            return Err(too_large(json.len()));
+        }
+        parse::<TenantWire>(json).map(Self::from)
+    }
+}
+
+fn too_large(actual: impl Display) -> EntryFault {
+    EntryFault {
+        path: ".".into(),
+        message: format!("{actual} bytes are over the limit of {MAX_TENANT_BYTES}"),
+    }
+}
+
+impl From<TenantWire> for Tenant {
+    fn from(wire: TenantWire) -> Self {
+        let mut groups = wire.groups;
+        groups.sort();
+        Self {
+            uid: wire.uid.into(),
+            attributes: wire.attributes,
+            groups: groups.into(),
+            overrides: wire.overrides.into_iter().collect(),
+        }
+    }
+}
