@@ -1,9 +1,12 @@
 //! The working form of conditions, and what it means that one holds.
 
+use std::fmt;
+
 use serde_json::Value as Json;
 
 use crate::context::Context;
 use crate::tenant::Tenant;
+use crate::text::clipped;
 use crate::trace::{Event, Junction, Visitor};
 use crate::wire::OperatorName;
 
@@ -50,9 +53,9 @@ pub(crate) enum AttributeName {
     Named { first: Box<str>, members: Box<[Box<str>]> },
 }
 
-/// Operands sorted for looking up: texts and whole numbers by binary search.
+/// What an operator holds an attribute against, sorted for looking up. `Display` shows the first few.
 #[derive(Debug, Default)]
-pub(crate) struct Operands {
+pub struct Operands {
     pub(crate) yes: bool,
     pub(crate) no: bool,
     pub(crate) texts: Box<[Box<str>]>,
@@ -144,8 +147,34 @@ impl Test {
             Found::Attribute(json) => self.operands.have(json) != self.negate,
         };
         let (attribute, operator, negate) = (&*self.path.text, self.operator, self.negate);
-        visitor.visit(Event::Test { depth, attribute, operator, negate, found, held });
+        let operands = &self.operands;
+        visitor.visit(Event::Test { depth, attribute, operator, negate, operands, found, held });
         held
+    }
+}
+
+impl fmt::Display for Operands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Operands that a reader takes in at a glance.
+        const SHOWN: usize = 8;
+        let texts = self.texts.iter().map(|text| format!("{:?}", clipped(text)));
+        let numbers = self.integers.iter().map(ToString::to_string);
+        let all = texts
+            .chain(numbers)
+            .chain(self.numbers.iter().map(ToString::to_string))
+            .chain(self.yes.then(|| "true".into()))
+            .chain(self.no.then(|| "false".into()));
+        let total = self.texts.len() + self.integers.len() + self.numbers.len();
+        let total = total + usize::from(self.yes) + usize::from(self.no);
+        f.write_str("[")?;
+        for (i, operand) in all.take(SHOWN).enumerate() {
+            let separator = if i == 0 { "" } else { ", " };
+            write!(f, "{separator}{operand}")?;
+        }
+        if total > SHOWN {
+            write!(f, ", … {} more", total - SHOWN)?;
+        }
+        f.write_str("]")
     }
 }
 

@@ -182,6 +182,15 @@ impl EvalError {
         }
     }
 
+    /// The sentence with its cause: which field of the flag is malformed, and how. Allocates.
+    pub fn details(&self) -> String {
+        match self {
+            Self::ParseError(fault) => format!("{self}: {fault}"),
+            Self::TenantMalformed(fault) => format!("{self}: {fault}"),
+            _ => self.to_string(),
+        }
+    }
+
     const fn fine(&self) -> FineReason {
         match self {
             Self::FlagNotFound => FineReason::FlagNotFound,

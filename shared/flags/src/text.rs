@@ -1,7 +1,7 @@
 //! Bounds on text that came from elsewhere and goes into an error.
 
 /// Bytes of a message that quotes foreign input: a screenful, never the input itself.
-const MAX_QUOTED_BYTES: usize = 400;
+pub(crate) const MAX_QUOTED_BYTES: usize = 400;
 
 /// The text, cut at a character's boundary when it is long.
 pub(crate) fn clipped(text: &str) -> String {

@@ -1,6 +1,6 @@
 //! What an evaluation does, told as it happens: the evaluator calls a visitor, and explaining is a visitor.
 
-use crate::condition::Found;
+use crate::condition::{Found, Operands};
 use crate::evaluate::EvalError;
 use crate::wire::OperatorName;
 
@@ -93,6 +93,8 @@ pub enum Event<'e> {
         operator: OperatorName,
         /// Whether the operator's answer is turned round.
         negate: bool,
+        /// What the operator holds the attribute against.
+        operands: &'e Operands,
         /// What stood there.
         found: Found<'e>,
         /// Whether the test holds.

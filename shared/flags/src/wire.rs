@@ -10,6 +10,7 @@ use crate::keys::{FlagKey, GroupKey, RuleId, VariantKey};
 
 /// A flag as a manifest carries it: the part of the definition that evaluation needs, and the state in one environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FlagWire {
     /// The flag's key.
@@ -32,6 +33,7 @@ pub struct FlagWire {
 
 /// What a flag means; governance and failure follow from it (DESIGN §9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum FlagClass {
     /// Shipping something gradually.
@@ -48,6 +50,7 @@ pub enum FlagClass {
 
 /// The type of a flag's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ValueType {
     /// `true` or `false`.
@@ -64,6 +67,7 @@ pub enum ValueType {
 
 /// A named value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct VariantWire {
     /// The variant's name.
@@ -77,6 +81,7 @@ pub struct VariantWire {
 
 /// What a flag does in one environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct StateWire {
     /// Off answers `off` to everybody.
@@ -95,6 +100,7 @@ pub struct StateWire {
 
 /// A variant for every tenant of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct GroupOverrideWire {
     /// The group.
@@ -105,6 +111,7 @@ pub struct GroupOverrideWire {
 
 /// A condition and what it leads to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RuleWire {
     /// Stable: answers, audit and exposure name the rule by it.
@@ -120,6 +127,7 @@ pub struct RuleWire {
 
 /// What a flag answers once it is decided who decides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum OutcomeWire {
     /// One variant: `{"variant": "on"}`.
@@ -132,6 +140,7 @@ pub enum OutcomeWire {
 
 /// Hash buckets cut into ranges, each of one variant. The ranges are the truth; weights are what its author asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SplitWire {
     /// The attribute path whose value is hashed, say `user.key` or `tenant.key`.
@@ -148,6 +157,7 @@ pub struct SplitWire {
 
 /// The hash functions that can place a unit in a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum HashName {
     /// Our own: XXH3-64 of the unit's text, seeded with XXH3-64 of the salt; bucket = high 64 bits of `hash × buckets`.
@@ -156,6 +166,7 @@ pub enum HashName {
 
 /// Buckets `from..until` answer `variant`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RangeWire {
     /// The first bucket of the range.
@@ -168,13 +179,17 @@ pub struct RangeWire {
 
 /// When a rule decides: a tree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum ConditionWire {
     /// Every part holds; with no parts, it holds. `{"all": […]}`
+    #[cfg_attr(feature = "openapi", schema(no_recursion))]
     All(Vec<ConditionWire>),
     /// Some part holds; with no parts, it does not hold. `{"any": […]}`
+    #[cfg_attr(feature = "openapi", schema(no_recursion))]
     Any(Vec<ConditionWire>),
     /// The part does not hold. `{"not": …}`
+    #[cfg_attr(feature = "openapi", schema(no_recursion))]
     Not(Box<ConditionWire>),
     /// It holds. `"always"`
     Always,
@@ -184,6 +199,7 @@ pub enum ConditionWire {
 
 /// A test on one attribute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct TestWire {
     /// `<entity>.<name>`, deeper with further dots: `tenant.plan`, `user.country`, `device.os.name`. The name `key` is the entity's own key.
@@ -202,6 +218,7 @@ pub struct TestWire {
 
 /// The operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum OperatorName {
     /// Equal to the one operand, types and all (1 equals 1.0, and not "1").
@@ -210,8 +227,19 @@ pub enum OperatorName {
     OneOf,
 }
 
+impl OperatorName {
+    /// The word in the wire form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Equals => "equals",
+            Self::OneOf => "one-of",
+        }
+    }
+}
+
 /// A tenant as a manifest carries it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct TenantWire {
     /// Outlives no deletion: a tenant created again under an old key has another.
