@@ -1,1 +1,103 @@
+#![doc = include_str!("../README.md")]
 
+mod access;
+pub mod bootstrap;
+pub mod caller;
+mod change;
+mod commit;
+pub mod error;
+mod fresh;
+pub mod handle;
+mod http;
+pub mod input;
+pub mod log;
+mod merge;
+mod place;
+mod plan;
+pub mod ports;
+mod publish;
+pub mod read;
+pub mod record;
+mod states;
+mod store;
+mod strict;
+
+use std::sync::Arc;
+
+pub use access::{IssuedKey, KeySpec, Operator};
+pub use caller::{Caller, Role};
+pub use change::Change;
+pub use commit::{
+    Committed, IDEMPOTENCY_SECONDS, Idempotency, MAX_IDEMPOTENCY_KEY_BYTES, MAX_REASON_BYTES,
+    Outcome, Precondition, Request,
+};
+pub use error::Error;
+pub use http::{MAX_BODY_BYTES, app, health, openapi};
+pub use place::LogId;
+pub use plan::{MAX_ENVIRONMENTS, MAX_GROUP_OVERRIDES, MAX_KEYS, MAX_RECORD_BYTES};
+pub use publish::{Published, RESIGN_AFTER, ROOT_LIFETIME};
+pub use states::FlagState;
+pub use store::{Listing, Stored};
+
+use ports::{Bus, Objects, Signer, Table, Timer};
+
+/// The platform on a set of hands. Cheap to clone; clones share everything.
+#[derive(Debug, Clone)]
+pub struct Platform {
+    parts: Arc<Parts>,
+}
+
+#[derive(Debug)]
+struct Parts {
+    table: Arc<dyn Table>,
+    objects: Arc<dyn Objects>,
+    signer: Arc<dyn Signer>,
+    bus: Arc<dyn Bus>,
+    timer: Arc<dyn Timer>,
+    operator: Option<Operator>,
+    publisher: publish::Publisher,
+}
+
+impl Platform {
+    /// A platform on these hands. `operator` is a key that lives outside every organization, as an installation on AWS has it.
+    pub fn new(
+        table: Arc<dyn Table>,
+        objects: Arc<dyn Objects>,
+        signer: Arc<dyn Signer>,
+        bus: Arc<dyn Bus>,
+        timer: Arc<dyn Timer>,
+        operator: Option<Operator>,
+    ) -> Self {
+        let publisher = publish::Publisher::default();
+        let parts = Parts { table, objects, signer, bus, timer, operator, publisher };
+        Self { parts: Arc::new(parts) }
+    }
+
+    pub(crate) fn table(&self) -> &dyn Table {
+        &*self.parts.table
+    }
+
+    pub(crate) fn objects(&self) -> &dyn Objects {
+        &*self.parts.objects
+    }
+
+    pub(crate) fn signer(&self) -> &dyn Signer {
+        &*self.parts.signer
+    }
+
+    pub(crate) fn bus(&self) -> &dyn Bus {
+        &*self.parts.bus
+    }
+
+    pub(crate) fn timer(&self) -> &dyn Timer {
+        &*self.parts.timer
+    }
+
+    pub(crate) fn operator(&self) -> Option<&Operator> {
+        self.parts.operator.as_ref()
+    }
+
+    pub(crate) fn publisher(&self) -> &publish::Publisher {
+        &self.parts.publisher
+    }
+}

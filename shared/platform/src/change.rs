@@ -1,0 +1,168 @@
+//! A change: one serializable mutation. What it does to the table is in [`crate::plan`].
+
+use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, RuleId, TenantKey, VariantKey};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::input::{DefinitionInput, StateInput, WeightInput};
+use crate::place::LogId;
+use crate::record::KeyRecord;
+
+/// Every mutation there is. It can be stored (a change request) and applied later: generated ids are in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Change {
+    CreateOrganization {
+        org: OrgKey,
+        uid: String,
+        name: String,
+        admin: KeyRecord,
+    },
+    CreateEnvironment {
+        org: OrgKey,
+        env: EnvKey,
+        name: String,
+    },
+    PutTenant {
+        org: OrgKey,
+        tenant: TenantKey,
+        /// The uid if the tenant is new.
+        uid: String,
+        name: String,
+        attributes: serde_json::Map<String, Json>,
+    },
+    DeleteTenant {
+        org: OrgKey,
+        tenant: TenantKey,
+    },
+    PutGroup {
+        org: OrgKey,
+        group: GroupKey,
+        uid: String,
+        description: String,
+    },
+    DeleteGroup {
+        org: OrgKey,
+        group: GroupKey,
+    },
+    AddMember {
+        org: OrgKey,
+        group: GroupKey,
+        tenant: TenantKey,
+    },
+    RemoveMember {
+        org: OrgKey,
+        group: GroupKey,
+        tenant: TenantKey,
+    },
+    PutFlag {
+        org: OrgKey,
+        flag: FlagKey,
+        uid: String,
+        definition: DefinitionInput,
+    },
+    DeleteFlag {
+        org: OrgKey,
+        flag: FlagKey,
+    },
+    PutState {
+        org: OrgKey,
+        env: EnvKey,
+        flag: FlagKey,
+        state: StateInput,
+    },
+    /// A JSON Merge Patch (RFC 7396) of the state.
+    PatchState {
+        org: OrgKey,
+        env: EnvKey,
+        flag: FlagKey,
+        patch: Json,
+    },
+    SetEnabled {
+        org: OrgKey,
+        env: EnvKey,
+        flag: FlagKey,
+        enabled: bool,
+    },
+    SetWeights {
+        org: OrgKey,
+        env: EnvKey,
+        flag: FlagKey,
+        /// The rule whose split is set; absent: the fallthrough's.
+        rule: Option<RuleId>,
+        unit: Option<String>,
+        weights: Vec<WeightInput>,
+    },
+    SetOverride {
+        org: OrgKey,
+        env: EnvKey,
+        flag: FlagKey,
+        tenant: TenantKey,
+        variant: VariantKey,
+    },
+    ClearOverride {
+        org: OrgKey,
+        env: EnvKey,
+        flag: FlagKey,
+        tenant: TenantKey,
+    },
+    CreateKey {
+        org: OrgKey,
+        key: KeyRecord,
+    },
+    RevokeKey {
+        org: OrgKey,
+        id: String,
+    },
+}
+
+impl Change {
+    /// The log the change is written to. What one environment holds is in its own log, all else in the organization's.
+    pub fn log(&self) -> LogId {
+        let (org, env) = match self {
+            Self::CreateOrganization { org, .. }
+            | Self::CreateEnvironment { org, .. }
+            | Self::PutTenant { org, .. }
+            | Self::DeleteTenant { org, .. }
+            | Self::PutGroup { org, .. }
+            | Self::DeleteGroup { org, .. }
+            | Self::AddMember { org, .. }
+            | Self::RemoveMember { org, .. }
+            | Self::PutFlag { org, .. }
+            | Self::DeleteFlag { org, .. }
+            | Self::CreateKey { org, .. }
+            | Self::RevokeKey { org, .. } => (org, None),
+            Self::PutState { org, env, .. }
+            | Self::PatchState { org, env, .. }
+            | Self::SetEnabled { org, env, .. }
+            | Self::SetWeights { org, env, .. }
+            | Self::SetOverride { org, env, .. }
+            | Self::ClearOverride { org, env, .. } => (org, Some(env)),
+        };
+        LogId { org: org.clone(), env: env.cloned() }
+    }
+
+    /// The change's type, as the log and the bus name it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CreateOrganization { .. } => "create-organization",
+            Self::CreateEnvironment { .. } => "create-environment",
+            Self::PutTenant { .. } => "put-tenant",
+            Self::DeleteTenant { .. } => "delete-tenant",
+            Self::PutGroup { .. } => "put-group",
+            Self::DeleteGroup { .. } => "delete-group",
+            Self::AddMember { .. } => "add-member",
+            Self::RemoveMember { .. } => "remove-member",
+            Self::PutFlag { .. } => "put-flag",
+            Self::DeleteFlag { .. } => "delete-flag",
+            Self::PutState { .. } => "put-state",
+            Self::PatchState { .. } => "patch-state",
+            Self::SetEnabled { .. } => "set-enabled",
+            Self::SetWeights { .. } => "set-weights",
+            Self::SetOverride { .. } => "set-override",
+            Self::ClearOverride { .. } => "clear-override",
+            Self::CreateKey { .. } => "create-key",
+            Self::RevokeKey { .. } => "revoke-key",
+        }
+    }
+}

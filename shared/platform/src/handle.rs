@@ -1,0 +1,72 @@
+//! Event handlers: what the stream, the queue and the clock set off. They are the same under Lambda
+//! and in one process.
+
+use flagforge_flags::keys::OrgKey;
+
+use crate::Platform;
+use crate::error::Error;
+use crate::log::LogEntry;
+use crate::place::{self, LOG_PREFIX, LogId};
+use crate::ports::{FeedRecord, Notice};
+use crate::record::{Environment, Organization};
+use crate::store::{self, Stored};
+
+/// The notice that a record of the change feed asks for: only log entries ring the bell.
+pub fn notice_of(record: &FeedRecord) -> Option<Notice> {
+    if !record.key.sk.starts_with(LOG_PREFIX) {
+        return None;
+    }
+    let LogId { org, env } = LogId::of_partition(&record.key.pk)?;
+    let item = record.item.as_ref()?;
+    let entry: LogEntry = serde_json::from_str(&item.body).ok()?;
+    let change = entry.change.get("change").and_then(|name| name.as_str()).unwrap_or("unknown");
+    Some(Notice::Changed { org, env, number: entry.number, change: change.to_owned() })
+}
+
+/// The stream's only reader: publishes a notice for every log entry among the records. An error means that some
+/// were not published; repeating all of them is harmless.
+pub async fn fanout(platform: &Platform, records: &[FeedRecord]) -> Result<(), Error> {
+    for notice in records.iter().filter_map(notice_of) {
+        platform.bus().publish(&notice).await?;
+    }
+    Ok(())
+}
+
+/// Publishes what a notice concerns: one environment, or all of an organization.
+pub async fn snapshot(platform: &Platform, notice: &Notice) -> Result<(), Error> {
+    match notice {
+        Notice::Changed { org, env: Some(env), .. } => platform.publish(org, env).await.map(drop),
+        Notice::Changed { org, env: None, .. } => publish_organization(platform, org).await,
+        Notice::Published { .. } => Ok(()),
+    }
+}
+
+/// Brings every manifest up to date and signs again what is getting old. Run on a schedule and at start.
+/// One organization that fails does not stop the others; the first error is answered.
+pub async fn resign(platform: &Platform) -> Result<(), Error> {
+    let organizations: Vec<Stored<Organization>> =
+        store::all(platform.table(), place::DIRECTORY_PK, "ORG#").await?;
+    let mut first = None;
+    for organization in organizations {
+        let org = organization.value.key;
+        if let Err(error) = publish_organization(platform, &org).await {
+            tracing::error!(%org, %error, "an organization was not published");
+            first.get_or_insert(error);
+        }
+    }
+    first.map_or(Ok(()), Err)
+}
+
+async fn publish_organization(platform: &Platform, org: &OrgKey) -> Result<(), Error> {
+    let environments: Vec<Stored<Environment>> =
+        store::all(platform.table(), &place::org_pk(org), "ENV#").await?;
+    let mut first = None;
+    for environment in environments {
+        let env = environment.value.key;
+        if let Err(error) = platform.publish(org, &env).await {
+            tracing::error!(%org, %env, %error, "an environment was not published");
+            first.get_or_insert(error);
+        }
+    }
+    first.map_or(Ok(()), Err)
+}

@@ -1,0 +1,82 @@
+//! Flag definitions: what a flag is, in every environment.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use flagforge_flags::keys::{FlagKey, OrgKey};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::{self, PageBody, PageOptions};
+use super::asked::{Asked, Keys, Options, Reading};
+use super::problem::{Problem, ProblemBody};
+use crate::change::Change;
+use crate::input::DefinitionInput;
+use crate::record::Definition;
+use crate::{Platform, fresh};
+
+pub(super) fn routes() -> OpenApiRouter<Platform> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get, put, delete))
+}
+
+/// Lists flag definitions, by key.
+#[utoipa::path(get, path = "/v1/orgs/{org}/flags", tag = "flags", params(("org" = String, Path), PageOptions), responses(
+    (status = 200, body = PageBody<Definition>),
+    (status = "default", body = ProblemBody),
+))]
+async fn list(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys(org): Keys<OrgKey>,
+    Options(page): Options<PageOptions>,
+) -> Result<Response, Problem> {
+    Ok(answer::listing(platform.definitions(&caller, &org, &page.into()).await?))
+}
+
+/// One flag's definition.
+#[utoipa::path(get, path = "/v1/orgs/{org}/flags/{flag}", tag = "flags", params(("org" = String, Path), ("flag" = String, Path)), responses(
+    (status = 200, body = Definition),
+    (status = "default", body = ProblemBody),
+))]
+async fn get(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys((org, flag)): Keys<(OrgKey, FlagKey)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Ok(answer::one(&headers, &platform.definition(&caller, &org, &flag).await?))
+}
+
+/// Defines a flag, or replaces its definition (then If-Match is required). A new flag is off everywhere.
+/// Refused when some environment's state or override would not fit.
+#[utoipa::path(put, path = "/v1/orgs/{org}/flags/{flag}", tag = "flags", params(("org" = String, Path), ("flag" = String, Path)), request_body = DefinitionInput, responses(
+    (status = 200, body = Definition),
+    (status = 201, body = Definition),
+    (status = "default", body = ProblemBody),
+))]
+async fn put(
+    State(platform): State<Platform>,
+    Keys((org, flag)): Keys<(OrgKey, FlagKey)>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    asked.caller.may(&org, crate::caller::Role::Reader)?;
+    let definition: DefinitionInput = asked.body_but(&["key", "uid"])?;
+    let request = asked.replace(Change::PutFlag { org, flag, uid: fresh::id()?, definition });
+    let outcome = platform.commit(&asked.caller, &request).await?;
+    Ok(answer::changed(&request.change.log(), outcome))
+}
+
+/// Deletes a flag in every environment. Services get their own defaults from then on.
+#[utoipa::path(delete, path = "/v1/orgs/{org}/flags/{flag}", tag = "flags", params(("org" = String, Path), ("flag" = String, Path)), responses(
+    (status = 204),
+    (status = "default", body = ProblemBody),
+))]
+async fn delete(
+    State(platform): State<Platform>,
+    Keys((org, flag)): Keys<(OrgKey, FlagKey)>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    let request = asked.commit(Change::DeleteFlag { org, flag });
+    let outcome = platform.commit(&asked.caller, &request).await?;
+    Ok(answer::changed(&request.change.log(), outcome))
+}

@@ -1,0 +1,139 @@
+//! Tenant groups and their members.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use flagforge_flags::keys::{GroupKey, OrgKey, TenantKey};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::{self, PageBody, PageOptions};
+use super::asked::{Asked, Keys, Options, Reading};
+use super::problem::{Problem, ProblemBody};
+use crate::change::Change;
+use crate::record::{Group, Member};
+use crate::{Platform, fresh};
+
+pub(super) fn routes() -> OpenApiRouter<Platform> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(get, put, delete))
+        .routes(routes!(list_members))
+        .routes(routes!(add_member, remove_member))
+}
+
+/// A group as it shall be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct GroupInput {
+    #[serde(default)]
+    description: String,
+}
+
+/// Lists tenant groups, by key.
+#[utoipa::path(get, path = "/v1/orgs/{org}/groups", tag = "groups", params(("org" = String, Path), PageOptions), responses(
+    (status = 200, body = PageBody<Group>),
+    (status = "default", body = ProblemBody),
+))]
+async fn list(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys(org): Keys<OrgKey>,
+    Options(page): Options<PageOptions>,
+) -> Result<Response, Problem> {
+    Ok(answer::listing(platform.groups(&caller, &org, &page.into()).await?))
+}
+
+/// One group.
+#[utoipa::path(get, path = "/v1/orgs/{org}/groups/{group}", tag = "groups", params(("org" = String, Path), ("group" = String, Path)), responses(
+    (status = 200, body = Group),
+    (status = "default", body = ProblemBody),
+))]
+async fn get(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys((org, group)): Keys<(OrgKey, GroupKey)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Ok(answer::one(&headers, &platform.group(&caller, &org, &group).await?))
+}
+
+/// Creates a group, or replaces its description (then If-Match is required). Members stay.
+#[utoipa::path(put, path = "/v1/orgs/{org}/groups/{group}", tag = "groups", params(("org" = String, Path), ("group" = String, Path)), request_body = GroupInput, responses(
+    (status = 200, body = Group),
+    (status = 201, body = Group),
+    (status = "default", body = ProblemBody),
+))]
+async fn put(
+    State(platform): State<Platform>,
+    Keys((org, group)): Keys<(OrgKey, GroupKey)>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    asked.caller.may(&org, crate::caller::Role::Reader)?;
+    let GroupInput { description } = asked.body_but(&["key", "uid"])?;
+    let request = asked.replace(Change::PutGroup { org, group, uid: fresh::id()?, description });
+    let outcome = platform.commit(&asked.caller, &request).await?;
+    Ok(answer::changed(&request.change.log(), outcome))
+}
+
+/// Deletes a group. Overrides for it are void from then on, also for a new group of the same key.
+#[utoipa::path(delete, path = "/v1/orgs/{org}/groups/{group}", tag = "groups", params(("org" = String, Path), ("group" = String, Path)), responses(
+    (status = 204),
+    (status = "default", body = ProblemBody),
+))]
+async fn delete(
+    State(platform): State<Platform>,
+    Keys((org, group)): Keys<(OrgKey, GroupKey)>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    let request = asked.commit(Change::DeleteGroup { org, group });
+    let outcome = platform.commit(&asked.caller, &request).await?;
+    Ok(answer::changed(&request.change.log(), outcome))
+}
+
+/// Lists the members of a group.
+#[utoipa::path(get, path = "/v1/orgs/{org}/groups/{group}/members", tag = "groups", params(("org" = String, Path), ("group" = String, Path), PageOptions), responses(
+    (status = 200, body = PageBody<Member>),
+    (status = "default", body = ProblemBody),
+))]
+async fn list_members(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys((org, group)): Keys<(OrgKey, GroupKey)>,
+    Options(page): Options<PageOptions>,
+) -> Result<Response, Problem> {
+    Ok(answer::listing(platform.members(&caller, &org, &group, &page.into()).await?))
+}
+
+/// Puts a tenant into a group.
+#[utoipa::path(put, path = "/v1/orgs/{org}/groups/{group}/members/{tenant}", tag = "groups", params(("org" = String, Path), ("group" = String, Path), ("tenant" = String, Path)), responses(
+    (status = 200, body = Member),
+    (status = 201, body = Member),
+    (status = "default", body = ProblemBody),
+))]
+async fn add_member(
+    State(platform): State<Platform>,
+    Keys((org, group, tenant)): Keys<(OrgKey, GroupKey, TenantKey)>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    let request = asked.commit(Change::AddMember { org, group, tenant });
+    let outcome = platform.commit(&asked.caller, &request).await?;
+    Ok(answer::changed(&request.change.log(), outcome))
+}
+
+/// Takes a tenant out of a group.
+#[utoipa::path(delete, path = "/v1/orgs/{org}/groups/{group}/members/{tenant}", tag = "groups", params(("org" = String, Path), ("group" = String, Path), ("tenant" = String, Path)), responses(
+    (status = 204),
+    (status = "default", body = ProblemBody),
+))]
+async fn remove_member(
+    State(platform): State<Platform>,
+    Keys((org, group, tenant)): Keys<(OrgKey, GroupKey, TenantKey)>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    let request = asked.commit(Change::RemoveMember { org, group, tenant });
+    let outcome = platform.commit(&asked.caller, &request).await?;
+    Ok(answer::changed(&request.change.log(), outcome))
+}

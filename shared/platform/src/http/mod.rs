@@ -1,0 +1,140 @@
+//! The management API: thin handlers over the use cases. No rule lives here.
+
+mod answer;
+mod asked;
+mod flags;
+mod groups;
+mod keys;
+mod logs;
+mod organizations;
+mod problem;
+mod states;
+mod tenants;
+mod trust;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::HeaderValue;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use axum::{Json, Router};
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::Platform;
+use crate::error::Error;
+use problem::Problem;
+
+pub use asked::MAX_BODY_BYTES;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "FlagForge management API",
+        description = "Define flags, set what they do per environment, tenant and group, and read the log of it all."
+    ),
+    modifiers(&KeyAuth),
+    security(("key" = [])),
+    components(schemas(problem::ProblemBody))
+)]
+struct Api;
+
+struct KeyAuth;
+
+impl utoipa::Modify for KeyAuth {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("ff_mgmt_…");
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("key", SecurityScheme::Http(scheme.build()));
+    }
+}
+
+fn routes() -> OpenApiRouter<Platform> {
+    OpenApiRouter::with_openapi(Api::openapi())
+        .merge(organizations::routes())
+        .merge(tenants::routes())
+        .merge(groups::routes())
+        .merge(flags::routes())
+        .merge(states::routes())
+        .merge(keys::routes())
+        .merge(logs::routes())
+        .merge(trust::routes())
+}
+
+/// The management API's description, OpenAPI 3.1, from the code.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes().split_for_parts().1
+}
+
+/// The management API: `/v1/…` and `/openapi.json`. Every route under `/v1` asks for a key first.
+pub fn app(platform: Platform) -> Router {
+    let (router, openapi) = routes().split_for_parts();
+    let described = move || {
+        let openapi = openapi.clone();
+        async move { Json(openapi) }
+    };
+    router
+        .route_layer(middleware::from_fn_with_state(platform.clone(), authenticate))
+        .route("/v1/{*rest}", any(nowhere))
+        .method_not_allowed_fallback(not_allowed)
+        .with_state(platform)
+        .layer(middleware::from_fn(identify))
+        .route("/openapi.json", get(described))
+}
+
+/// `GET /healthz`, for a process that serves no data plane (which has its own).
+pub fn health() -> Router {
+    Router::new().route("/healthz", get(|| async { Json(serde_json::json!({"status": "ok"})) }))
+}
+
+async fn nowhere() -> Problem {
+    Problem::from(Error::NotFound { what: "route" })
+}
+
+async fn not_allowed() -> Problem {
+    Problem::method_not_allowed()
+}
+
+/// Puts the caller into the request, or answers 401.
+async fn authenticate(
+    State(platform): State<Platform>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let presented = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    let key = presented.and_then(|value| value.split_once(' ')).and_then(|(scheme, key)| {
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim().to_owned())
+    });
+    let caller = match key {
+        None => Err(Error::Unauthenticated),
+        Some(key) => platform.authenticate(&key).await,
+    };
+    match caller {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(error) => Problem::from(error).into_response(),
+    }
+}
+
+/// Gives the request an id (its own if it has a decent one), answers with it, and logs what came of it.
+async fn identify(mut request: Request, next: Next) -> Response {
+    let id = asked::RequestId::of(request.headers());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    request.extensions_mut().insert(id.clone());
+    let mut response = next.run(request).await;
+    tracing::debug!(
+        request_id = %id.0,
+        %method,
+        route = route.as_deref().unwrap_or("none"),
+        status = response.status().as_u16(),
+        "answered"
+    );
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    response
+}

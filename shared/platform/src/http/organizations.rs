@@ -1,0 +1,167 @@
+//! Organizations and their environments.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use flagforge_flags::keys::{EnvKey, OrgKey};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::{self, PageBody, PageOptions};
+use super::asked::{Asked, Keys, Options, Reading};
+use super::problem::{Problem, ProblemBody};
+use crate::Platform;
+use crate::change::Change;
+use crate::record::{Environment, Organization};
+use crate::store::Listing;
+
+pub(super) fn routes() -> OpenApiRouter<Platform> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(get))
+        .routes(routes!(list_environments, create_environment))
+        .routes(routes!(get_environment))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct NewOrganization {
+    key: OrgKey,
+    #[serde(default)]
+    name: String,
+}
+
+/// A new organization with its first admin key, which is shown this once.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Founded {
+    organization: Organization,
+    /// Absent when this answers a repeat: the key was shown the first time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_key: Option<String>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct NewEnvironment {
+    key: EnvKey,
+    #[serde(default)]
+    name: String,
+}
+
+/// Lists the organizations of the installation. For its operator.
+#[utoipa::path(get, path = "/v1/orgs", tag = "organizations", params(PageOptions), responses(
+    (status = 200, body = PageBody<Organization>),
+    (status = "default", body = ProblemBody),
+))]
+async fn list(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Options(page): Options<PageOptions>,
+) -> Result<Response, Problem> {
+    Ok(answer::listing(platform.organizations(&caller, &page.into()).await?))
+}
+
+/// Creates an organization and its first admin key. For the installation's operator.
+#[utoipa::path(post, path = "/v1/orgs", tag = "organizations", request_body = NewOrganization, responses(
+    (status = 201, body = Founded),
+    (status = "default", body = ProblemBody),
+))]
+async fn create(State(platform): State<Platform>, asked: Asked) -> Result<Response, Problem> {
+    asked.caller.may_operate()?;
+    let new: NewOrganization = asked.body()?;
+    let name = if new.name.is_empty() { new.key.to_string() } else { new.name };
+    let request = |change| asked.commit(change);
+    let (outcome, issued) =
+        platform.create_organization(&asked.caller, &new.key, &name, false, request).await?;
+    Ok(with_secret(outcome, "adminKey", "organization", &issued.key.expose()))
+}
+
+/// One organization.
+#[utoipa::path(get, path = "/v1/orgs/{org}", tag = "organizations", params(("org" = String, Path)), responses(
+    (status = 200, body = Organization),
+    (status = "default", body = ProblemBody),
+))]
+async fn get(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys(org): Keys<OrgKey>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Ok(answer::one(&headers, &platform.organization(&caller, &org).await?))
+}
+
+/// The environments of an organization that the key may see; at most 20, so one page.
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments", tag = "organizations", params(("org" = String, Path)), responses(
+    (status = 200, body = PageBody<Environment>),
+    (status = "default", body = ProblemBody),
+))]
+async fn list_environments(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys(org): Keys<OrgKey>,
+) -> Result<Response, Problem> {
+    let items = platform.environments(&caller, &org).await?;
+    Ok(answer::listing(Listing { items, next: None }))
+}
+
+/// Creates an environment. Every flag starts there off.
+#[utoipa::path(post, path = "/v1/orgs/{org}/environments", tag = "organizations", params(("org" = String, Path)), request_body = NewEnvironment, responses(
+    (status = 201, body = Environment),
+    (status = "default", body = ProblemBody),
+))]
+async fn create_environment(
+    State(platform): State<Platform>,
+    Keys(org): Keys<OrgKey>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    asked.caller.may_everywhere(&org, crate::caller::Role::Admin)?;
+    let new: NewEnvironment = asked.body()?;
+    let name = if new.name.is_empty() { new.key.to_string() } else { new.name };
+    let request = asked.commit(Change::CreateEnvironment { org, env: new.key, name });
+    let outcome = platform.commit(&asked.caller, &request).await?;
+    Ok(answer::changed(&request.change.log(), outcome))
+}
+
+/// One environment.
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}", tag = "organizations", params(("org" = String, Path), ("env" = String, Path)), responses(
+    (status = 200, body = Environment),
+    (status = "default", body = ProblemBody),
+))]
+async fn get_environment(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys((org, env)): Keys<(OrgKey, EnvKey)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Ok(answer::one(&headers, &platform.environment(&caller, &org, &env).await?))
+}
+
+/// Answers a change that made a key: the record under `name`, and the secret where it is new.
+pub(super) fn with_secret(
+    outcome: crate::commit::Outcome,
+    secret_name: &str,
+    name: &str,
+    secret: &str,
+) -> Response {
+    use crate::commit::Outcome;
+    let committed = match outcome {
+        Outcome::Committed(committed) => committed,
+        Outcome::ChangeRequested(id) => {
+            let body = serde_json::json!({"changeRequest": id});
+            return (axum::http::StatusCode::ACCEPTED, Json(body)).into_response();
+        }
+    };
+    let mut body = serde_json::Map::new();
+    body.insert(name.to_owned(), committed.body.unwrap_or_default());
+    if !committed.replayed {
+        body.insert(secret_name.to_owned(), secret.into());
+    }
+    let mut response = (axum::http::StatusCode::CREATED, Json(body)).into_response();
+    let no_store = axum::http::HeaderValue::from_static("no-store");
+    response.headers_mut().insert(axum::http::header::CACHE_CONTROL, no_store);
+    response
+}

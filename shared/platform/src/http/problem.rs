@@ -1,0 +1,165 @@
+//! Errors as RFC 9457 problems. The only place that knows both the domain's errors and HTTP's.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::error::Error;
+
+/// The body of every error.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProblemBody {
+    /// Stable; programs may compare it.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:flagforge:problem:invalid")]
+    kind: String,
+    /// The type in words.
+    title: &'static str,
+    status: u16,
+    /// What happened and what to do, for people.
+    detail: String,
+    /// The path of the offending field in the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// The limit that was passed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+    /// What was sent instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actual: Option<u64>,
+}
+
+/// An error on its way out. Its status is never a success: only this module makes one.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    /// Boxed: errors are rare, and results should be small.
+    body: Box<ProblemBody>,
+    retry_after_seconds: Option<u32>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &str, title: &'static str, detail: String) -> Self {
+        let kind = format!("urn:flagforge:problem:{kind}");
+        let (field, limit, actual) = (None, None, None);
+        let body =
+            ProblemBody { kind, title, status: status.as_u16(), detail, field, limit, actual };
+        Self { status, body: Box::new(body), retry_after_seconds: None }
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        let detail = "this address does not take that method; see /openapi.json".to_owned();
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            "Method not allowed",
+            detail,
+        )
+    }
+
+    pub(crate) fn body_too_large(limit: usize) -> Self {
+        let detail = format!("the body: the limit is {limit} bytes");
+        let mut problem =
+            Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Body too large", detail);
+        problem.body.field = Some("the body".to_owned());
+        problem.body.limit = Some(limit as u64);
+        problem
+    }
+
+    pub(crate) fn body_unreadable() -> Self {
+        let detail = "the body ended before it was whole".to_owned();
+        Self::new(StatusCode::BAD_REQUEST, "body-unreadable", "Body unreadable", detail)
+    }
+
+    pub(crate) fn unsupported_media_type() -> Self {
+        let detail = "send JSON as application/json (or application/merge-patch+json)".to_owned();
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        Self::new(status, "unsupported-media-type", "Unsupported media type", detail)
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        use StatusCode as S;
+        let detail = error.to_string();
+        let of = |status, kind, title| Self::new(status, kind, title, detail.clone());
+        let mut problem = match &error {
+            Error::Unauthenticated => of(S::UNAUTHORIZED, "unauthenticated", "Unauthenticated"),
+            Error::NotFound { .. } => of(S::NOT_FOUND, "not-found", "Not found"),
+            Error::Forbidden { .. } => of(S::FORBIDDEN, "forbidden", "Forbidden"),
+            Error::WrongKeyKind { .. } => of(S::FORBIDDEN, "wrong-key-kind", "Wrong kind of key"),
+            Error::Invalid { .. } => of(S::BAD_REQUEST, "invalid", "Invalid request"),
+            Error::OverLimit { .. } => of(S::BAD_REQUEST, "over-limit", "Over a limit"),
+            Error::Exists { .. } => of(S::CONFLICT, "exists", "Exists already"),
+            Error::InUse { .. } => of(S::CONFLICT, "in-use", "In use"),
+            Error::PreconditionRequired => {
+                of(S::PRECONDITION_REQUIRED, "precondition-required", "Precondition required")
+            }
+            Error::PreconditionFailed => {
+                of(S::PRECONDITION_FAILED, "precondition-failed", "Precondition failed")
+            }
+            Error::IdempotencyMismatch => {
+                of(S::UNPROCESSABLE_ENTITY, "idempotency-mismatch", "Idempotency key reused")
+            }
+            Error::Busy { .. } => of(S::SERVICE_UNAVAILABLE, "busy", "Busy"),
+            Error::Internal { .. } => of(S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+        };
+        match &error {
+            Error::Invalid { field, .. } => problem.body.field = Some(field.clone()),
+            Error::OverLimit { field, limit, actual, .. } => {
+                problem.body.field = Some(field.clone());
+                problem.body.limit = Some(*limit);
+                problem.body.actual = Some(*actual);
+            }
+            Error::PreconditionRequired | Error::PreconditionFailed => {
+                problem.body.field = Some("If-Match".to_owned());
+            }
+            Error::IdempotencyMismatch => {
+                problem.body.field = Some("Idempotency-Key".to_owned());
+            }
+            Error::Busy { retry_after_seconds, .. } => {
+                problem.retry_after_seconds = Some(*retry_after_seconds);
+            }
+            _ => {}
+        }
+        if problem.status.is_server_error() {
+            tracing::error!(error = %Chain(&error), "a request failed on our side");
+        }
+        problem
+    }
+}
+
+/// An error with all its causes, for the log only.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // An internal error's own words are for strangers; its context is for us.
+        write!(f, "{:?}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body)).into_response();
+        let headers = response.headers_mut();
+        let json = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, json);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

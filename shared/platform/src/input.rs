@@ -1,0 +1,256 @@
+//! What people send: forms that become records. Strict about fields, friendly about splits.
+
+use flagforge_flags::keys::{RuleId, VariantKey};
+use flagforge_flags::split::{DEFAULT_BUCKETS, Weight, rebalance};
+use flagforge_flags::wire::{
+    ConditionWire, FlagClass, GroupOverrideWire, HashName, OutcomeWire, RangeWire, RuleWire,
+    SplitWire, StateWire, ValueType, VariantWire,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use utoipa::ToSchema;
+
+use crate::error::Error;
+
+/// Bytes of a name or description.
+pub const MAX_TEXT_BYTES: usize = 2_048;
+/// Attributes of one tenant; 64 of 1 KiB leave a tenant's item under 1/5 of its limit.
+pub const MAX_TENANT_ATTRIBUTES: usize = 64;
+/// Bytes of one tenant's attributes as JSON.
+pub const MAX_TENANT_ATTRIBUTES_BYTES: usize = 64 * 1024;
+
+/// The body that defines a flag.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DefinitionInput {
+    pub class: FlagClass,
+    #[serde(rename = "type")]
+    pub value_type: ValueType,
+    /// May be left out for booleans: `on` (true) and `off` (false).
+    #[serde(default)]
+    pub variants: Vec<VariantWire>,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default)]
+    pub owner: Option<String>,
+    #[serde(default)]
+    pub client_visible: bool,
+    /// Default: for booleans the variant whose value is false, else the caller's default.
+    #[serde(default)]
+    pub off: Option<OutcomeWire>,
+    /// Default: for booleans the variant whose value is true, else the first variant.
+    #[serde(default)]
+    pub fallthrough: Option<OutcomeWire>,
+}
+
+impl DefinitionInput {
+    /// The variants, with a boolean's two when none were given.
+    pub(crate) fn variants(&self) -> Result<Vec<VariantWire>, Error> {
+        if !self.variants.is_empty() || self.value_type != ValueType::Boolean {
+            return Ok(self.variants.clone());
+        }
+        [("on", true), ("off", false)]
+            .into_iter()
+            .map(|(key, value)| {
+                let key = VariantKey::new(key).map_err(|e| Error::invalid("variants", e))?;
+                Ok(VariantWire { key, value: Json::Bool(value), attachment: None })
+            })
+            .collect()
+    }
+
+    pub(crate) fn outcomes(&self, variants: &[VariantWire]) -> (OutcomeWire, OutcomeWire) {
+        let valued = |wanted: bool| variants.iter().find(|v| v.value == Json::Bool(wanted));
+        let off = self.off.clone().unwrap_or_else(|| match valued(false) {
+            Some(variant) => OutcomeWire::Variant(variant.key.clone()),
+            None => OutcomeWire::CallerDefault,
+        });
+        let on =
+            self.fallthrough.clone().unwrap_or_else(|| match valued(true).or(variants.first()) {
+                Some(variant) => OutcomeWire::Variant(variant.key.clone()),
+                None => OutcomeWire::CallerDefault,
+            });
+        (off, on)
+    }
+}
+
+/// The body that sets a flag's state in one environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StateInput {
+    pub enabled: bool,
+    pub off: OutcomeInput,
+    #[serde(default)]
+    pub group_overrides: Vec<GroupOverrideWire>,
+    #[serde(default)]
+    pub rules: Vec<RuleInput>,
+    pub fallthrough: OutcomeInput,
+}
+
+/// A rule of a state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleInput {
+    /// Stable: keep it when you edit the rule, so that a changed percentage moves the fewest users.
+    pub id: RuleId,
+    #[serde(default)]
+    pub description: Option<String>,
+    pub when: ConditionWire,
+    pub serve: OutcomeInput,
+}
+
+/// An outcome; a split may say weights and leave the ranges to the platform.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OutcomeInput {
+    Variant(VariantKey),
+    Split(SplitInput),
+    CallerDefault,
+}
+
+/// A split by weights, or by ranges for those who know what they want. Exactly one of the two.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SplitInput {
+    /// The attribute path whose value is hashed. Default `user.key`.
+    #[serde(default = "default_unit")]
+    pub unit: String,
+    /// Default: the flag's key and the rule's id, so that two splits are independent.
+    #[serde(default)]
+    pub salt: Option<String>,
+    #[serde(default)]
+    pub hash: Option<HashName>,
+    #[serde(default)]
+    pub buckets: Option<u32>,
+    #[serde(default)]
+    pub weights: Option<Vec<WeightInput>>,
+    #[serde(default)]
+    pub ranges: Option<Vec<RangeWire>>,
+}
+
+/// A variant's share of a split, relative to the sum of all weights.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WeightInput {
+    pub variant: VariantKey,
+    pub weight: u32,
+}
+
+fn default_unit() -> String {
+    "user.key".to_owned()
+}
+
+impl StateInput {
+    /// The state to store. Splits keep as many buckets of the same split in `previous` as they can.
+    pub(crate) fn resolve(&self, flag: &str, previous: &StateWire) -> Result<StateWire, Error> {
+        let was = |id: &RuleId| previous.rules.iter().find(|rule| rule.id == *id);
+        let mut rules = Vec::with_capacity(self.rules.len());
+        for (index, rule) in self.rules.iter().enumerate() {
+            let before = was(&rule.id).map(|rule| &rule.serve);
+            let split = SplitPlace {
+                flag,
+                part: rule.id.as_str(),
+                field: &format!("rules[{index}].serve"),
+            };
+            rules.push(RuleWire {
+                id: rule.id.clone(),
+                description: rule.description.clone(),
+                when: rule.when.clone(),
+                serve: rule.serve.resolve(&split, before)?,
+            });
+        }
+        let off = SplitPlace { flag, part: "off", field: "off" };
+        let fallthrough = SplitPlace { flag, part: "fallthrough", field: "fallthrough" };
+        Ok(StateWire {
+            enabled: self.enabled,
+            off: self.off.resolve(&off, Some(&previous.off))?,
+            group_overrides: self.group_overrides.clone(),
+            rules,
+            fallthrough: self.fallthrough.resolve(&fallthrough, Some(&previous.fallthrough))?,
+        })
+    }
+}
+
+/// Where a split stands: for its default salt, and for errors that name the field.
+pub(crate) struct SplitPlace<'a> {
+    pub(crate) flag: &'a str,
+    pub(crate) part: &'a str,
+    pub(crate) field: &'a str,
+}
+
+impl OutcomeInput {
+    pub(crate) fn resolve(
+        &self,
+        place: &SplitPlace<'_>,
+        previous: Option<&OutcomeWire>,
+    ) -> Result<OutcomeWire, Error> {
+        Ok(match self {
+            Self::Variant(variant) => OutcomeWire::Variant(variant.clone()),
+            Self::CallerDefault => OutcomeWire::CallerDefault,
+            Self::Split(split) => OutcomeWire::Split(split.resolve(place, previous)?),
+        })
+    }
+}
+
+impl SplitInput {
+    fn resolve(
+        &self,
+        place: &SplitPlace<'_>,
+        previous: Option<&OutcomeWire>,
+    ) -> Result<SplitWire, Error> {
+        let before = match previous {
+            // Only a split of the same unit can keep anyone where they are.
+            Some(OutcomeWire::Split(split)) if split.unit == self.unit => Some(split),
+            _ => None,
+        };
+        let salt = match (&self.salt, before) {
+            (Some(salt), _) => salt.clone(),
+            (None, Some(before)) => before.salt.clone(),
+            (None, None) => format!("{}:{}", place.flag, place.part),
+        };
+        let buckets = self.buckets.or(before.map(|b| b.buckets)).unwrap_or(DEFAULT_BUCKETS);
+        let kept = match before {
+            Some(before) if before.salt == salt && before.buckets == buckets => &before.ranges[..],
+            _ => &[],
+        };
+        let ranges = match (&self.weights, &self.ranges) {
+            (Some(weights), None) => {
+                let weights: Vec<Weight> = weights
+                    .iter()
+                    .map(|w| Weight { variant: w.variant.clone(), weight: w.weight })
+                    .collect();
+                rebalance(kept, buckets, &weights)
+                    .map_err(|e| Error::invalid(format!("{}.split.weights", place.field), e))?
+            }
+            (None, Some(ranges)) => ranges.clone(),
+            _ => {
+                let message = "give either `weights` or `ranges`, not both and not neither";
+                return Err(Error::invalid(format!("{}.split", place.field), message));
+            }
+        };
+        let hash = self.hash.or(before.map(|b| b.hash)).unwrap_or(HashName::Xxh3);
+        Ok(SplitWire { unit: self.unit.clone(), salt, hash, buckets, ranges })
+    }
+}
+
+/// Refuses a text over [`MAX_TEXT_BYTES`].
+pub(crate) fn bounded_text(field: &str, text: &str) -> Result<(), Error> {
+    bounded(field, "bytes", MAX_TEXT_BYTES, text.len())
+}
+
+/// Refuses `actual` over `limit`, naming both.
+pub(crate) fn bounded(
+    field: &str,
+    unit: &'static str,
+    limit: usize,
+    actual: usize,
+) -> Result<(), Error> {
+    if actual <= limit {
+        return Ok(());
+    }
+    Err(Error::OverLimit {
+        field: field.to_owned(),
+        unit,
+        limit: limit as u64,
+        actual: actual as u64,
+    })
+}

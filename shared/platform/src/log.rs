@@ -1,0 +1,52 @@
+//! The log: audit, outbox and the publisher's input at once (DESIGN §6).
+
+use flagforge_flags::manifest::Digest;
+use flagforge_flags::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use utoipa::ToSchema;
+
+use crate::caller::Actor;
+
+/// One entry of a log. Numbers are contiguous from 1, never reused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LogEntry {
+    pub number: u64,
+    /// Names this commit: how an ambiguous answer of the table is settled.
+    pub id: String,
+    pub at: Timestamp,
+    pub by: Actor,
+    /// The [`crate::Change`], with its type under `change`.
+    #[schema(value_type = Object)]
+    pub change: Json,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    pub request_id: String,
+    /// Every item the change wrote, as it was afterwards.
+    pub images: Vec<Image>,
+    /// SHA-256 of the previous entry's stored text; of the empty text for the first.
+    #[schema(value_type = String)]
+    pub previous: Digest,
+}
+
+/// An item after a change; no body is a tombstone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Image {
+    pub pk: String,
+    pub sk: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub body: Option<Json>,
+}
+
+/// Where a log stands. Every commit to the log replaces it on condition of its version, which is its number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Head {
+    pub(crate) number: u64,
+    pub(crate) at: Timestamp,
+    /// SHA-256 of the newest entry's stored text.
+    pub(crate) digest: Digest,
+}

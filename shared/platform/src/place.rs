@@ -1,0 +1,148 @@
+//! Where things are in the table. Every partition key begins with the organization (DESIGN §5), so
+//! that credentials can be narrowed to one; `#` cannot occur in a key, so places never collide.
+
+use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, TenantKey};
+
+use crate::ports::ItemKey;
+
+/// Every log entry's sort key begins with it.
+pub(crate) const LOG_PREFIX: &str = "LOG#";
+
+/// The log a change belongs to: the organization's, or one environment's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LogId {
+    pub org: OrgKey,
+    /// `None`: the organization's log.
+    pub env: Option<EnvKey>,
+}
+
+impl LogId {
+    pub(crate) fn head(&self) -> ItemKey {
+        let pk = match &self.env {
+            None => org_pk(&self.org),
+            Some(env) => env_pk(&self.org, env),
+        };
+        ItemKey::new(pk, "HEAD")
+    }
+
+    pub(crate) fn partition(&self) -> String {
+        match &self.env {
+            None => format!("{}#log", self.org),
+            Some(env) => format!("{}#env#{env}#log", self.org),
+        }
+    }
+
+    pub(crate) fn entry(&self, number: u64) -> ItemKey {
+        ItemKey::new(self.partition(), log_sk(number))
+    }
+
+    /// The log whose entries live in a partition; `None` for every other partition.
+    pub(crate) fn of_partition(pk: &str) -> Option<Self> {
+        let parts: Vec<&str> = pk.split('#').collect();
+        match parts.as_slice() {
+            [org, "log"] => Some(Self { org: OrgKey::new(org).ok()?, env: None }),
+            [org, "env", env, "log"] => {
+                Some(Self { org: OrgKey::new(org).ok()?, env: Some(EnvKey::new(env).ok()?) })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for LogId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.env {
+            None => write!(f, "{}", self.org),
+            Some(env) => write!(f, "{}/{env}", self.org),
+        }
+    }
+}
+
+/// Twenty digits hold any `u64`, so byte order is number order.
+pub(crate) fn log_sk(number: u64) -> String {
+    format!("{LOG_PREFIX}{number:020}")
+}
+
+pub(crate) fn org_pk(org: &OrgKey) -> String {
+    format!("{org}#")
+}
+
+pub(crate) fn env_pk(org: &OrgKey, env: &EnvKey) -> String {
+    format!("{org}#env#{env}")
+}
+
+pub(crate) fn organization(org: &OrgKey) -> ItemKey {
+    ItemKey::new(org_pk(org), "ORG")
+}
+
+/// The operator's list of organizations. `~` is in no slug, so no organization can own it.
+pub(crate) const DIRECTORY_PK: &str = "~#orgs";
+
+pub(crate) fn directory_entry(org: &OrgKey) -> ItemKey {
+    ItemKey::new(DIRECTORY_PK, format!("ORG#{org}"))
+}
+
+pub(crate) fn environment(org: &OrgKey, env: &EnvKey) -> ItemKey {
+    ItemKey::new(org_pk(org), format!("ENV#{env}"))
+}
+
+pub(crate) fn flag(org: &OrgKey, flag: &FlagKey) -> ItemKey {
+    ItemKey::new(org_pk(org), format!("FLAG#{flag}"))
+}
+
+pub(crate) fn tenant(org: &OrgKey, tenant: &TenantKey) -> ItemKey {
+    ItemKey::new(org_pk(org), format!("TENANT#{tenant}"))
+}
+
+pub(crate) fn group(org: &OrgKey, group: &GroupKey) -> ItemKey {
+    ItemKey::new(org_pk(org), format!("GROUP#{group}"))
+}
+
+pub(crate) fn member(org: &OrgKey, group: &GroupKey, tenant: &TenantKey) -> ItemKey {
+    ItemKey::new(org_pk(org), format!("MEMBER#{group}#{tenant}"))
+}
+
+pub(crate) fn access_key(org: &OrgKey, id: &str) -> ItemKey {
+    ItemKey::new(org_pk(org), format!("KEY#{id}"))
+}
+
+pub(crate) fn state(org: &OrgKey, env: &EnvKey, flag: &FlagKey) -> ItemKey {
+    ItemKey::new(env_pk(org, env), format!("STATE#{flag}"))
+}
+
+pub(crate) fn tenant_override(
+    org: &OrgKey,
+    env: &EnvKey,
+    flag: &FlagKey,
+    tenant: &TenantKey,
+) -> ItemKey {
+    ItemKey::new(env_pk(org, env), format!("OVERRIDE#{flag}#{tenant}"))
+}
+
+pub(crate) fn idempotency(org: &OrgKey, digest: &str) -> ItemKey {
+    ItemKey::new(format!("{org}#idem"), format!("IDEM#{digest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_found_again_from_its_partition_and_nothing_else_is_a_log() {
+        let org = OrgKey::new("demo").unwrap();
+        let of_org = LogId { org: org.clone(), env: None };
+        let of_env = LogId { org: org.clone(), env: Some(EnvKey::new("log").unwrap()) };
+        for log in [of_org, of_env] {
+            assert_eq!(LogId::of_partition(&log.partition()), Some(log));
+        }
+        assert_eq!(LogId::of_partition(&org_pk(&org)), None);
+        assert_eq!(LogId::of_partition(&env_pk(&org, &EnvKey::new("log").unwrap())), None);
+        assert_eq!(LogId::of_partition(DIRECTORY_PK), None);
+    }
+
+    #[test]
+    fn number_order_is_byte_order() {
+        assert!(log_sk(9) < log_sk(10));
+        assert!(log_sk(u64::MAX).len() == log_sk(0).len());
+    }
+}

@@ -1,0 +1,170 @@
+//! Flag definitions. What spans definition and states is held by conditions on both.
+
+use flagforge_flags::keys::{FlagKey, OrgKey, VariantKey};
+use flagforge_flags::wire::StateWire;
+
+use super::Plan;
+use super::directory::organization_in;
+use super::states::check_compiles;
+use crate::change::Change;
+use crate::commit::Request;
+use crate::error::Error;
+use crate::input::{DefinitionInput, bounded_text};
+use crate::log::Head;
+use crate::place::{self, LogId};
+use crate::ports::{Query, Table};
+use crate::record::{Definition, Environment, Override, StateRecord};
+use crate::store::{self, ABSENT, Stored, version_of};
+
+pub(super) async fn draw(
+    table: &dyn Table,
+    request: &Request,
+    plan: &mut Plan,
+) -> Result<(), Error> {
+    match &request.change {
+        Change::PutFlag { org, flag, uid, definition } => {
+            put(table, request, plan, org, flag, uid, definition).await
+        }
+        Change::DeleteFlag { org, flag } => {
+            // States and overrides stay behind; they carry the uid and are void without it.
+            let standing = definition_in(table, org, flag).await?;
+            request.precondition.check(standing.version)?;
+            plan.delete(place::flag(org, flag), standing.version);
+            Ok(())
+        }
+        _ => Err(Error::Internal { context: "not a change of definitions", source: None }),
+    }
+}
+
+pub(super) async fn definition_in(
+    table: &dyn Table,
+    org: &OrgKey,
+    flag: &FlagKey,
+) -> Result<Stored<Definition>, Error> {
+    let found = store::read(table, &place::flag(org, flag)).await?;
+    found.ok_or(Error::NotFound { what: "flag" })
+}
+
+async fn put(
+    table: &dyn Table,
+    request: &Request,
+    plan: &mut Plan,
+    org: &OrgKey,
+    flag: &FlagKey,
+    uid: &str,
+    input: &DefinitionInput,
+) -> Result<(), Error> {
+    let owner = organization_in(table, org).await?;
+    plan.require(place::organization(org), owner.version);
+    let place = place::flag(org, flag);
+    let standing: Option<Stored<Definition>> = store::read(table, &place).await?;
+    let version = version_of(standing.as_ref());
+    request.precondition.check(version)?;
+    let record = define(flag, uid, input, standing.as_ref())?;
+    check_compiles(&record, version, record.initial_state(), 0)?;
+    if let Some(standing) = &standing {
+        check_states(table, plan, org, &standing.value, &record).await?;
+    }
+    plan.put(place, version, &record)?;
+    plan.about(&record, version == ABSENT)
+}
+
+fn define(
+    flag: &FlagKey,
+    uid: &str,
+    input: &DefinitionInput,
+    standing: Option<&Stored<Definition>>,
+) -> Result<Definition, Error> {
+    bounded_text("description", &input.description)?;
+    bounded_text("owner", input.owner.as_deref().unwrap_or_default())?;
+    if standing.is_some_and(|standing| standing.value.value_type != input.value_type) {
+        let message =
+            "the type of a flag never changes; services compile against it. Define a new flag";
+        return Err(Error::invalid("type", message));
+    }
+    let variants = input.variants()?;
+    let (off, fallthrough) = input.outcomes(&variants);
+    Ok(Definition {
+        key: flag.clone(),
+        uid: standing.map_or_else(|| uid.to_owned(), |standing| standing.value.uid.clone()),
+        class: input.class,
+        value_type: input.value_type,
+        variants,
+        description: input.description.clone(),
+        owner: input.owner.clone(),
+        client_visible: input.client_visible,
+        off,
+        fallthrough,
+    })
+}
+
+/// Refuses a definition that some environment's state or override would not fit.
+async fn check_states(
+    table: &dyn Table,
+    plan: &mut Plan,
+    org: &OrgKey,
+    was: &Definition,
+    becomes: &Definition,
+) -> Result<(), Error> {
+    let gone: Vec<&VariantKey> = was
+        .variants
+        .iter()
+        .map(|variant| &variant.key)
+        .filter(|key| becomes.variants.iter().all(|variant| variant.key != **key))
+        .collect();
+    let environments: Vec<Stored<Environment>> =
+        store::all(table, &place::org_pk(org), "ENV#").await?;
+    for environment in environments {
+        let env = environment.value.key;
+        let log = LogId { org: org.clone(), env: Some(env.clone()) };
+        if !gone.is_empty() {
+            // Nothing of the environment may change while its uses of the variant are searched.
+            let head: Option<Stored<Head>> = store::read(table, &log.head()).await?;
+            plan.require(log.head(), version_of(head.as_ref()));
+        }
+        let place = place::state(org, &env, &was.key);
+        let stored: Option<Stored<StateRecord>> = store::read(table, &place).await?;
+        let version = version_of(stored.as_ref());
+        let state: Option<StateWire> =
+            stored.filter(|s| s.value.flag_uid == was.uid).map(|s| s.value.state);
+        if let Some(state) = state {
+            check_compiles(becomes, 0, state, version).map_err(|error| Error::InUse {
+                what: "flag",
+                key: was.key.to_string(),
+                by: format!("its state in `{env}` does not fit the new definition: {error}"),
+            })?;
+        }
+        if gone.is_empty() {
+            plan.require(place, version);
+        } else {
+            check_overrides(table, &place::env_pk(org, &env), was, &gone).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn check_overrides(
+    table: &dyn Table,
+    pk: &str,
+    was: &Definition,
+    gone: &[&VariantKey],
+) -> Result<(), Error> {
+    let mut query = Query::prefix(pk, &format!("OVERRIDE#{}#", was.key));
+    loop {
+        let page = table.query(&query).await?;
+        for item in &page.items {
+            let found: Override = store::decode(item)?.value;
+            if found.flag_uid == was.uid && gone.contains(&&found.variant) {
+                return Err(Error::InUse {
+                    what: "variant",
+                    key: found.variant.to_string(),
+                    by: format!("the override of tenant `{}` ({pk})", found.tenant),
+                });
+            }
+        }
+        match page.next {
+            None => return Ok(()),
+            next => query.page = next,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What a change does: which items it reads, requires and writes. Runs inside every try of a commit,
+//! so that it always decides on what stands now.
+
+mod directory;
+mod flags;
+mod keys;
+mod states;
+
+pub use directory::MAX_ENVIRONMENTS;
+pub use keys::MAX_KEYS;
+pub use states::MAX_GROUP_OVERRIDES;
+
+use flagforge_flags::time::Timestamp;
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use crate::caller::{Caller, Role};
+use crate::change::Change;
+use crate::commit::Request;
+use crate::error::Error;
+use crate::input::bounded;
+use crate::log::Image;
+use crate::ports::{Condition, Item, ItemKey, Table, Write};
+use crate::store::ABSENT;
+
+/// Bytes of one record. The largest change (128 KiB, the body limit) and its after-image make a log
+/// entry of at most 272 KiB, under DESIGN's 300 KB and DynamoDB's 400 KB.
+pub const MAX_RECORD_BYTES: usize = 144 * 1024;
+
+/// The writes of one change, gathered.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The number of the log entry to be; every item written gets it as its version.
+    pub(crate) number: u64,
+    pub(crate) at: Timestamp,
+    pub(crate) writes: Vec<Write>,
+    pub(crate) images: Vec<Image>,
+    /// The thing the change is about, afterwards.
+    pub(crate) subject: Option<Json>,
+    pub(crate) created: bool,
+}
+
+impl Plan {
+    pub(crate) fn new(number: u64, at: Timestamp) -> Self {
+        Self { number, at, writes: Vec::new(), images: Vec::new(), subject: None, created: false }
+    }
+
+    /// Writes a record over the version that was read ([`ABSENT`]: none).
+    fn put<T: Serialize>(&mut self, key: ItemKey, over: u64, record: &T) -> Result<(), Error> {
+        let body = serde_json::to_value(record)
+            .map_err(|error| Error::internal("a record did not serialize", error))?;
+        let text = body.to_string();
+        bounded("the record", "bytes", MAX_RECORD_BYTES, text.len())?;
+        self.images.push(Image { pk: key.pk.clone(), sk: key.sk.clone(), body: Some(body) });
+        let item = Item { key, version: self.number, body: text, expires_at_seconds: None };
+        self.writes.push(Write::Put { item, condition: standing(over) });
+        Ok(())
+    }
+
+    /// Removes the record whose version was read.
+    fn delete(&mut self, key: ItemKey, over: u64) {
+        self.images.push(Image { pk: key.pk.clone(), sk: key.sk.clone(), body: None });
+        self.writes.push(Write::Delete { key, condition: standing(over) });
+    }
+
+    /// Requires that what was read still stands.
+    fn require(&mut self, key: ItemKey, version: u64) {
+        self.writes.push(Write::Check { key, condition: standing(version) });
+    }
+
+    /// Names the thing the change is about.
+    fn about<T: Serialize>(&mut self, record: &T, created: bool) -> Result<(), Error> {
+        self.created = created;
+        self.subject = Some(
+            serde_json::to_value(record)
+                .map_err(|error| Error::internal("a record did not serialize", error))?,
+        );
+        Ok(())
+    }
+}
+
+fn standing(version: u64) -> Condition {
+    if version == ABSENT { Condition::Absent } else { Condition::Version(version) }
+}
+
+/// Refuses a caller that may not make this change, before anything is read.
+pub(crate) fn authorize(caller: &Caller, change: &Change) -> Result<(), Error> {
+    match change {
+        Change::CreateOrganization { .. } => caller.may_operate(),
+        Change::CreateEnvironment { org, .. }
+        | Change::CreateKey { org, .. }
+        | Change::RevokeKey { org, .. } => caller.may_everywhere(org, Role::Admin),
+        Change::PutTenant { org, .. }
+        | Change::DeleteTenant { org, .. }
+        | Change::PutGroup { org, .. }
+        | Change::DeleteGroup { org, .. }
+        | Change::AddMember { org, .. }
+        | Change::RemoveMember { org, .. }
+        | Change::PutFlag { org, .. }
+        | Change::DeleteFlag { org, .. } => caller.may_everywhere(org, Role::Maintainer),
+        Change::PutState { org, env, .. }
+        | Change::PatchState { org, env, .. }
+        | Change::SetEnabled { org, env, .. }
+        | Change::SetWeights { org, env, .. }
+        | Change::SetOverride { org, env, .. }
+        | Change::ClearOverride { org, env, .. } => caller.may_in(org, env, Role::Maintainer),
+    }
+}
+
+/// Draws up the plan of a change on what stands now.
+pub(crate) async fn draw(
+    table: &dyn Table,
+    request: &Request,
+    caller: &Caller,
+    plan: &mut Plan,
+) -> Result<(), Error> {
+    match &request.change {
+        Change::CreateOrganization { .. }
+        | Change::CreateEnvironment { .. }
+        | Change::PutTenant { .. }
+        | Change::DeleteTenant { .. }
+        | Change::PutGroup { .. }
+        | Change::DeleteGroup { .. }
+        | Change::AddMember { .. }
+        | Change::RemoveMember { .. } => directory::draw(table, request, plan).await,
+        Change::PutFlag { .. } | Change::DeleteFlag { .. } => {
+            flags::draw(table, request, plan).await
+        }
+        Change::CreateKey { .. } | Change::RevokeKey { .. } => {
+            keys::draw(table, request, caller, plan).await
+        }
+        Change::PutState { .. }
+        | Change::PatchState { .. }
+        | Change::SetEnabled { .. }
+        | Change::SetWeights { .. }
+        | Change::SetOverride { .. }
+        | Change::ClearOverride { .. } => states::draw(table, request, plan).await,
+    }
+}

@@ -1,0 +1,19 @@
+//! The five ports: what the rules need of the world, and nothing more.
+//!
+//! One conformance suite (`tests/conformance`) runs over every implementation. Errors here are the
+//! world's; the domain's are in [`crate::error`].
+
+mod bus;
+mod objects;
+mod signer;
+mod table;
+mod timer;
+
+pub use bus::{Bus, BusError, Notice};
+pub use objects::{ETag, Fetched, MAX_OBJECT_BYTES, ObjectError, Objects, PutIf};
+pub use signer::{Signer, SignerError};
+pub use table::{
+    Condition, FeedRecord, Item, ItemKey, MAX_ITEM_BYTES, MAX_PAGE_ITEMS, MAX_TRANSACTION_BYTES,
+    MAX_TRANSACTION_WRITES, Page, PageToken, Query, Table, TableError, Write, check_transaction,
+};
+pub use timer::Timer;

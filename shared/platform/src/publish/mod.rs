@@ -1,0 +1,91 @@
+//! The publisher: from the logs to signed manifests. It reads the logs, not the stream, so nothing
+//! depends on how often or in which order it is woken.
+
+mod certify;
+mod render;
+mod roots;
+pub(crate) mod trust;
+mod view;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flagforge_flags::Revision;
+use flagforge_flags::keys::{EnvKey, OrgKey};
+use tokio::sync::Mutex;
+
+use crate::Platform;
+use crate::error::Error;
+use crate::ports::Notice;
+
+use certify::Certified;
+use view::View;
+
+/// How long a root is good before a reader calls it stale (DESIGN §7).
+pub const ROOT_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
+/// A root this old is signed again though nothing changed, three times before it would expire.
+pub const RESIGN_AFTER: Duration = Duration::from_secs(6 * 3_600);
+/// Environments whose state the publisher keeps in memory between notices; beyond them it reads whole.
+const MAX_VIEWS: usize = 64;
+
+/// What a publication came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// New roots stand, at this revision.
+    Roots(Revision),
+    /// The roots that stand are current and young.
+    Unchanged(Revision),
+}
+
+type Views = HashMap<(OrgKey, EnvKey), Arc<Mutex<Option<View>>>>;
+
+/// What the publisher remembers between notices. All of it can be lost.
+#[derive(Debug, Default)]
+pub(crate) struct Publisher {
+    views: Mutex<Views>,
+    certified: Mutex<Option<Certified>>,
+}
+
+impl Publisher {
+    async fn view(&self, org: &OrgKey, env: &EnvKey) -> Arc<Mutex<Option<View>>> {
+        let mut views = self.views.lock().await;
+        let key = (org.clone(), env.clone());
+        if views.len() >= MAX_VIEWS && !views.contains_key(&key) {
+            let victim = views.keys().next().cloned();
+            victim.and_then(|victim| views.remove(&victim));
+        }
+        views.entry(key).or_default().clone()
+    }
+}
+
+impl Platform {
+    /// Publishes an environment as its logs stand now: chunks first, then the roots of the scopes
+    /// `environment` and `relay`, each by a conditional put. One publication of an environment runs at
+    /// a time in a process; of two processes the loser reads again.
+    pub(crate) async fn publish(&self, org: &OrgKey, env: &EnvKey) -> Result<Published, Error> {
+        let shared = self.publisher().view(org, env).await;
+        let mut slot = shared.lock().await;
+        let mut view = match slot.take() {
+            Some(view) => view,
+            None => View::read(self.table(), org, env).await?,
+        };
+        view.catch_up(self.table()).await?;
+        let published = self.publish_roots(&mut view).await;
+        // A failed publication leaves nothing in the view that the next could not use.
+        *slot = Some(view);
+        let published = published?;
+        if let Published::Roots(revision) = published {
+            let notice = Notice::Published {
+                org: org.clone(),
+                env: env.clone(),
+                revision: revision.to_string(),
+            };
+            if let Err(error) = self.bus().publish(&notice).await {
+                // Readers poll: the doorbell only makes them sooner.
+                tracing::warn!(%org, %env, error = %error, "a publication was not announced");
+            }
+        }
+        Ok(published)
+    }
+}

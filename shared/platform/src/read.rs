@@ -1,0 +1,267 @@
+//! Reads, each asking the caller first.
+
+use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, TenantKey};
+
+use crate::Platform;
+use crate::caller::{Caller, Role};
+use crate::error::Error;
+use crate::log::LogEntry;
+use crate::place::{self, LOG_PREFIX, LogId};
+use crate::record::{
+    Definition, Environment, Group, KeyRecord, Member, Organization, Override, StateRecord, Tenant,
+};
+use crate::states::FlagState;
+use crate::store::{self, ABSENT, Listing, Stored};
+
+/// Items of a page when the caller names no limit.
+pub(crate) const DEFAULT_PAGE: u32 = 100;
+/// Items of a page at most; 500 records of 2 KiB are 1 MB, what DynamoDB reads at once.
+pub(crate) const MAX_PAGE: u32 = 500;
+
+/// Which page of a listing.
+#[derive(Debug, Clone, Default)]
+pub struct PageOf {
+    pub limit: Option<u32>,
+    /// The `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+impl PageOf {
+    fn limit(&self) -> Result<u32, Error> {
+        match self.limit {
+            None => Ok(DEFAULT_PAGE),
+            Some(limit @ 1..=MAX_PAGE) => Ok(limit),
+            Some(_) => Err(Error::invalid("limit", format!("must be 1 to {MAX_PAGE}"))),
+        }
+    }
+}
+
+impl Platform {
+    /// Every organization of the installation, for its operator.
+    pub async fn organizations(
+        &self,
+        caller: &Caller,
+        page: &PageOf,
+    ) -> Result<Listing<Organization>, Error> {
+        caller.may_operate()?;
+        self.page(place::DIRECTORY_PK, "ORG#", page).await
+    }
+
+    pub async fn organization(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+    ) -> Result<Stored<Organization>, Error> {
+        caller.may(org, Role::Reader)?;
+        let found = store::read(self.table(), &place::organization(org)).await?;
+        found.ok_or(Error::NotFound { what: "organization" })
+    }
+
+    /// The environments that the caller may see.
+    pub async fn environments(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+    ) -> Result<Vec<Stored<Environment>>, Error> {
+        self.organization(caller, org).await?;
+        let mut found: Vec<Stored<Environment>> =
+            store::all(self.table(), &place::org_pk(org), "ENV#").await?;
+        found.retain(|env| caller.may_in(org, &env.value.key, Role::Reader).is_ok());
+        Ok(found)
+    }
+
+    pub async fn environment(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        env: &EnvKey,
+    ) -> Result<Stored<Environment>, Error> {
+        caller.may_in(org, env, Role::Reader)?;
+        let found = store::read(self.table(), &place::environment(org, env)).await?;
+        found.ok_or(Error::NotFound { what: "environment" })
+    }
+
+    pub async fn tenants(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        page: &PageOf,
+    ) -> Result<Listing<Tenant>, Error> {
+        self.organization(caller, org).await?;
+        self.page(&place::org_pk(org), "TENANT#", page).await
+    }
+
+    pub async fn tenant(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        tenant: &TenantKey,
+    ) -> Result<Stored<Tenant>, Error> {
+        caller.may(org, Role::Reader)?;
+        let found = store::read(self.table(), &place::tenant(org, tenant)).await?;
+        found.ok_or(Error::NotFound { what: "tenant" })
+    }
+
+    pub async fn groups(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        page: &PageOf,
+    ) -> Result<Listing<Group>, Error> {
+        self.organization(caller, org).await?;
+        self.page(&place::org_pk(org), "GROUP#", page).await
+    }
+
+    pub async fn group(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        group: &GroupKey,
+    ) -> Result<Stored<Group>, Error> {
+        caller.may(org, Role::Reader)?;
+        let found = store::read(self.table(), &place::group(org, group)).await?;
+        found.ok_or(Error::NotFound { what: "group" })
+    }
+
+    /// The members of a group that count: those of earlier groups or tenants of the same key are left out.
+    pub async fn members(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        group: &GroupKey,
+        page: &PageOf,
+    ) -> Result<Listing<Member>, Error> {
+        let uid = self.group(caller, org, group).await?.value.uid;
+        let prefix = format!("MEMBER#{group}#");
+        let mut found: Listing<Member> = self.page(&place::org_pk(org), &prefix, page).await?;
+        found.items.retain(|member| member.value.group_uid == uid);
+        Ok(found)
+    }
+
+    pub async fn definitions(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        page: &PageOf,
+    ) -> Result<Listing<Definition>, Error> {
+        self.organization(caller, org).await?;
+        self.page(&place::org_pk(org), "FLAG#", page).await
+    }
+
+    pub async fn definition(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        flag: &FlagKey,
+    ) -> Result<Stored<Definition>, Error> {
+        caller.may(org, Role::Reader)?;
+        let found = store::read(self.table(), &place::flag(org, flag)).await?;
+        found.ok_or(Error::NotFound { what: "flag" })
+    }
+
+    /// Every flag of the organization, with its state in one environment.
+    pub async fn flag_states(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        env: &EnvKey,
+        page: &PageOf,
+    ) -> Result<Listing<FlagState>, Error> {
+        self.environment(caller, org, env).await?;
+        let definitions: Listing<Definition> =
+            self.page(&place::org_pk(org), "FLAG#", page).await?;
+        let mut items = Vec::with_capacity(definitions.items.len());
+        for definition in definitions.items {
+            items.push(self.state_of(org, env, definition).await?);
+        }
+        Ok(Listing { items, next: definitions.next })
+    }
+
+    pub async fn flag_state(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        env: &EnvKey,
+        flag: &FlagKey,
+    ) -> Result<Stored<FlagState>, Error> {
+        self.environment(caller, org, env).await?;
+        let definition = store::read(self.table(), &place::flag(org, flag)).await?;
+        self.state_of(org, env, definition.ok_or(Error::NotFound { what: "flag" })?).await
+    }
+
+    async fn state_of(
+        &self,
+        org: &OrgKey,
+        env: &EnvKey,
+        definition: Stored<Definition>,
+    ) -> Result<Stored<FlagState>, Error> {
+        let Stored { value: definition, version: definition_version } = definition;
+        let stored: Option<Stored<StateRecord>> =
+            store::read(self.table(), &place::state(org, env, &definition.key)).await?;
+        let (state, version) = match stored {
+            Some(stored) if stored.value.flag_uid == definition.uid => {
+                (stored.value.state, stored.version)
+            }
+            _ => (definition.initial_state(), ABSENT),
+        };
+        let value = FlagState::new(env, &definition, definition_version, state, version);
+        Ok(Stored { value, version })
+    }
+
+    /// The tenants for whom a flag is special in an environment.
+    pub async fn overrides(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        env: &EnvKey,
+        flag: &FlagKey,
+        page: &PageOf,
+    ) -> Result<Listing<Override>, Error> {
+        self.environment(caller, org, env).await?;
+        let uid = self.definition(caller, org, flag).await?.value.uid;
+        let prefix = format!("OVERRIDE#{flag}#");
+        let mut found: Listing<Override> =
+            self.page(&place::env_pk(org, env), &prefix, page).await?;
+        found.items.retain(|item| item.value.flag_uid == uid);
+        Ok(found)
+    }
+
+    /// The organization's keys, without their secrets.
+    pub async fn keys(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        page: &PageOf,
+    ) -> Result<Listing<KeyRecord>, Error> {
+        caller.may_everywhere(org, Role::Admin)?;
+        self.organization(caller, org).await?;
+        self.page(&place::org_pk(org), "KEY#", page).await
+    }
+
+    /// A page of a log, oldest first.
+    pub async fn log(
+        &self,
+        caller: &Caller,
+        log: &LogId,
+        page: &PageOf,
+    ) -> Result<Listing<LogEntry>, Error> {
+        match &log.env {
+            // The organization's log holds what concerns every environment.
+            None => {
+                caller.may_everywhere(&log.org, Role::Reader)?;
+                self.organization(caller, &log.org).await.map(drop)?;
+            }
+            Some(env) => self.environment(caller, &log.org, env).await.map(drop)?,
+        }
+        self.page(&log.partition(), LOG_PREFIX, page).await
+    }
+
+    async fn page<T: serde::de::DeserializeOwned>(
+        &self,
+        pk: &str,
+        prefix: &str,
+        page: &PageOf,
+    ) -> Result<Listing<T>, Error> {
+        store::page(self.table(), pk, prefix, page.limit()?, page.cursor.as_deref()).await
+    }
+}

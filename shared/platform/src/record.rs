@@ -1,0 +1,162 @@
+//! What is stored: the bodies of items, as JSON.
+
+use std::collections::BTreeMap;
+
+use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, TenantKey, VariantKey};
+use flagforge_flags::manifest::{Digest, KeyKind};
+use flagforge_flags::time::Timestamp;
+use flagforge_flags::wire::{FlagClass, FlagWire, OutcomeWire, StateWire, ValueType, VariantWire};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use utoipa::ToSchema;
+
+use crate::caller::Role;
+
+/// An organization.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Organization {
+    pub key: OrgKey,
+    pub uid: String,
+    pub name: String,
+    pub created: Timestamp,
+}
+
+/// An environment of an organization.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Environment {
+    pub key: EnvKey,
+    pub name: String,
+    pub created: Timestamp,
+}
+
+/// A tenant: a customer of the organization.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tenant {
+    pub key: TenantKey,
+    /// A tenant created again under an old key has another, and inherits nothing.
+    pub uid: String,
+    pub name: String,
+    #[schema(value_type = Object)]
+    pub attributes: serde_json::Map<String, Json>,
+}
+
+/// A tenant group with a list of members.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Group {
+    pub key: GroupKey,
+    pub uid: String,
+    pub description: String,
+}
+
+/// A tenant's membership in a group. It counts only while both uids are current.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    pub group: GroupKey,
+    pub group_uid: String,
+    pub tenant: TenantKey,
+    pub tenant_uid: String,
+}
+
+/// A flag's definition, the same in every environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Definition {
+    pub key: FlagKey,
+    /// A flag defined again under an old key has another; states and overrides of the old one are void.
+    pub uid: String,
+    pub class: FlagClass,
+    #[serde(rename = "type")]
+    pub value_type: ValueType,
+    pub variants: Vec<VariantWire>,
+    pub description: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    pub client_visible: bool,
+    /// The outcome while the flag is off, where an environment has said nothing else.
+    pub off: OutcomeWire,
+    /// The outcome when no rule decides, where an environment has said nothing else.
+    pub fallthrough: OutcomeWire,
+}
+
+impl Definition {
+    /// The state of an environment that has not been given one: off.
+    pub(crate) fn initial_state(&self) -> StateWire {
+        StateWire {
+            enabled: false,
+            off: self.off.clone(),
+            group_overrides: Vec::new(),
+            rules: Vec::new(),
+            fallthrough: self.fallthrough.clone(),
+        }
+    }
+
+    /// What a manifest carries: this definition (at its version) in that state (at its own).
+    pub(crate) fn wire(&self, version: u64, state: StateWire, state_version: u64) -> FlagWire {
+        FlagWire {
+            key: self.key.clone(),
+            version: version + state_version,
+            class: self.class,
+            value_type: self.value_type,
+            variants: self.variants.clone(),
+            client_visible: self.client_visible,
+            state,
+        }
+    }
+}
+
+/// A flag's state in one environment, as stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StateRecord {
+    pub(crate) flag: FlagKey,
+    pub(crate) flag_uid: String,
+    /// The uids of the groups that overrides name: one for a group created again is void.
+    #[serde(default)]
+    pub(crate) groups: BTreeMap<GroupKey, String>,
+    pub(crate) state: StateWire,
+}
+
+/// A variant for one tenant whatever the rules say. It counts only while both uids are current.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Override {
+    pub flag: FlagKey,
+    pub flag_uid: String,
+    pub tenant: TenantKey,
+    pub tenant_uid: String,
+    pub variant: VariantKey,
+}
+
+/// An access key without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyRecord {
+    /// `<org>.<random>`, or `<org>.<env>.<random>` when bound to one environment.
+    pub id: String,
+    #[schema(value_type = String, example = "server")]
+    pub kind: KeyKind,
+    pub name: String,
+    pub role: Role,
+    /// The only environments it works in; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envs: Option<Vec<EnvKey>>,
+    /// The only tenant it speaks for; absent: any, named by header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantKey>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    /// Also the platform's operator.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub operator: bool,
+    /// The key that made it, when a key did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    pub created: Timestamp,
+    #[schema(value_type = String)]
+    pub secret_sha256: Digest,
+}
