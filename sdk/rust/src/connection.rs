@@ -1,0 +1,271 @@
+//! The connection string: one text that says where manifests come from, with which key, for which
+//! organization and environment, and which root keys are believed.
+//!
+//! ```text
+//! flagforge+http://<key>@127.0.0.1:8080/<org>/<env>?roots=<thumbprint>[,<thumbprint>]
+//! flagforge+https://<key>@flags.example.com/<org>/<env>?roots=…
+//! flagforge+file:///var/lib/flagforge/objects?org=<org>&env=<env>&roots=…
+//! flagforge+s3://<bucket>/<org>/<env>?region=<region>[&endpoint=<url>]&roots=…
+//! ```
+
+use std::fmt;
+use std::path::PathBuf;
+
+use flagforge_flags::access_key::AccessKey;
+use flagforge_flags::keys::{EnvKey, KeyError, OrgKey};
+use flagforge_flags::manifest::Thumbprint;
+use thiserror::Error;
+
+/// Bytes of a connection string: a key of 256, a host name of 253, eight thumbprints of 43, names and a path, four times over.
+pub const MAX_CONNECTION_BYTES: usize = 4 * 1024;
+/// Pinned root keys. A trust document is signed by a handful of people.
+pub const MAX_PINNED_ROOTS: usize = 16;
+
+/// Why a text is not a connection string. No variant repeats the key.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConnectionError {
+    /// Over [`MAX_CONNECTION_BYTES`].
+    #[error("the connection string has {0} bytes; the limit is {MAX_CONNECTION_BYTES}")]
+    TooLong(usize),
+    /// Does not begin with a scheme that is known.
+    #[error(
+        "the connection string must begin with flagforge+http://, flagforge+https://, flagforge+file:// or flagforge+s3://"
+    )]
+    Scheme,
+    /// A part that must be there is not.
+    #[error("the connection string names no {0}")]
+    Missing(&'static str),
+    /// A part is there twice, or where it has no meaning.
+    #[error("the connection string has an unexpected or repeated part: {0}")]
+    Unexpected(String),
+    /// A `%` that is not followed by two hexadecimal digits, or text that is not UTF-8 once decoded.
+    #[error("the connection string's {0} is not percent-encoded UTF-8")]
+    Encoding(&'static str),
+    /// The organization's or environment's name.
+    #[error(transparent)]
+    Name(#[from] KeyError),
+    /// The access key does not parse.
+    #[error("the connection string's access key is malformed")]
+    Key,
+    /// The key belongs to another organization or environment than the path says.
+    #[error("the access key is for {key}, and the connection string says {path}")]
+    KeyElsewhere {
+        /// What the key says.
+        key: String,
+        /// What the path says.
+        path: String,
+    },
+    /// A pinned root's thumbprint does not parse.
+    #[error("the connection string's root {0:?} is not a thumbprint of 43 base64url characters")]
+    Root(String),
+    /// Over [`MAX_PINNED_ROOTS`].
+    #[error("the connection string pins {0} roots; the limit is {MAX_PINNED_ROOTS}")]
+    TooManyRoots(usize),
+}
+
+/// Where manifests come from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A control plane or relay that serves the data plane over HTTP.
+    Http {
+        /// `http://host:port` or `https://host:port`, without a slash at the end.
+        base: String,
+        /// What authenticates.
+        key: AccessKey,
+    },
+    /// A folder of objects.
+    Folder(PathBuf),
+    /// A bucket of objects.
+    S3 {
+        /// The bucket's name.
+        bucket: String,
+        /// The region that requests are signed for; `None` takes it from the environment.
+        region: Option<String>,
+        /// Another address than AWS's, say an emulator's.
+        endpoint: Option<String>,
+    },
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http { base, .. } => write!(f, "Http({base})"),
+            Self::Folder(path) => write!(f, "Folder({})", path.display()),
+            Self::S3 { bucket, .. } => write!(f, "S3({bucket})"),
+        }
+    }
+}
+
+/// A parsed connection string. `Debug` hides the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    source: Source,
+    org: Option<OrgKey>,
+    env: Option<EnvKey>,
+    roots: Vec<Thumbprint>,
+}
+
+impl Connection {
+    /// Parses a connection string. Organization and environment may be missing (a relay serves
+    /// several); a client insists on them with [`Connection::environment`].
+    pub fn parse(text: &str) -> Result<Self, ConnectionError> {
+        if text.len() > MAX_CONNECTION_BYTES {
+            return Err(ConnectionError::TooLong(text.len()));
+        }
+        let (scheme, rest) = text
+            .strip_prefix("flagforge+")
+            .and_then(|rest| rest.split_once("://"))
+            .ok_or(ConnectionError::Scheme)?;
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let mut query = Query::parse(query)?;
+        let connection = match scheme {
+            "http" | "https" => Self::http(scheme, place, &mut query)?,
+            "file" => Self::folder(place, &mut query)?,
+            "s3" => Self::s3(place, &mut query)?,
+            _ => return Err(ConnectionError::Scheme),
+        };
+        query.nothing_left()?;
+        Ok(connection)
+    }
+
+    /// Where manifests come from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The thumbprints of the root keys that are believed, at least one.
+    pub fn roots(&self) -> &[Thumbprint] {
+        &self.roots
+    }
+
+    /// The organization and environment, both.
+    pub fn environment(&self) -> Result<(&OrgKey, &EnvKey), ConnectionError> {
+        let org = self.org.as_ref().ok_or(ConnectionError::Missing("organization"))?;
+        let env = self.env.as_ref().ok_or(ConnectionError::Missing("environment"))?;
+        Ok((org, env))
+    }
+
+    fn http(scheme: &str, place: &str, query: &mut Query) -> Result<Self, ConnectionError> {
+        let (authority, path) = place.split_once('/').unwrap_or((place, ""));
+        let (key, host) =
+            authority.rsplit_once('@').ok_or(ConnectionError::Missing("access key before an @"))?;
+        if host.is_empty() {
+            return Err(ConnectionError::Missing("host"));
+        }
+        let key =
+            AccessKey::parse(&decode(key, "access key")?).map_err(|_| ConnectionError::Key)?;
+        let (org, env) = names(path)?;
+        if let Some(org) = org.as_ref().filter(|org| *org != key.org()) {
+            return Err(elsewhere(key.org(), org));
+        }
+        if let (Some(bound), Some(env)) = (key.env(), env.as_ref())
+            && bound != env
+        {
+            return Err(elsewhere(bound, env));
+        }
+        let source = Source::Http { base: format!("{scheme}://{host}"), key };
+        Ok(Self { source, org, env, roots: query.roots()? })
+    }
+
+    fn folder(place: &str, query: &mut Query) -> Result<Self, ConnectionError> {
+        let path = decode(place, "path")?;
+        if !path.starts_with('/') {
+            return Err(ConnectionError::Missing("absolute path after flagforge+file://"));
+        }
+        let org = query.take("org").map(|text| OrgKey::new(&text)).transpose()?;
+        let env = query.take("env").map(|text| EnvKey::new(&text)).transpose()?;
+        Ok(Self { source: Source::Folder(path.into()), org, env, roots: query.roots()? })
+    }
+
+    fn s3(place: &str, query: &mut Query) -> Result<Self, ConnectionError> {
+        let (bucket, path) = place.split_once('/').unwrap_or((place, ""));
+        let plain = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-' | '.');
+        if bucket.is_empty() || !bucket.chars().all(plain) {
+            return Err(ConnectionError::Missing("bucket of lower-case letters, digits, - and ."));
+        }
+        let (org, env) = names(path)?;
+        let source = Source::S3 {
+            bucket: bucket.to_owned(),
+            region: query.take("region"),
+            endpoint: query.take("endpoint"),
+        };
+        Ok(Self { source, org, env, roots: query.roots()? })
+    }
+}
+
+fn elsewhere(key: &impl fmt::Display, path: &impl fmt::Display) -> ConnectionError {
+    ConnectionError::KeyElsewhere { key: key.to_string(), path: path.to_string() }
+}
+
+/// `<org>/<env>`, or nothing at all.
+fn names(path: &str) -> Result<(Option<OrgKey>, Option<EnvKey>), ConnectionError> {
+    let path = decode(path, "path")?;
+    let path = path.strip_suffix('/').unwrap_or(&path);
+    if path.is_empty() {
+        return Ok((None, None));
+    }
+    let (org, env) = path.split_once('/').ok_or(ConnectionError::Missing("environment"))?;
+    Ok((Some(OrgKey::new(org)?), Some(EnvKey::new(env)?)))
+}
+
+/// The parameters behind the `?`, taken out one by one so that what is left over is noticed.
+struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn parse(text: &str) -> Result<Self, ConnectionError> {
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decode(name, "query")?, decode(value, "query")?);
+            if pairs.iter().any(|(other, _)| *other == name) {
+                return Err(ConnectionError::Unexpected(name));
+            }
+            pairs.push((name, value));
+        }
+        Ok(Self(pairs))
+    }
+
+    fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(other, _)| other == name)?;
+        Some(self.0.swap_remove(at).1)
+    }
+
+    fn roots(&mut self) -> Result<Vec<Thumbprint>, ConnectionError> {
+        let text = self.take("roots").unwrap_or_default();
+        let parse = |text: &str| {
+            text.parse::<Thumbprint>().map_err(|_| ConnectionError::Root(text.to_owned()))
+        };
+        let roots: Vec<_> =
+            text.split(',').filter(|part| !part.is_empty()).map(parse).collect::<Result<_, _>>()?;
+        match roots.len() {
+            0 => Err(ConnectionError::Missing("root key to believe (roots=<thumbprint>)")),
+            many if many > MAX_PINNED_ROOTS => Err(ConnectionError::TooManyRoots(many)),
+            _ => Ok(roots),
+        }
+    }
+
+    fn nothing_left(self) -> Result<(), ConnectionError> {
+        match self.0.into_iter().next() {
+            Some((name, _)) => Err(ConnectionError::Unexpected(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn decode(text: &str, part: &'static str) -> Result<String, ConnectionError> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16));
+        let (Some(high), Some(low)) = (digit(), digit()) else {
+            return Err(ConnectionError::Encoding(part));
+        };
+        // Two hexadecimal digits are at most 255.
+        bytes.push(u8::try_from(high * 16 + low).unwrap_or(u8::MAX));
+    }
+    String::from_utf8(bytes).map_err(|_| ConnectionError::Encoding(part))
+}

@@ -1,0 +1,94 @@
+//! Flags as code names them: a key, a type and the value to fall back on, in one constant.
+
+use flagforge_flags::Value;
+use flagforge_flags::wire::ValueType;
+use serde_json::Value as Json;
+
+/// A flag that code asks for: `const CHECKOUT: Flag<bool> = Flag::new("checkout.express", false);`.
+///
+/// The types are `bool`, `i64`, `f64`, `&'static str` and `&'static Json` (an object or array).
+/// A flag of another type than the code's answers the default and `TYPE_MISMATCH`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Flag<T> {
+    key: &'static str,
+    default: T,
+}
+
+impl<T: FlagType> Flag<T> {
+    /// Names a flag. The default is what callers get whenever there is no answer.
+    pub const fn new(key: &'static str, default: T) -> Self {
+        Self { key, default }
+    }
+
+    /// The flag's key.
+    pub const fn key(&self) -> &'static str {
+        self.key
+    }
+
+    /// What callers get when there is no answer.
+    pub fn default_value<'f>(&self) -> T::Answer<'f> {
+        T::answer(self.default)
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for bool {}
+    impl Sealed for i64 {}
+    impl Sealed for f64 {}
+    impl Sealed for &'static str {}
+    impl Sealed for &'static serde_json::Value {}
+}
+
+/// The types that a flag's values have in code.
+pub trait FlagType: sealed::Sealed + Copy {
+    /// What asking gives: the type itself, borrowing from the manifest where it is a reference.
+    type Answer<'f>;
+
+    #[doc(hidden)]
+    const WANT: ValueType;
+
+    #[doc(hidden)]
+    fn read(value: &Value) -> Option<Self::Answer<'_>>;
+
+    #[doc(hidden)]
+    fn answer<'f>(default: Self) -> Self::Answer<'f>;
+}
+
+macro_rules! flag_type {
+    ($type:ty, $answer:ty, $want:ident, $read:ident) => {
+        impl FlagType for $type {
+            type Answer<'f> = $answer;
+            const WANT: ValueType = ValueType::$want;
+
+            fn read(value: &Value) -> Option<Self::Answer<'_>> {
+                value.$read()
+            }
+
+            fn answer<'f>(default: Self) -> Self::Answer<'f> {
+                default
+            }
+        }
+    };
+}
+
+flag_type!(bool, bool, Boolean, as_bool);
+flag_type!(i64, i64, Integer, as_i64);
+flag_type!(f64, f64, Number, as_f64);
+flag_type!(&'static str, &'f str, String, as_str);
+flag_type!(&'static Json, &'f Json, Object, as_object);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Flag<&Json> = Flag::new("limits", &Json::Null);
+    const THEME: Flag<&str> = Flag::new("theme", "plain");
+
+    #[test]
+    fn every_type_is_a_constant_with_its_default() {
+        assert_eq!((LIMITS.key(), LIMITS.default_value()), ("limits", &Json::Null));
+        assert_eq!(THEME.default_value(), "plain");
+        assert!(Flag::new("on", true).default_value());
+    }
+}

@@ -1,0 +1,351 @@
+//! Following one scope: trust, then root, then the chunks that are missing, then a snapshot. Whatever is
+//! refused on the way changes nothing.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use flagforge_flags::manifest::{
+    Digest, Position, Refusal, Root, ScopeId, Thumbprint, Trust, load, missing, verify_root,
+};
+use flagforge_flags::time::Timestamp;
+use flagforge_flags::{Snapshot, View};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use thiserror::Error;
+use tracing::warn;
+
+use crate::cache::{DiskCache, Stored};
+use crate::clock;
+use crate::origin::{Fetched, Origin, OriginError};
+use crate::trust::TrustKeeper;
+
+/// Chunks fetched at a time.
+const CHUNKS_AT_ONCE: usize = 8;
+/// How often a confirmation is written to disk: after a restart an age may be this much too high, never too low.
+const STORE_CONFIRMATION_EVERY: Duration = Duration::from_secs(5);
+
+/// Why no newer manifest was loaded. What was loaded before stays.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The origin did not answer.
+    #[error("the manifest could not be read")]
+    Origin(#[from] OriginError),
+    /// The origin answered with something that is not believed.
+    #[error("the manifest was refused")]
+    Refused(#[from] Refusal),
+    /// The origin has nothing for this scope.
+    #[error("there is no {0} at the origin")]
+    Absent(&'static str),
+}
+
+/// A verified manifest, and when it was last known to be current.
+#[derive(Debug)]
+pub struct Manifest {
+    snapshot: Snapshot,
+    root: Option<Root>,
+    confirmed: AtomicI64,
+}
+
+impl Manifest {
+    fn new(snapshot: Snapshot, root: Root, confirmed: Timestamp) -> Self {
+        Self { snapshot, root: Some(root), confirmed: AtomicI64::new(confirmed.as_millis()) }
+    }
+
+    /// A manifest that was made, not loaded: it has no root, and its age is always zero.
+    pub fn fixed(snapshot: Snapshot) -> Self {
+        Self { snapshot, root: None, confirmed: AtomicI64::new(i64::MAX) }
+    }
+
+    /// What it says.
+    pub const fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Its root; `None` when it is fixed.
+    pub const fn root(&self) -> Option<&Root> {
+        self.root.as_ref()
+    }
+
+    /// When its origin last confirmed that it is current.
+    pub fn confirmed(&self) -> Timestamp {
+        Timestamp::from_millis(self.confirmed.load(Ordering::Relaxed))
+    }
+
+    /// Whether its root, or the trust behind it, should have been signed again by now.
+    pub fn expired(&self, now: Timestamp) -> bool {
+        self.root.as_ref().is_some_and(|root| root.expired(now))
+    }
+
+    /// What evaluation needs of it.
+    pub fn view(&self) -> View<'_> {
+        View { snapshot: &self.snapshot, confirmed: self.confirmed() }
+    }
+
+    fn confirm(&self, now: Timestamp) {
+        self.confirmed.store(now.as_millis(), Ordering::Relaxed);
+    }
+}
+
+/// What a refresh came to.
+#[derive(Debug, Clone)]
+pub enum Refreshed {
+    /// Another manifest than before.
+    Changed(Arc<Manifest>),
+    /// What is held is current.
+    Confirmed,
+}
+
+/// What reading a root came to.
+#[derive(Debug)]
+pub enum RootNews {
+    /// A root that is not the held one: verified, and not yet accepted.
+    New(Box<Root>, Option<String>),
+    /// The held one is current.
+    Same,
+}
+
+/// Follows the root of one scope: its signature, its owner, its place in time. The chunks are the [`Loader`]'s.
+#[derive(Debug)]
+pub struct RootReader {
+    origin: Arc<dyn Origin>,
+    scope: ScopeId,
+    trust: TrustKeeper,
+    held: Option<Digest>,
+    etag: Option<String>,
+    floor: Option<Position>,
+}
+
+impl RootReader {
+    /// A reader that has read nothing yet.
+    pub fn new(origin: Arc<dyn Origin>, scope: ScopeId, pinned: Vec<Thumbprint>) -> Self {
+        let trust = TrustKeeper::new(pinned);
+        Self { origin, scope, trust, held: None, etag: None, floor: None }
+    }
+
+    /// The trust document that roots are verified with.
+    pub fn trust(&self) -> Option<&Trust> {
+        self.trust.current()
+    }
+
+    /// Reads the current root and verifies it. Nothing changes until [`RootReader::accept`].
+    pub async fn read(&mut self) -> Result<RootNews, LoadError> {
+        self.refresh_trust_when_due().await?;
+        let (bytes, etag) = match self.origin.root(&self.scope, self.etag.as_deref()).await? {
+            Fetched::NotModified => return Ok(RootNews::Same),
+            Fetched::Absent => return Err(LoadError::Absent("root")),
+            Fetched::Found { bytes, etag } => (bytes, etag),
+        };
+        let root = match self.verify(&bytes) {
+            // The key may be newer than the trust that is held, or trust newer than the root.
+            Err(Refusal::UnknownKey { .. } | Refusal::WrongEpoch { .. }) => {
+                self.trust.refresh(&*self.origin, &self.scope).await?;
+                self.verify(&bytes)?
+            }
+            other => other?,
+        };
+        if self.held == Some(root.digest()) {
+            self.etag = etag;
+            return Ok(RootNews::Same);
+        }
+        Ok(RootNews::New(Box::new(root), etag))
+    }
+
+    /// From here on the root is the held one, and none before it will do.
+    pub fn accept(&mut self, root: &Root, etag: Option<String>) {
+        self.held = Some(root.digest());
+        self.etag = etag;
+        self.floor = Some(root.position());
+    }
+
+    fn verify(&self, bytes: &[u8]) -> Result<Root, Refusal> {
+        match self.trust.current() {
+            Some(trust) => {
+                verify_root(bytes, trust, &self.scope, self.floor.as_ref(), clock::now())
+            }
+            // `read` has trust before it has a root.
+            None => Err(Refusal::Malformed { what: "trust document", why: "none held".into() }),
+        }
+    }
+
+    async fn refresh_trust_when_due(&mut self) -> Result<(), LoadError> {
+        if !self.trust.due() {
+            return Ok(());
+        }
+        match self.trust.refresh(&*self.origin, &self.scope).await {
+            // The root has to stand before the new trust, so the whole of it is asked for.
+            Ok(true) => self.etag = None,
+            Ok(false) => {}
+            Err(error) if self.trust.current().is_none() => return Err(error),
+            Err(error) => warn!(scope = %self.scope, error = chain(&error), "kept the trust held"),
+        }
+        Ok(())
+    }
+}
+
+/// Follows the manifest of one scope.
+#[derive(Debug)]
+pub struct Loader {
+    reader: RootReader,
+    held: Option<Arc<Manifest>>,
+    cache: Option<DiskCache>,
+    /// Fetched since the cache was last written.
+    unstored: HashMap<Digest, Bytes>,
+    /// The confirmation that the cache has; `None` when it does not have what is held.
+    stored: Option<Timestamp>,
+}
+
+impl Loader {
+    /// A loader that holds nothing yet. With a cache folder it keeps the last good manifest there;
+    /// the folder may be shared by scopes and processes.
+    pub fn new(
+        origin: Arc<dyn Origin>,
+        scope: ScopeId,
+        pinned: Vec<Thumbprint>,
+        cache: Option<&Path>,
+    ) -> Self {
+        let cache = cache.map(|folder| DiskCache::new(folder, &scope, &pinned));
+        let reader = RootReader::new(origin, scope, pinned);
+        Self { reader, held: None, cache, unstored: HashMap::new(), stored: None }
+    }
+
+    /// What is held.
+    pub const fn held(&self) -> Option<&Arc<Manifest>> {
+        self.held.as_ref()
+    }
+
+    /// The trust document that roots are verified with.
+    pub fn trust(&self) -> Option<&Trust> {
+        self.reader.trust()
+    }
+
+    /// Takes up the last good manifest from the cache, verifying all of it again. `None` when there
+    /// is none, or none that is believed; how far the scope had got is remembered even then.
+    pub async fn restore(&mut self) -> Option<Arc<Manifest>> {
+        let stored = self.cache.as_ref()?.read().await?;
+        self.reader.floor = stored.position;
+        match self.take_up(&stored) {
+            Ok(manifest) => {
+                self.held = Some(Arc::clone(&manifest));
+                self.stored = Some(stored.confirmed);
+                Some(manifest)
+            }
+            Err(refusal) => {
+                let scope = &self.reader.scope;
+                warn!(%scope, error = chain(&refusal), "the cached manifest was refused");
+                None
+            }
+        }
+    }
+
+    fn take_up(&mut self, stored: &Stored) -> Result<Arc<Manifest>, Refusal> {
+        self.reader.trust.restore(stored.trust.iter().map(String::as_str))?;
+        let root = self.reader.verify(&stored.root)?;
+        let snapshot = load(root.clone(), &mut |digest| stored.chunk(digest), None)?;
+        self.reader.accept(&root, None);
+        // A clock that was set back must not make the age negative.
+        let confirmed = stored.confirmed.min(clock::now());
+        Ok(Arc::new(Manifest::new(snapshot, root, confirmed)))
+    }
+
+    /// Asks the origin, and loads what is new. After an error everything is as it was.
+    pub async fn refresh(&mut self) -> Result<Refreshed, LoadError> {
+        let (root, etag) = match self.reader.read().await? {
+            RootNews::New(root, etag) => (*root, etag),
+            RootNews::Same => return self.confirm(),
+        };
+        let previous = self.held.clone();
+        let wanted = missing(&root, previous.as_deref().map(Manifest::snapshot));
+        let wanted = wanted.into_iter().map(|chunk| chunk.sha256).collect();
+        let chunks = self.fetch(wanted).await?;
+        let snapshot = compile(root.clone(), chunks.clone(), previous).await?;
+        self.reader.accept(&root, etag);
+        let manifest = Arc::new(Manifest::new(snapshot, root, clock::now()));
+        self.held = Some(Arc::clone(&manifest));
+        self.unstored.extend(chunks);
+        self.stored = None;
+        Ok(Refreshed::Changed(manifest))
+    }
+
+    fn confirm(&mut self) -> Result<Refreshed, LoadError> {
+        let Some(held) = &self.held else {
+            // An origin that confirms what it never gave.
+            self.reader.etag = None;
+            return Err(LoadError::Absent("root"));
+        };
+        held.confirm(clock::now());
+        Ok(Refreshed::Confirmed)
+    }
+
+    /// Writes to the cache what it does not have yet: the manifest, or that it is still current. Apart
+    /// from [`Loader::refresh`], so that a new manifest is in use before the disk is.
+    pub async fn store(&mut self) {
+        let (Some(cache), Some(held)) = (&self.cache, &self.held) else {
+            self.unstored.clear();
+            return;
+        };
+        let (Some(root), confirmed) = (held.root(), held.confirmed()) else { return };
+        match self.stored {
+            None => {
+                let mut chunks = std::mem::take(&mut self.unstored);
+                // Chunks that were reused in memory may have gone from the disk.
+                match self.fetch(cache.lacks(root, &chunks).await).await {
+                    Ok(lacking) => chunks.extend(lacking),
+                    Err(error) => {
+                        warn!(error = chain(&error), "the manifest was not cached on disk");
+                        self.unstored = chunks;
+                        return;
+                    }
+                }
+                cache.store(self.reader.trust.chain(), root, chunks, confirmed).await;
+            }
+            Some(stored) if confirmed.since(stored) < STORE_CONFIRMATION_EVERY => return,
+            Some(_) => cache.confirm(root.position(), confirmed).await,
+        }
+        self.stored = Some(confirmed);
+    }
+
+    async fn fetch(&self, digests: Vec<Digest>) -> Result<HashMap<Digest, Bytes>, LoadError> {
+        let (origin, scope) = (&*self.reader.origin, &self.reader.scope);
+        stream::iter(digests)
+            .map(|digest| async move {
+                let bytes = origin.chunk(scope, &digest).await?;
+                bytes.map(|b| (digest, b)).ok_or_else(|| Refusal::ChunkMissing(digest).into())
+            })
+            .buffer_unordered(CHUNKS_AT_ONCE)
+            .try_collect()
+            .await
+    }
+}
+
+/// Compiles on a thread that may be busy for as long as a large manifest takes.
+async fn compile(
+    root: Root,
+    chunks: HashMap<Digest, Bytes>,
+    previous: Option<Arc<Manifest>>,
+) -> Result<Snapshot, LoadError> {
+    let work = move || {
+        let previous = previous.as_deref().map(Manifest::snapshot);
+        load(root, &mut |digest| chunks.get(digest).cloned(), previous)
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(loaded) => Ok(loaded?),
+        Err(ended) => {
+            Err(OriginError::Unreachable { what: "loading".into(), source: Box::new(ended) }.into())
+        }
+    }
+}
+
+/// An error and its causes in one line, for a log.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
