@@ -17,6 +17,8 @@
 //! itself. The including crate needs tokio with `macros`, `rt-multi-thread` and `time`, `bytes`, and the crates
 //! `flagforge-platform` and `flagforge-flags`.
 
+#![allow(clippy::panic, reason = "a case fails by panicking, as every test does")]
+
 pub(crate) mod contention;
 pub(crate) mod objects;
 pub(crate) mod pages;

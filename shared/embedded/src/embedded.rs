@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use flagforge_platform::Platform;
 use flagforge_platform::ports::{Objects, Timer};
 use thiserror::Error;
 
@@ -81,6 +82,13 @@ impl Embedded {
             root: LocalRoot::ephemeral()?,
             folder: None,
         })
+    }
+
+    /// A platform on these hands. Its operator's key is in the table, not in the configuration.
+    pub fn platform(&self) -> Platform {
+        let (table, objects) = (self.table.clone(), self.objects.clone());
+        let (signer, bus, timer) = (self.signer.clone(), self.bus.clone(), self.timer.clone());
+        Platform::new(table, objects, signer, bus, timer, None)
     }
 
     /// The data folder; `None` in memory.

@@ -13,6 +13,7 @@ mod signer;
 mod table;
 mod timer;
 mod trust;
+mod works;
 
 pub use bus::{LocalBus, MAX_NOTICES_BEHIND};
 pub use data_folder::FolderLockError;
@@ -30,3 +31,4 @@ pub use table::{
 };
 pub use timer::{ManualTimer, SystemTimer};
 pub use trust::{LocalRoot, LocalTrust, TRUST_LIFETIME, TRUST_RENEWAL, TrustError, ensure_trust};
+pub use works::Works;
