@@ -1,0 +1,54 @@
+# The emulated cloud on one machine. `localstack/up` applies it; its state lives and dies with the emulator.
+terraform {
+  required_version = ">= 1.9"
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 5.100"
+    }
+  }
+
+  backend "local" {
+    path = "../../../localstack/.run/terraform.tfstate"
+  }
+}
+
+provider "aws" {
+  region = var.region
+  # The emulator takes any credentials; these are nobody's.
+  access_key = "test"
+  secret_key = "test"
+
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+  skip_requesting_account_id  = true
+  s3_use_path_style           = true
+
+  endpoints {
+    apigatewayv2   = var.endpoint
+    cloudwatchlogs = var.endpoint
+    dynamodb       = var.endpoint
+    events         = var.endpoint
+    iam            = var.endpoint
+    kms            = var.endpoint
+    lambda         = var.endpoint
+    s3             = var.endpoint
+    sns            = var.endpoint
+    sqs            = var.endpoint
+    sts            = var.endpoint
+  }
+}
+
+module "flagforge" {
+  source = "../../modules/flagforge"
+
+  name         = "flagforge-local"
+  packages     = var.packages
+  architecture = var.architecture
+  roots        = var.roots
+  operator_key = var.operator_key
+
+  protect_data       = false
+  tls_only           = false
+  log_retention_days = 1
+}

@@ -1,0 +1,35 @@
+variable "endpoint" {
+  description = "Where the emulator answers."
+  type        = string
+  default     = "http://127.0.0.1:4566"
+}
+
+variable "region" {
+  description = "The region the emulator plays."
+  type        = string
+  default     = "us-east-1"
+}
+
+variable "packages" {
+  description = "The folder cargo lambda wrote to, holding <function>/bootstrap.zip."
+  type        = string
+}
+
+variable "architecture" {
+  description = "What the packages were built for: arm64 or x86_64."
+  type        = string
+  default     = "x86_64"
+}
+
+variable "roots" {
+  description = "Thumbprints of the offline root keys."
+  type        = list(string)
+}
+
+variable "operator_key" {
+  description = "The operator's key: its id, and the hex SHA-256 of its secret."
+  type = object({
+    id            = string
+    secret_sha256 = string
+  })
+}

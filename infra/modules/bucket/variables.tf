@@ -1,0 +1,19 @@
+variable "name" {
+  description = "The bucket's name, unique in all of AWS."
+  type        = string
+}
+
+variable "force_destroy" {
+  description = "Whether destroying the stack may delete what the bucket holds."
+  type        = bool
+}
+
+variable "noncurrent_days" {
+  description = "Days an overwritten version is kept."
+  type        = number
+}
+
+variable "tls_only" {
+  description = "Whether requests without TLS are refused."
+  type        = bool
+}

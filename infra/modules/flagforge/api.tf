@@ -1,0 +1,48 @@
+# functions/api: the management API. It reads and writes the table and installs trust documents; it cannot sign, nor
+# publish, nor touch a manifest.
+module "api" {
+  source             = "../function"
+  installation       = local.function.installation
+  packages           = local.function.packages
+  architecture       = local.function.architecture
+  log_retention_days = local.function.log_retention_days
+
+  name            = "api"
+  description     = "The management API."
+  timeout_seconds = 25 # Below the gateway's 29.
+  memory_mb       = 1024
+  policy          = data.aws_iam_policy_document.api.json
+  environment = {
+    FLAGFORGE_TABLE               = module.table.name
+    FLAGFORGE_BUCKET              = module.bucket.name
+    FLAGFORGE_ROOTS               = join(",", var.roots)
+    FLAGFORGE_OPERATOR_KEY_ID     = var.operator_key.id
+    FLAGFORGE_OPERATOR_KEY_SHA256 = var.operator_key.secret_sha256
+  }
+}
+
+data "aws_iam_policy_document" "api" {
+  # A transaction is authorized as the actions it is made of. No Scan.
+  statement {
+    sid = "Table"
+    actions = [
+      "dynamodb:GetItem",
+      "dynamodb:Query",
+      "dynamodb:PutItem",
+      "dynamodb:DeleteItem",
+      "dynamodb:ConditionCheckItem",
+    ]
+    resources = [module.table.arn]
+  }
+  statement {
+    sid       = "TrustDocuments"
+    actions   = ["s3:GetObject", "s3:PutObject"]
+    resources = ["${module.bucket.arn}/trust.json", "${module.bucket.arn}/trust/*"]
+  }
+  # Without it S3 answers 403 instead of 404 for what is not there.
+  statement {
+    sid       = "Absence"
+    actions   = ["s3:ListBucket"]
+    resources = [module.bucket.arn]
+  }
+}

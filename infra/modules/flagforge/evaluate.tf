@@ -1,0 +1,32 @@
+# functions/evaluate: the data plane over HTTP. It reads manifests and nothing else; with the control plane gone it answers on.
+module "evaluate" {
+  source             = "../function"
+  installation       = local.function.installation
+  packages           = local.function.packages
+  architecture       = local.function.architecture
+  log_retention_days = local.function.log_retention_days
+
+  name            = "evaluate"
+  description     = "Evaluation by OFREP, and manifests over HTTP."
+  timeout_seconds = 10
+  memory_mb       = 1024
+  policy          = data.aws_iam_policy_document.evaluate.json
+  environment = {
+    FLAGFORGE_BUCKET = module.bucket.name
+    FLAGFORGE_ROOTS  = join(",", var.roots)
+  }
+}
+
+data "aws_iam_policy_document" "evaluate" {
+  statement {
+    sid       = "Manifests"
+    actions   = ["s3:GetObject"]
+    resources = ["${module.bucket.arn}/*"]
+  }
+  # Without it S3 answers 403 instead of 404 for what is not there.
+  statement {
+    sid       = "Absence"
+    actions   = ["s3:ListBucket"]
+    resources = [module.bucket.arn]
+  }
+}

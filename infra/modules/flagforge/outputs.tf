@@ -1,0 +1,47 @@
+output "api_id" {
+  description = "The gateway's id."
+  value       = module.gateway.id
+}
+
+output "api_url" {
+  description = "Where the API answers."
+  value       = module.gateway.url
+}
+
+output "bucket" {
+  description = "Where manifests are."
+  value       = module.bucket.name
+}
+
+output "table" {
+  description = "The table's name."
+  value       = module.table.name
+}
+
+output "key_arn" {
+  description = "The online key."
+  value       = module.key.arn
+}
+
+output "public_key_pem" {
+  description = "The online key's public half, which the trust document names."
+  value       = module.key.public_key_pem
+}
+
+output "changes_topic" {
+  description = "Rings when a log grew."
+  value       = module.topics.changes_arn
+}
+
+output "roots_topic" {
+  description = "Rings when a manifest can be fetched."
+  value       = module.topics.roots_arn
+}
+
+output "dead_letters" {
+  description = "Queues that should be empty."
+  value = {
+    snapshot = module.snapshot_queue.dead_url
+    fanout   = aws_sqs_queue.fanout_dead.id
+  }
+}

@@ -1,0 +1,7 @@
+output "changes_arn" {
+  value = aws_sns_topic.changes.arn
+}
+
+output "roots_arn" {
+  value = aws_sns_topic.roots.arn
+}
