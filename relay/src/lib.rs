@@ -1,1 +1,18 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
 
+mod asker;
+mod chunks;
+mod clock;
+mod config;
+mod data;
+mod environment;
+mod ofrep;
+mod problem;
+mod relay;
+mod router;
+
+pub use config::{Config, Freshness};
+pub use ofrep::MAX_BODY_BYTES;
+pub use relay::Relay;
+pub use router::{app, app_without_streams};

@@ -1,0 +1,148 @@
+//! Who asks: the access key in the request, held against the keys in the relay scope's manifest. Nothing
+//! of the control plane is needed for it.
+
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use flagforge_flags::keys::{EnvKey, TenantKey};
+use flagforge_flags::manifest::{Digest, KeyWire};
+use flagforge_flags::{AccessKey, KeyKind};
+
+use crate::clock;
+use crate::environment::{EnvId, Environment, Shelf};
+use crate::problem::Refused;
+use crate::relay::{NoEnvironment, Relay};
+
+const ENVIRONMENT: &str = "FlagForge-Environment";
+const TENANT: &str = "FlagForge-Tenant";
+
+/// A request whose key is known. Only [`Asker::of`] makes one, and only through one is anything of an
+/// environment reached.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    pub(crate) kind: KeyKind,
+    pub(crate) environment: Arc<Environment>,
+    /// What is handed out, as it was when the key was looked up.
+    pub(crate) shelf: Arc<Shelf>,
+    bound_tenant: Option<TenantKey>,
+}
+
+impl Asker {
+    /// Authenticates a request. `env` is the environment that the path names; without it the key's own
+    /// or the header's counts.
+    ///
+    /// An unknown organization, environment or key, a wrong secret, an expired key, a management key and no
+    /// key at all are the same refusal.
+    pub(crate) async fn of(
+        relay: &Relay,
+        headers: &HeaderMap,
+        env: Option<&EnvKey>,
+    ) -> Result<Self, Refused> {
+        let key = credential(headers).ok_or(Refused::Unauthenticated)?;
+        let env = match env {
+            Some(env) => env.clone(),
+            None => environment_of(&key, headers)?,
+        };
+        let id = EnvId { org: key.org().clone(), env };
+        let environment = match relay.environment(id).await {
+            Ok(environment) => environment,
+            Err(NoEnvironment::Unknown) => return Err(Refused::Unauthenticated),
+            Err(NoEnvironment::Unavailable) => {
+                return Err(Refused::Unavailable("this environment cannot be loaded just now"));
+            }
+        };
+        let shelf = environment.shelf();
+        let known = shelf.manifest.snapshot().key(key.id()).and_then(Result::ok);
+        let known = verified(&key, known).ok_or(Refused::Unauthenticated)?;
+        let elsewhere = |envs: &Vec<EnvKey>| !envs.contains(&environment.id.env);
+        if known.envs.as_ref().is_some_and(elsewhere) {
+            return Err(Refused::Forbidden("the key is not for this environment"));
+        }
+        let bound_tenant = known.tenant.clone();
+        Ok(Self { kind: key.kind(), environment, shelf, bound_tenant })
+    }
+
+    /// The tenant on whose behalf flags are asked: the key's, the header's or the context's, which may
+    /// not contradict one another.
+    pub(crate) fn tenant(
+        &self,
+        headers: &HeaderMap,
+        in_context: Option<&str>,
+    ) -> Result<TenantKey, Refused> {
+        let mut tenant = self.bound_tenant.clone();
+        let named = headers.get_all(TENANT).iter().map(|value| (TENANT, value.as_bytes()));
+        let in_context = in_context.map(|text| ("the context's `tenant`", text.as_bytes()));
+        for (place, bytes) in named.chain(in_context) {
+            let named = std::str::from_utf8(bytes)
+                .map_err(|_| Refused::Invalid(format!("{place} is not UTF-8")))?;
+            let named = TenantKey::new(named)
+                .map_err(|fault| Refused::Invalid(format!("{place}: {fault}")))?;
+            match &tenant {
+                None => tenant = Some(named),
+                Some(tenant) if *tenant == named => {}
+                Some(tenant) => {
+                    let detail = format!(
+                        "{place} says `{named}`, but this request is for `{tenant}` by its key or another header"
+                    );
+                    return Err(Refused::Invalid(detail));
+                }
+            }
+        }
+        tenant.ok_or_else(|| {
+            let detail = format!("name the tenant: header {TENANT}, or `tenant` in the context");
+            Refused::Invalid(detail)
+        })
+    }
+
+    /// Refuses keys of other kinds than those given.
+    pub(crate) fn needs(&self, kinds: &[KeyKind], why: &'static str) -> Result<(), Refused> {
+        if kinds.contains(&self.kind) { Ok(()) } else { Err(Refused::Forbidden(why)) }
+    }
+}
+
+/// The key in `Authorization: Bearer` or `X-API-Key`.
+fn credential(headers: &HeaderMap) -> Option<AccessKey> {
+    let text = match headers.get(AUTHORIZATION) {
+        Some(value) => {
+            let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| key.trim_start())?
+        }
+        None => headers.get("X-API-Key")?.to_str().ok()?,
+    };
+    AccessKey::parse(text).ok()
+}
+
+/// The environment that the key is bound to, or that the header names; both may not contradict.
+fn environment_of(key: &AccessKey, headers: &HeaderMap) -> Result<EnvKey, Refused> {
+    let mut env = key.env().cloned();
+    for value in headers.get_all(ENVIRONMENT) {
+        let named = value.to_str().ok().and_then(|text| EnvKey::new(text).ok());
+        let named = named.ok_or_else(|| {
+            Refused::Invalid(format!("{ENVIRONMENT} does not name an environment"))
+        })?;
+        match &env {
+            None => env = Some(named),
+            Some(env) if *env == named => {}
+            Some(env) => {
+                let detail =
+                    format!("{ENVIRONMENT} says `{named}`, but this request is for `{env}`");
+                return Err(Refused::Invalid(detail));
+            }
+        }
+    }
+    let missing = || format!("the key spans environments: name one in the header {ENVIRONMENT}");
+    env.ok_or_else(|| Refused::Invalid(missing()))
+}
+
+/// The entry, if the key's secret is its own and its time is not over. The comparison takes the same time
+/// wherever two digests differ, and is made for an unknown id too.
+fn verified<'k>(key: &AccessKey, entry: Option<&'k KeyWire>) -> Option<&'k KeyWire> {
+    let presented = key.secret_digest();
+    let stored = entry.map_or_else(|| Digest::of(b""), |entry| entry.secret_sha256);
+    let same = presented.same(&stored);
+    let entry = entry?;
+    let in_time = entry.expires.is_none_or(|expires| clock::now() < expires);
+    let right_kind = entry.kind == key.kind() && entry.kind != KeyKind::Management;
+    (same && in_time && right_kind).then_some(entry)
+}

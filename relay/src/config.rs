@@ -1,0 +1,65 @@
+//! What a relay is told, and what it allows itself.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flagforge_flags::manifest::Thumbprint;
+
+/// What a relay is told. [`Config::new`] gives what suits a server; change the fields that do not.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The thumbprints of the root keys that are believed.
+    pub pinned: Vec<Thumbprint>,
+    /// How often the origin is asked for new roots, announcements or not.
+    pub poll: Duration,
+    /// How manifests are kept fresh.
+    pub freshness: Freshness,
+    /// Keeps last good manifests in a folder, for starts without an origin.
+    pub cache_dir: Option<PathBuf>,
+    /// Environments held in memory; beyond it the one that was asked longest ago is forgotten.
+    pub max_environments: usize,
+    /// Bytes of chunks held for SDKs to fetch.
+    pub max_chunk_bytes: usize,
+    /// Streams open at a time; each costs a socket and a few kilobytes.
+    pub max_streams: usize,
+    /// The silence after which a stream sends a comment. SDKs give a stream up after 50 seconds.
+    pub heartbeat: Duration,
+    /// The age at which a stream is ended, so that a key which was revoked has to show itself again.
+    pub max_stream_age: Duration,
+}
+
+/// How manifests are kept fresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// By tasks of their own, which poll and listen: for servers.
+    Background,
+    /// By requests: one that finds a manifest older than the poll interval waits for a refresh, this long at
+    /// most. For functions, whose tasks stand still between requests.
+    OnRequest(Duration),
+}
+
+impl Config {
+    /// A server's configuration: polls every 30 seconds and holds 1,024 environments.
+    pub const fn new(pinned: Vec<Thumbprint>) -> Self {
+        Self {
+            pinned,
+            poll: Duration::from_secs(30),
+            freshness: Freshness::Background,
+            cache_dir: None,
+            max_environments: 1_024,
+            max_chunk_bytes: 64 * 1024 * 1024,
+            max_streams: 10_000,
+            heartbeat: Duration::from_secs(15),
+            max_stream_age: Duration::from_secs(30 * 60),
+        }
+    }
+
+    /// A function's configuration: no tasks; manifests older than five seconds are refreshed by the
+    /// request that finds them so, for half a second at most.
+    pub const fn for_function(pinned: Vec<Thumbprint>) -> Self {
+        let mut config = Self::new(pinned);
+        config.poll = Duration::from_secs(5);
+        config.freshness = Freshness::OnRequest(Duration::from_millis(500));
+        config
+    }
+}

@@ -1,0 +1,225 @@
+//! Manifests for SDKs and further relays: trust, roots, chunks, and the stream that announces roots.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use flagforge::origin::Announcement;
+use flagforge_flags::KeyKind;
+use flagforge_flags::keys::{EnvKey, OrgKey};
+use flagforge_flags::manifest::{Digest, Scope};
+use futures_util::StreamExt;
+use tokio::time::sleep;
+use tokio_stream::wrappers::WatchStream;
+use tracing::warn;
+
+use crate::asker::Asker;
+use crate::environment::Document;
+use crate::problem::{Refused, private, tagged};
+use crate::relay::Relay;
+
+const JOSE: &str = "application/jose";
+const JSON: &str = "application/json";
+/// Roots change: whoever keeps one asks again each time.
+const REVALIDATE: &str = "private, no-cache";
+/// Chunks are named by their content and never change.
+const FOR_EVER: &str = "private, max-age=31536000, immutable";
+
+const SERVICES: &[KeyKind] = &[KeyKind::Server, KeyKind::Relay];
+const NOT_A_SERVICE: &str = "manifests are for keys of the kinds server and relay";
+
+type Relayed = State<Arc<Relay>>;
+type Place<T> = Result<Path<T>, PathRejection>;
+
+/// `GET /data/v1/{org}/{env}/trust`
+pub(crate) async fn trust(
+    State(relay): Relayed,
+    place: Place<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    respond(async {
+        let Path((org, env)) = place.map_err(|_| nothing())?;
+        let asker = admitted(&relay, &headers, &org, &env).await?;
+        let trust = asker.shelf.trust.as_ref().ok_or(Refused::NotFound("trust document"))?;
+        let text = trust.text().to_owned();
+        let etag = format!("\"{}\"", Digest::of(text.as_bytes()));
+        let held = holds(&headers, &etag);
+        Ok(tagged(text, JSON, &etag, REVALIDATE, held))
+    })
+    .await
+}
+
+/// `GET /data/v1/{org}/{env}/trust/{number}`: the steps for readers who slept through changes of root keys.
+pub(crate) async fn numbered_trust(
+    State(relay): Relayed,
+    place: Place<(String, String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    respond(async {
+        let Path((org, env, number)) = place.map_err(|_| nothing())?;
+        let asker = admitted(&relay, &headers, &org, &env).await?;
+        let newest = asker.shelf.trust.as_ref().map_or(0, |trust| trust.claims().number);
+        // Only numbers that can be are asked of the origin.
+        let number = number.parse::<u64>().ok().filter(|number| (1..=newest).contains(number));
+        let number = number.ok_or(Refused::NotFound("trust document"))?;
+        let scope = asker.environment.id.scope(Scope::Environment);
+        let found = relay.origin.trust(&scope, Some(number)).await;
+        let text = passed_on(found)?.ok_or(Refused::NotFound("trust document"))?;
+        let etag = format!("\"{}\"", Digest::of(&text));
+        let held = holds(&headers, &etag);
+        Ok(tagged(text, JSON, &etag, REVALIDATE, held))
+    })
+    .await
+}
+
+/// `GET /data/v1/{org}/{env}/environment`
+pub(crate) async fn environment_root(
+    State(relay): Relayed,
+    place: Place<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    respond(async {
+        let Path((org, env)) = place.map_err(|_| nothing())?;
+        let asker = admitted(&relay, &headers, &org, &env).await?;
+        let document = asker.shelf.environment.as_ref().ok_or(Refused::NotFound("root"))?;
+        Ok(root(document, &headers))
+    })
+    .await
+}
+
+/// `GET /data/v1/{org}/{env}/relay`: with the keys that may ask, so for relays' keys only.
+pub(crate) async fn relay_root(
+    State(relay): Relayed,
+    place: Place<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    respond(async {
+        let Path((org, env)) = place.map_err(|_| nothing())?;
+        let asker = admitted(&relay, &headers, &org, &env).await?;
+        asker.needs(&[KeyKind::Relay], "the relay scope is for keys of the kind relay")?;
+        Ok(root(&asker.shelf.relay, &headers))
+    })
+    .await
+}
+
+/// `GET /data/v1/{org}/{env}/chunks/{sha256}`: chunks that a root the asker may read names, or named lately.
+pub(crate) async fn chunk(
+    State(relay): Relayed,
+    place: Place<(String, String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    respond(async {
+        let Path((org, env, digest)) = place.map_err(|_| nothing())?;
+        let asker = admitted(&relay, &headers, &org, &env).await?;
+        let digest: Digest = digest.parse().map_err(|_| Refused::NotFound("chunk"))?;
+        let shelf = &asker.shelf;
+        let named = shelf.environment.as_ref().is_some_and(|root| root.names(&digest))
+            || (asker.kind == KeyKind::Relay && shelf.relay.names(&digest));
+        if !named {
+            return Err(Refused::NotFound("chunk"));
+        }
+        let etag = format!("\"{digest}\"");
+        if holds(&headers, &etag) {
+            return Ok(tagged("", JSON, &etag, FOR_EVER, true));
+        }
+        let scope = asker.environment.id.scope(Scope::Environment);
+        let bytes = passed_on(relay.origin.chunk(&scope, &digest).await)?;
+        let bytes = bytes.filter(|bytes| Digest::of(bytes) == digest);
+        let bytes = bytes.ok_or(Refused::Unavailable("the origin has lost this chunk"))?;
+        Ok(tagged(bytes, JSON, &etag, FOR_EVER, false))
+    })
+    .await
+}
+
+/// `GET /data/v1/{org}/{env}/stream`: the current root, then every new one, as server-sent events.
+pub(crate) async fn stream(
+    State(relay): Relayed,
+    place: Place<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    respond(async {
+        let Path((org, env)) = place.map_err(|_| nothing())?;
+        let asker = admitted(&relay, &headers, &org, &env).await?;
+        let taken = relay.stream().ok_or(Refused::Unavailable("all streams are taken"))?;
+        let end = sleep(relay.config.max_stream_age);
+        // A watch keeps the newest value only, so a reader that does not read costs nothing more.
+        let news = WatchStream::new(asker.environment.news()).filter_map(async |news| news);
+        let events = news.take_until(end).map(move |announcement| {
+            let _held_while_the_stream_lives = &taken;
+            Ok::<_, Infallible>(event(&announcement))
+        });
+        let heartbeat = KeepAlive::new().interval(relay.config.heartbeat).text("heartbeat");
+        Ok(dressed(Sse::new(events).keep_alive(heartbeat)))
+    })
+    .await
+}
+
+fn event(announcement: &Announcement) -> Event {
+    let event = Event::default().event("root").id(&announcement.revision);
+    // A revision and a number always serialize.
+    event.json_data(announcement).unwrap_or_default()
+}
+
+fn dressed<S>(sse: axum::response::sse::Sse<S>) -> Response
+where
+    axum::response::sse::Sse<S>: IntoResponse,
+{
+    let mut response = sse.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    // Some proxies hold a stream back until it is worth a packet.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    private(response)
+}
+
+/// A request with a service's key for the path's organization and environment. Another organization's
+/// place is not there, whether it exists or not; the key itself is held against its own organization.
+async fn admitted(
+    relay: &Relay,
+    headers: &HeaderMap,
+    org: &str,
+    env: &str,
+) -> Result<Asker, Refused> {
+    let org = OrgKey::new(org).map_err(|_| nothing())?;
+    let env = EnvKey::new(env).map_err(|_| nothing())?;
+    let asker = Asker::of(relay, headers, Some(&env)).await?;
+    if asker.environment.id.org != org {
+        return Err(nothing());
+    }
+    asker.needs(SERVICES, NOT_A_SERVICE)?;
+    Ok(asker)
+}
+
+const fn nothing() -> Refused {
+    Refused::NotFound("environment")
+}
+
+fn root(document: &Document, headers: &HeaderMap) -> Response {
+    let held = holds(headers, &document.etag);
+    tagged(document.text.clone(), JOSE, &document.etag, REVALIDATE, held)
+}
+
+/// Whether If-None-Match has the tag (RFC 9110 §13.1.2, weak comparison).
+fn holds(headers: &HeaderMap, etag: &str) -> bool {
+    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
+fn passed_on<T>(found: Result<T, flagforge::origin::OriginError>) -> Result<T, Refused> {
+    found.map_err(|error| {
+        warn!(error = flagforge::chain(&error), "the origin did not answer");
+        Refused::Unavailable("the origin does not answer just now")
+    })
+}
+
+async fn respond(work: impl Future<Output = Result<Response, Refused>>) -> Response {
+    work.await.unwrap_or_else(|refused| refused.problem())
+}

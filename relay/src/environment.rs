@@ -1,0 +1,283 @@
+//! One environment of one organization, as a relay holds it: the relay scope's manifest to evaluate and
+//! authenticate with, the roots to pass on, and the news for streams.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use flagforge::follow::{Pace, listen};
+use flagforge::loader::{LoadError, Loader, Manifest, Refreshed, RootNews, RootReader};
+use flagforge::origin::{Announcement, Origin};
+use flagforge_flags::keys::{EnvKey, OrgKey};
+use flagforge_flags::manifest::{Digest, Root, Scope, ScopeId, Trust};
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use crate::config::{Config, Freshness};
+
+/// Roots whose chunks are still handed out: an SDK may be fetching the chunks of one while the next appears.
+const RECENT_ROOTS: usize = 4;
+/// The time that one refresh may take, with all its chunks.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The full name of an environment, and part of every cache key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct EnvId {
+    pub(crate) org: OrgKey,
+    pub(crate) env: EnvKey,
+}
+
+impl EnvId {
+    pub(crate) fn of(scope: &ScopeId) -> Self {
+        Self { org: scope.org.clone(), env: scope.env.clone() }
+    }
+
+    pub(crate) fn scope(&self, scope: Scope) -> ScopeId {
+        ScopeId { org: self.org.clone(), env: self.env.clone(), scope }
+    }
+}
+
+/// A root to pass on, and the chunks that may be fetched because of it and the few before it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Document {
+    pub(crate) text: Bytes,
+    pub(crate) etag: String,
+    chunks: VecDeque<Arc<HashSet<Digest>>>,
+}
+
+impl Document {
+    fn followed_by(&self, root: &Root) -> Self {
+        let mut chunks = self.chunks.clone();
+        chunks.push_front(Arc::new(root.claims().chunks.iter().map(|c| c.sha256).collect()));
+        chunks.truncate(RECENT_ROOTS);
+        let text = Bytes::copy_from_slice(root.text().as_bytes());
+        Self { text, etag: format!("\"{}\"", root.digest()), chunks }
+    }
+
+    pub(crate) fn names(&self, digest: &Digest) -> bool {
+        self.chunks.iter().any(|chunks| chunks.contains(digest))
+    }
+}
+
+/// What is handed out.
+#[derive(Debug, Clone)]
+pub(crate) struct Shelf {
+    pub(crate) manifest: Arc<Manifest>,
+    /// The root of the relay scope.
+    pub(crate) relay: Document,
+    /// The root of the environment scope, once there is one.
+    pub(crate) environment: Option<Document>,
+    pub(crate) trust: Option<Trust>,
+}
+
+/// An environment that was loaded.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    pub(crate) id: EnvId,
+    shelf: ArcSwap<Shelf>,
+    following: tokio::sync::Mutex<Following>,
+    /// Refreshes asked for, and how many of those are done: askers that come while one runs share the next.
+    asked: AtomicU64,
+    done: AtomicU64,
+    /// When a request may next try to refresh, where requests do.
+    next_try: Mutex<Instant>,
+    news: watch::Sender<Option<Announcement>>,
+    bell: Arc<Notify>,
+    /// The number of the last use, as the relay counts them.
+    pub(crate) used: AtomicU64,
+    tasks: OnceLock<Vec<AbortHandle>>,
+}
+
+#[derive(Debug)]
+struct Following {
+    relay: Loader,
+    environment: RootReader,
+    pace: Pace,
+}
+
+/// What asking for an environment for the first time came to.
+#[derive(Debug, Clone)]
+pub(crate) enum Found {
+    Loaded(Arc<Environment>),
+    /// The origin has no such environment.
+    Unknown,
+    /// The origin does not say.
+    Failed,
+}
+
+impl Drop for Environment {
+    fn drop(&mut self) {
+        self.tasks.take().iter().flatten().for_each(AbortHandle::abort);
+    }
+}
+
+impl Environment {
+    /// Loads an environment and begins to follow it.
+    pub(crate) async fn load(id: EnvId, origin: &Arc<dyn Origin>, config: &Config) -> Found {
+        let scope = |scope| id.scope(scope);
+        let reader = |scope| RootReader::new(Arc::clone(origin), scope, config.pinned.clone());
+        let cache = config.cache_dir.as_deref();
+        let (relay_scope, pinned) = (scope(Scope::Relay), config.pinned.clone());
+        let mut relay = Loader::new(Arc::clone(origin), relay_scope, pinned, cache);
+        let restored = relay.restore().await;
+        let manifest = match timeout(REFRESH_TIMEOUT, relay.refresh()).await {
+            Ok(Ok(Refreshed::Changed(manifest))) => manifest,
+            Ok(Ok(Refreshed::Confirmed)) | Err(_) => match restored {
+                Some(manifest) => manifest,
+                None => return Found::Failed,
+            },
+            Ok(Err(error)) => match (restored, &error) {
+                (Some(manifest), _) => manifest,
+                (None, LoadError::Absent(_)) => return Found::Unknown,
+                (None, _) => {
+                    warn!(org = %id.org, env = %id.env, error = flagforge::chain(&error), "not loaded");
+                    return Found::Failed;
+                }
+            },
+        };
+        relay.store().await;
+        let environment = reader(scope(Scope::Environment));
+        let document = manifest.root().map(|root| Document::default().followed_by(root));
+        let shelf = Shelf {
+            relay: document.unwrap_or_default(),
+            environment: None,
+            trust: relay.trust().cloned(),
+            manifest,
+        };
+        let loaded = Arc::new(Self {
+            id,
+            shelf: ArcSwap::from_pointee(shelf),
+            following: Following { relay, environment, pace: Pace::new(config.poll) }.into(),
+            asked: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            next_try: Mutex::new(Instant::now() + config.poll),
+            news: watch::Sender::new(None),
+            bell: Arc::new(Notify::new()),
+            used: AtomicU64::new(0),
+            tasks: OnceLock::new(),
+        });
+        // The root for SDKs; without it evaluation goes on, and the next refresh asks again.
+        loaded.refresh_environment_root(&mut *loaded.following.lock().await).await;
+        if config.freshness == Freshness::Background {
+            loaded.follow(origin, config.poll);
+        }
+        Found::Loaded(loaded)
+    }
+
+    /// What is handed out now.
+    pub(crate) fn shelf(&self) -> Arc<Shelf> {
+        self.shelf.load_full()
+    }
+
+    /// The newest announcement first, then those to come; of several that a slow reader missed, the newest only.
+    pub(crate) fn news(&self) -> watch::Receiver<Option<Announcement>> {
+        self.news.subscribe()
+    }
+
+    /// Asks the origin now. Whoever asks while a refresh runs shares the next one with all others who do.
+    pub(crate) async fn refresh(&self) -> Duration {
+        let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut following = self.following.lock().await;
+        if self.done.load(Ordering::SeqCst) >= mine {
+            return following.pace.clone().after_success();
+        }
+        let covered = self.asked.load(Ordering::SeqCst);
+        let well = self.refresh_relay_scope(&mut following).await
+            & self.refresh_environment_root(&mut following).await;
+        following.relay.store().await;
+        self.done.store(covered, Ordering::SeqCst);
+        if well { following.pace.after_success() } else { following.pace.after_failure() }
+    }
+
+    /// Where requests keep manifests fresh: refreshes when it is time, waiting no longer than `within`.
+    pub(crate) async fn refresh_when_due(&self, within: Duration) {
+        let now = Instant::now();
+        {
+            let mut next_try = self.next_try.lock().unwrap_or_else(PoisonError::into_inner);
+            if now < *next_try {
+                return;
+            }
+            // Others go on with what there is while this one asks.
+            *next_try = now + within;
+        }
+        if let Ok(wait) = timeout(within, self.refresh()).await {
+            *self.next_try.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + wait;
+        }
+    }
+
+    async fn refresh_relay_scope(&self, following: &mut Following) -> bool {
+        match timeout(REFRESH_TIMEOUT, following.relay.refresh()).await {
+            Ok(Ok(Refreshed::Changed(manifest))) => {
+                let trust = following.relay.trust().cloned();
+                self.shelf.rcu(|shelf| {
+                    let root = manifest.root();
+                    let relay = root
+                        .map_or_else(|| shelf.relay.clone(), |root| shelf.relay.followed_by(root));
+                    Shelf {
+                        manifest: Arc::clone(&manifest),
+                        relay,
+                        environment: shelf.environment.clone(),
+                        trust: trust.clone(),
+                    }
+                });
+                true
+            }
+            Ok(Ok(Refreshed::Confirmed)) => true,
+            Ok(Err(error)) => self.warn(Scope::Relay, &flagforge::chain(&error)),
+            Err(late) => self.warn(Scope::Relay, &late.to_string()),
+        }
+    }
+
+    async fn refresh_environment_root(&self, following: &mut Following) -> bool {
+        let (root, etag) = match timeout(REFRESH_TIMEOUT, following.environment.read()).await {
+            Ok(Ok(RootNews::New(root, etag))) => (root, etag),
+            Ok(Ok(RootNews::Same)) => return true,
+            Ok(Err(error)) => return self.warn(Scope::Environment, &flagforge::chain(&error)),
+            Err(late) => return self.warn(Scope::Environment, &late.to_string()),
+        };
+        following.environment.accept(&root, etag);
+        let trust = following.environment.trust().cloned();
+        self.shelf.rcu(|shelf| {
+            let before = shelf.environment.clone().unwrap_or_default();
+            let environment = Some(before.followed_by(&root));
+            Shelf { environment, trust: trust.clone(), ..Shelf::clone(shelf) }
+        });
+        let revision = root.claims().revision.to_string();
+        info!(org = %self.id.org, env = %self.id.env, revision, "announcing a root");
+        self.news.send_replace(Some(Announcement { revision, serial: root.claims().serial }));
+        true
+    }
+
+    fn warn(&self, scope: Scope, error: &str) -> bool {
+        warn!(scope = %self.id.scope(scope), error, "not refreshed");
+        false
+    }
+
+    /// Starts the tasks that poll and listen; they end with the environment.
+    fn follow(self: &Arc<Self>, origin: &Arc<dyn Origin>, poll: Duration) {
+        let following = tokio::spawn(follow(Arc::downgrade(self), Arc::clone(&self.bell), poll));
+        let bell = Arc::clone(&self.bell);
+        let scope = self.id.scope(Scope::Environment);
+        let listening = tokio::spawn(listen(Arc::clone(origin), scope, move || bell.notify_one()));
+        let tasks = vec![following.abort_handle(), listening.abort_handle()];
+        // Set once, by `load`.
+        let _ = self.tasks.set(tasks);
+    }
+}
+
+async fn follow(environment: Weak<Environment>, bell: Arc<Notify>, poll: Duration) {
+    let mut wait = Pace::new(poll).after_success();
+    loop {
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = bell.notified() => {}
+        }
+        let Some(environment) = environment.upgrade() else { return };
+        wait = environment.refresh().await;
+    }
+}

@@ -1,0 +1,32 @@
+//! `flagforge-relay`: the data plane as a server of its own.
+//!
+//! `FLAGFORGE_CONNECTION` (or the first argument) says where manifests come from and which roots are
+//! believed; `FLAGFORGE_LISTEN` (or the second) where to listen; `FLAGFORGE_CACHE_DIR` keeps last good manifests.
+
+use anyhow::Context;
+use flagforge::{Connection, origin};
+use flagforge_relay::{Config, Relay, app};
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main(flavor = "multi_thread")]
+async fn main() -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).init();
+    let connection =
+        setting(1, "FLAGFORGE_CONNECTION").context("FLAGFORGE_CONNECTION is not set")?;
+    let listen = setting(2, "FLAGFORGE_LISTEN").unwrap_or_else(|| "127.0.0.1:8081".to_owned());
+
+    let connection = Connection::parse(&connection)?;
+    let mut config = Config::new(connection.roots().to_vec());
+    config.cache_dir = std::env::var_os("FLAGFORGE_CACHE_DIR").map(Into::into);
+    let relay = Relay::new(origin::open(&connection)?, config);
+    let listener =
+        TcpListener::bind(&listen).await.with_context(|| format!("listen on {listen}"))?;
+    tracing::info!(address = %listener.local_addr()?, "relaying");
+    axum::serve(listener, app(relay)).await.context("serve")
+}
+
+fn setting(place: usize, name: &str) -> Option<String> {
+    std::env::args().nth(place).or_else(|| std::env::var(name).ok())
+}

@@ -1,0 +1,203 @@
+//! OFREP's single evaluation, and why a flag answers as it does.
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use bytes::Bytes;
+use flagforge_flags::{Answer, Context, KeyKind, Value, evaluate, explain};
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+
+use crate::asker::Asker;
+use crate::clock;
+use crate::problem::{Refused, answer};
+use crate::relay::Relay;
+
+/// Bytes of a request's body: a context of a few hundred attributes.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// `POST /ofrep/v1/evaluate/flags/{key}`
+pub(crate) async fn evaluate_flag(
+    State(relay): State<Arc<Relay>>,
+    key: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let Ok(Path(key)) = key else { return Refused::FlagNotFound.ofrep("") };
+    match evaluated(&relay, &key, &headers, body).await {
+        Ok(response) => response,
+        Err(refused) => refused.ofrep(&key),
+    }
+}
+
+async fn evaluated(
+    relay: &Relay,
+    key: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Refused> {
+    let asker = Asker::of(relay, headers, None).await?;
+    let context = context(&asker, headers, &whole(body).await?)?;
+    let answered = evaluate(asker.shelf.manifest.view(), key, None, &context, clock::now());
+    // What a client's key may not see is not there, whatever is wrong with it.
+    if asker.kind == KeyKind::Client && !answered.client_visible {
+        return Err(Refused::FlagNotFound);
+    }
+    match &answered.error {
+        None => Ok(answer(&Success::of(key, &answered))),
+        Some(error) if error.code() == "FLAG_NOT_FOUND" => Err(Refused::FlagNotFound),
+        Some(error) => Err(Refused::Evaluation(error.code(), error.details())),
+    }
+}
+
+/// `POST /data/v1/explain/{key}`
+pub(crate) async fn explain_flag(
+    State(relay): State<Arc<Relay>>,
+    key: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let Ok(Path(key)) = key else { return Refused::FlagNotFound.ofrep("") };
+    match explained(&relay, &key, &headers, body).await {
+        Ok(response) => response,
+        Err(refused) => refused.ofrep(&key),
+    }
+}
+
+async fn explained(
+    relay: &Relay,
+    key: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Refused> {
+    let asker = Asker::of(relay, headers, None).await?;
+    asker.needs(&[KeyKind::Server, KeyKind::Relay], "a client's key may not ask why")?;
+    let context = context(&asker, headers, &whole(body).await?)?;
+    let explanation = explain(asker.shelf.manifest.view(), key, &context, clock::now());
+    if explanation.error_code == Some("FLAG_NOT_FOUND") {
+        return Err(Refused::FlagNotFound);
+    }
+    let text = explanation.to_string();
+    Ok(answer(&Explained { explanation, text }))
+}
+
+#[derive(Serialize)]
+struct Explained {
+    #[serde(flatten)]
+    explanation: flagforge_flags::Explanation,
+    /// The same for people.
+    text: String,
+}
+
+/// OFREP's `serverEvaluationSuccess`. Some clients fail without a variant, so it is there even when the
+/// value is the caller's own, and empty then.
+#[derive(Serialize)]
+struct Success<'a> {
+    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a Value>,
+    reason: &'static str,
+    variant: &'a str,
+    metadata: Metadata<'a>,
+}
+
+/// OFREP allows booleans, strings and numbers here.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata<'a> {
+    fine_reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flag_version: Option<u64>,
+    revision: String,
+    age_seconds: u64,
+    tenant_known: bool,
+}
+
+impl<'a> Success<'a> {
+    fn of(key: &'a str, answer: &Answer<'a>) -> Self {
+        let metadata = Metadata {
+            fine_reason: answer.fine.as_str(),
+            rule: answer.rule,
+            flag_version: answer.flag_version,
+            revision: answer.revision.to_string(),
+            age_seconds: answer.age.as_secs(),
+            tenant_known: answer.tenant_known,
+        };
+        let variant = answer.variant.unwrap_or_default();
+        Self { key, value: answer.value, reason: answer.reason.as_str(), variant, metadata }
+    }
+}
+
+/// The whole body, at most [`MAX_BODY_BYTES`] of it.
+async fn whole(body: Body) -> Result<Bytes, Refused> {
+    match to_bytes(body, MAX_BODY_BYTES).await {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if over_limit(&error) => Err(Refused::TooLarge(MAX_BODY_BYTES)),
+        Err(_) => Err(Refused::Malformed("the body ended before it was whole".into())),
+    }
+}
+
+fn over_limit(error: &axum::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+}
+
+/// The evaluation context in a request: OFREP's flat one is the user's, `tenant` names the tenant, and
+/// `entities` holds further entities by kind, each an object whose `key` is its key.
+fn context(asker: &Asker, headers: &HeaderMap, body: &[u8]) -> Result<Context, Refused> {
+    let json: Json =
+        serde_json::from_slice(body).map_err(|error| Refused::Malformed(error.to_string()))?;
+    let Json::Object(mut request) = json else {
+        return Err(invalid("the body must be an object with a `context`"));
+    };
+    let Some(Json::Object(mut attributes)) = request.remove("context") else {
+        return Err(invalid("`context` must be an object"));
+    };
+    let tenant = text(&mut attributes, "tenant")?;
+    let user = text(&mut attributes, "targetingKey")?;
+    let entities = attributes.remove("entities");
+    let mut context = Context::for_tenant(asker.tenant(headers, tenant.as_deref())?);
+    if let Some(user) = user {
+        context = context.user(user);
+    }
+    for (name, value) in attributes {
+        context = context.attr(name, value);
+    }
+    match entities {
+        None | Some(Json::Null) => Ok(context),
+        Some(Json::Object(entities)) => entities.into_iter().try_fold(context, entity),
+        Some(_) => Err(invalid("`context.entities` must be an object of objects")),
+    }
+}
+
+fn entity(mut context: Context, (kind, entity): (String, Json)) -> Result<Context, Refused> {
+    let Json::Object(mut attributes) = entity else {
+        return Err(invalid("`context.entities` must be an object of objects"));
+    };
+    if let Some(key) = text(&mut attributes, "key")? {
+        context = context.entity(kind.as_str(), key);
+    }
+    for (name, value) in attributes {
+        context = context.entity_attr(kind.as_str(), name, value);
+    }
+    Ok(context)
+}
+
+/// Takes a text out; null is none.
+fn text(attributes: &mut Map<String, Json>, name: &str) -> Result<Option<String>, Refused> {
+    match attributes.remove(name) {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Refused::Invalid(format!("`{name}` in the context must be a string"))),
+    }
+}
+
+fn invalid(why: &str) -> Refused {
+    Refused::Invalid(why.to_owned())
+}

@@ -1,0 +1,236 @@
+//! The environments that a relay holds: loaded when first asked for, bounded in number, shared by all who
+//! ask at the same time.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use flagforge::origin::Origin;
+use flagforge_flags::keys::{EnvKey, OrgKey};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tracing::debug;
+
+use crate::chunks::ChunkCache;
+use crate::config::{Config, Freshness};
+use crate::environment::{EnvId, Environment, Found};
+
+/// How long an environment that the origin does not have is not asked for again. A publisher's notice ends it at once.
+const UNKNOWN_FOR: Duration = Duration::from_secs(5);
+/// Unknown environments remembered: names of 40 bytes and an instant, 1.5 MB. Strangers choose them, so
+/// at the limit all are forgotten.
+const MAX_UNKNOWN: usize = 10_000;
+/// First loads that may begin at once, and per second after that. Who knows no key can make a relay ask
+/// its origin no oftener than this, whatever names they invent.
+const LOADS_AT_ONCE: u32 = 200;
+const LOADS_PER_SECOND: u32 = 50;
+
+/// The data plane's state. Made once, and shared by its router and whoever brings news to it.
+#[derive(Debug)]
+pub struct Relay {
+    pub(crate) config: Config,
+    pub(crate) origin: Arc<dyn Origin>,
+    places: Arc<Mutex<Places>>,
+    streams: Arc<Semaphore>,
+    uses: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Places {
+    loaded: HashMap<EnvId, Arc<Environment>>,
+    loading: HashMap<EnvId, watch::Receiver<Option<Found>>>,
+    unknown: HashMap<EnvId, Instant>,
+    budget: Budget,
+}
+
+/// Why there is no environment to answer from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoEnvironment {
+    /// The origin does not have it.
+    Unknown,
+    /// The origin does not answer, or has been asked for too many new ones.
+    Unavailable,
+}
+
+impl Relay {
+    /// A relay over an origin. It loads nothing yet.
+    pub fn new(origin: Arc<dyn Origin>, config: Config) -> Arc<Self> {
+        let origin: Arc<dyn Origin> = Arc::new(ChunkCache::new(origin, config.max_chunk_bytes));
+        let places = Places {
+            loaded: HashMap::new(),
+            loading: HashMap::new(),
+            unknown: HashMap::new(),
+            budget: Budget::new(Instant::now()),
+        };
+        Arc::new(Self {
+            origin,
+            places: Arc::new(Mutex::new(places)),
+            streams: Arc::new(Semaphore::new(config.max_streams)),
+            uses: AtomicU64::new(0),
+            config,
+        })
+    }
+
+    /// Tells the relay that an environment has a new root. Returns when the root was fetched and announced
+    /// to streams, or could not be; does nothing for an environment that nobody has asked for. Notices that come
+    /// while one is carried out are carried out together.
+    pub async fn notify(&self, org: &OrgKey, env: &EnvKey) {
+        let id = EnvId { org: org.clone(), env: env.clone() };
+        let loaded = {
+            let mut places = places(&self.places);
+            places.unknown.remove(&id);
+            places.loaded.get(&id).cloned()
+        };
+        if let Some(environment) = loaded {
+            environment.refresh().await;
+        }
+    }
+
+    /// An environment, loaded when it is not yet, and refreshed where requests do that.
+    pub(crate) async fn environment(&self, id: EnvId) -> Result<Arc<Environment>, NoEnvironment> {
+        let mut loading = match self.find_or_begin(id)? {
+            Held::Loaded(environment) => {
+                if let Freshness::OnRequest(within) = self.config.freshness {
+                    environment.refresh_when_due(within).await;
+                }
+                return Ok(environment);
+            }
+            Held::Loading(loading) => loading,
+        };
+        // The sender goes without a word only when its task was ended from outside.
+        let found = loading.wait_for(Option::is_some).await.map(|found| found.clone());
+        match found {
+            Ok(Some(Found::Loaded(environment))) => Ok(environment),
+            Ok(Some(Found::Unknown)) => Err(NoEnvironment::Unknown),
+            Ok(Some(Found::Failed) | None) | Err(_) => Err(NoEnvironment::Unavailable),
+        }
+    }
+
+    /// A place among the open streams, if there is one.
+    pub(crate) fn stream(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.streams).try_acquire_owned().ok()
+    }
+
+    fn find_or_begin(&self, id: EnvId) -> Result<Held, NoEnvironment> {
+        let now = Instant::now();
+        let mut held = places(&self.places);
+        if let Some(environment) = held.loaded.get(&id) {
+            let use_number = self.uses.fetch_add(1, Ordering::Relaxed);
+            environment.used.store(use_number, Ordering::Relaxed);
+            return Ok(Held::Loaded(Arc::clone(environment)));
+        }
+        if held.unknown.get(&id).is_some_and(|until| now < *until) {
+            return Err(NoEnvironment::Unknown);
+        }
+        let Places { loading, budget, .. } = &mut *held;
+        match loading.entry(id) {
+            Entry::Occupied(place) => Ok(Held::Loading(place.get().clone())),
+            Entry::Vacant(place) => {
+                if !budget.take(now) {
+                    debug!("too many environments are asked for the first time");
+                    return Err(NoEnvironment::Unavailable);
+                }
+                let (sender, receiver) = watch::channel(None);
+                let id = place.key().clone();
+                place.insert(receiver.clone());
+                self.begin(id, sender);
+                Ok(Held::Loading(receiver))
+            }
+        }
+    }
+
+    /// Loads in a task of its own, which goes on when whoever asked first has hung up.
+    fn begin(&self, id: EnvId, sender: watch::Sender<Option<Found>>) {
+        let (origin, config) = (Arc::clone(&self.origin), self.config.clone());
+        let (held, use_number) =
+            (Arc::clone(&self.places), self.uses.fetch_add(1, Ordering::Relaxed));
+        tokio::spawn(async move {
+            let found = Environment::load(id.clone(), &origin, &config).await;
+            let mut places = places(&held);
+            places.loading.remove(&id);
+            match &found {
+                Found::Loaded(environment) => {
+                    environment.used.store(use_number, Ordering::Relaxed);
+                    places.keep(id, Arc::clone(environment), config.max_environments);
+                }
+                Found::Unknown => places.forget(id, Instant::now()),
+                Found::Failed => {}
+            }
+            sender.send_replace(Some(found));
+        });
+    }
+}
+
+enum Held {
+    Loaded(Arc<Environment>),
+    Loading(watch::Receiver<Option<Found>>),
+}
+
+fn places(places: &Mutex<Places>) -> MutexGuard<'_, Places> {
+    // Every change is whole, so a panic elsewhere leaves nothing half done.
+    places.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Places {
+    fn keep(&mut self, id: EnvId, environment: Arc<Environment>, limit: usize) {
+        self.unknown.remove(&id);
+        while self.loaded.len() >= limit.max(1) {
+            let oldest =
+                self.loaded.iter().min_by_key(|(_, held)| held.used.load(Ordering::Relaxed));
+            let Some(oldest) = oldest.map(|(id, _)| id.clone()) else { break };
+            self.loaded.remove(&oldest);
+        }
+        self.loaded.insert(id, environment);
+    }
+
+    fn forget(&mut self, id: EnvId, now: Instant) {
+        if self.unknown.len() >= MAX_UNKNOWN {
+            self.unknown.clear();
+        }
+        self.unknown.insert(id, now + UNKNOWN_FOR);
+    }
+}
+
+/// A bucket of tokens, one for each first load.
+#[derive(Debug)]
+struct Budget {
+    tokens: u32,
+    since: Instant,
+}
+
+impl Budget {
+    const fn new(now: Instant) -> Self {
+        Self { tokens: LOADS_AT_ONCE, since: now }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        let millis = now.saturating_duration_since(self.since).as_millis();
+        let grown =
+            u32::try_from(millis * u128::from(LOADS_PER_SECOND) / 1_000).unwrap_or(u32::MAX);
+        if grown > 0 {
+            self.tokens = self.tokens.saturating_add(grown).min(LOADS_AT_ONCE);
+            self.since = now;
+        }
+        let left = self.tokens.checked_sub(1);
+        self.tokens = left.unwrap_or(0);
+        left.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_loads_are_bounded_at_once_and_per_second() {
+        let start = Instant::now();
+        let mut budget = Budget::new(start);
+        let taken = (0..1_000).filter(|_| budget.take(start)).count();
+        assert_eq!(taken, LOADS_AT_ONCE as usize);
+        let second = start + Duration::from_secs(1);
+        assert_eq!((0..1_000).filter(|_| budget.take(second)).count(), LOADS_PER_SECOND as usize);
+        let hour = second + Duration::from_secs(3_600);
+        assert_eq!((0..1_000).filter(|_| budget.take(hour)).count(), LOADS_AT_ONCE as usize);
+    }
+}

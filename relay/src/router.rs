@@ -1,0 +1,37 @@
+//! The addresses of the data plane.
+
+use std::sync::Arc;
+
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use crate::relay::Relay;
+use crate::{data, ofrep};
+
+/// The data plane with streams, for servers.
+pub fn app(relay: Arc<Relay>) -> Router {
+    let streams = Router::new()
+        .route("/data/v1/{org}/{env}/stream", get(data::stream))
+        .with_state(Arc::clone(&relay));
+    app_without_streams(relay).merge(streams)
+}
+
+/// The data plane without streams, for functions, which cannot hold a connection open.
+pub fn app_without_streams(relay: Arc<Relay>) -> Router {
+    Router::new()
+        .route("/healthz", get(health))
+        .route("/ofrep/v1/evaluate/flags/{*key}", post(ofrep::evaluate_flag))
+        .route("/data/v1/explain/{*key}", post(ofrep::explain_flag))
+        .route("/data/v1/{org}/{env}/trust", get(data::trust))
+        .route("/data/v1/{org}/{env}/trust/{number}", get(data::numbered_trust))
+        .route("/data/v1/{org}/{env}/environment", get(data::environment_root))
+        .route("/data/v1/{org}/{env}/relay", get(data::relay_root))
+        .route("/data/v1/{org}/{env}/chunks/{sha256}", get(data::chunk))
+        .with_state(relay)
+}
+
+/// `GET /healthz`: the process lives.
+async fn health() -> Json<Value> {
+    Json(json!({"status": "ok"}))
+}
