@@ -1,6 +1,7 @@
 //! What can be said on the command line, and how the program answers there.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -19,9 +20,46 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run the whole product in this process: API, publisher, relay and a page to look at.
+    ///
+    /// Everything is kept in one folder. The first start makes it, with an organization, its
+    /// environments dev, staging and prod, and an admin key.
+    Serve(Serve),
+    /// Run the sample service: a small program that uses the SDK and says what its flags tell it.
+    Sample(Sample),
     /// Make and renew the documents that SDKs trust.
     #[command(subcommand)]
     Trust(TrustCommand),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Have a look around, with data to play with:
+  flagforge serve --demo
+Begin something of your own, in ./data:
+  flagforge serve
+Set FLAGFORGE_LOG=info (or debug) to see what it does.")]
+pub(crate) struct Serve {
+    /// Bring an organization `demo` with tenants, a flag of each class and a sample service.
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// The folder for everything that is kept. Default: ./data, or ./demo-data with --demo.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Where to listen. It speaks plain HTTP, so keep it to this machine or behind a proxy.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sample {
+    /// The connection string that `serve` printed. It holds a key: the environment variable keeps it
+    /// out of the list of processes.
+    #[arg(env = "FLAGFORGE_CONNECTION", hide_env_values = true)]
+    pub(crate) connection: String,
+    /// A tenant to speak for. Repeat it for several.
+    #[arg(long = "tenant", value_name = "KEY", default_values_t = crate::demo::TENANTS.map(String::from))]
+    pub(crate) tenants: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,16 +1,28 @@
 //! `flagforge`: the whole product in one process, and the operator's commands.
 
 mod args;
+mod demo;
+mod inside;
+mod page;
+mod sample;
+mod serve;
 mod trust;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing_subscriber::EnvFilter;
 
 use crate::args::{Args, Command, TrustCommand};
 
-fn main() -> ExitCode {
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter =
+        EnvFilter::try_from_env("FLAGFORGE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let done = match Args::parse().command {
+        Command::Serve(serve) => serve::run(&serve).await,
+        Command::Sample(sample) => sample::run(&sample.connection, &sample.tenants).await,
         Command::Trust(TrustCommand::Create(create)) => trust::create(&create),
     };
     match done {

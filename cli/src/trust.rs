@@ -81,7 +81,11 @@ fn new_root_key(path: &Path) -> anyhow::Result<SecretKey> {
 /// The public half only: the online key's secret never leaves where it lives.
 fn online_key(path: &Path) -> anyhow::Result<PublicKey> {
     let pem = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    ensure!(!pem.contains("PRIVATE KEY"), "{} is a secret key; give its public half", path.display());
+    ensure!(
+        !pem.contains("PRIVATE KEY"),
+        "{} is a secret key; give its public half",
+        path.display()
+    );
     PublicKey::from_pem(&pem).with_context(|| format!("reading {}", path.display()))
 }
 
