@@ -1,1 +1,14 @@
+//! What tests that cross crates stand on: a whole platform in one process ([`World`]), one way to talk
+//! to any installation ([`Stack`]), and the journeys that run on either.
 
+mod api;
+#[path = "../journeys/mod.rs"]
+pub mod journeys;
+mod origin;
+mod stack;
+mod world;
+
+pub use api::{Answer, Api};
+pub use origin::ObjectsOrigin;
+pub use stack::{Delivery, Org, Stack, eventually};
+pub use world::World;

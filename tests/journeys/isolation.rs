@@ -1,0 +1,155 @@
+//! What is not yours is not there: every route of the API, called by strangers.
+
+use anyhow::{Context as _, ensure};
+use reqwest::Method;
+use serde_json::{Value as Json, json};
+
+use crate::{Answer, Org, Stack};
+
+/// A route of the OpenAPI document.
+#[derive(Debug)]
+struct Route {
+    method: Method,
+    path: String,
+}
+
+/// Routes that belong to no organization; each says why.
+const WITHOUT_ORG: &[(&str, &str)] =
+    &[("/v1/orgs", "the operator's list"), ("/v1/trust", "the operator's trust document")];
+
+async fn routes(stack: &Stack) -> anyhow::Result<Vec<Route>> {
+    let openapi = stack.api(None).get("/openapi.json").await?.expect(200)?;
+    ensure!(
+        openapi.body["openapi"].as_str().is_some_and(|v| v.starts_with("3.1")),
+        "not OpenAPI 3.1"
+    );
+    let paths = openapi.body["paths"].as_object().context("no paths")?;
+    let mut routes = Vec::new();
+    for (path, methods) in paths {
+        for method in methods.as_object().into_iter().flatten().map(|(method, _)| method) {
+            let method = Method::from_bytes(method.to_uppercase().as_bytes())?;
+            routes.push(Route { method, path: path.clone() });
+        }
+    }
+    ensure!(routes.len() >= 30, "only {} routes were found", routes.len());
+    Ok(routes)
+}
+
+/// A path of things that exist in `org`.
+fn filled(path: &str, org: &str) -> String {
+    path.replace("{org}", org)
+        .replace("{env}", "prod")
+        .replace("{flag}", "secret-flag")
+        .replace("{tenant}", "acme")
+        .replace("{group}", "secret-group")
+        .replace("{id}", "someones-key")
+}
+
+/// A body that would do, were it allowed.
+fn body_for(route: &Route) -> Option<String> {
+    let body = match (route.path.as_str(), route.method.as_str()) {
+        (_, "GET" | "DELETE") => return None,
+        (path, _) if path.ends_with("/enable") || path.ends_with("/kill") => return None,
+        (path, "POST") if path.ends_with("/environments") => json!({"key": "stolen"}),
+        (path, "POST") if path.ends_with("/keys") => json!({"kind": "mgmt", "role": "admin"}),
+        (path, _) if path.ends_with("/weights") => {
+            json!({"weights": [{"variant": "on", "weight": 1}]})
+        }
+        (path, _) if path.contains("/overrides/") => json!({"variant": "on"}),
+        (path, "PUT") if path.ends_with("/environments/{env}/flags/{flag}") => {
+            json!({"enabled": true, "off": "callerDefault", "fallthrough": "callerDefault"})
+        }
+        (path, "PUT") if path.ends_with("/flags/{flag}") => {
+            json!({"class": "ops", "type": "boolean"})
+        }
+        _ => json!({}),
+    };
+    Some(body.to_string())
+}
+
+async fn victim(stack: &Stack) -> anyhow::Result<Org> {
+    let org = stack.found("victim").await?;
+    org.boolean_flag("secret-flag").await?;
+    org.api.put(&org.path("groups/secret-group"), &json!({})).await?.expect(201)?;
+    org.api.put(&org.path("groups/secret-group/members/acme"), &json!({})).await?.expect(201)?;
+    org.flip("secret-flag", true).await?;
+    Ok(org)
+}
+
+async fn fingerprint(org: &Org) -> anyhow::Result<Json> {
+    let mut all = Vec::new();
+    for path in ["log", "environments/prod/log", "environments", "keys"] {
+        all.push(org.api.get(&org.path(path)).await?.expect(200)?.body);
+    }
+    Ok(Json::Array(all))
+}
+
+pub async fn a_stranger_finds_nothing(stack: &Stack) -> anyhow::Result<()> {
+    let (victim, stranger) = (victim(stack).await?, stack.found("stranger").await?);
+    let server_key = victim.server_key().await?;
+    let before = fingerprint(&victim).await?;
+    for route in routes(stack).await? {
+        let path = filled(&route.path, &victim.key);
+        let call = |key: Option<String>| {
+            let (api, route, path) = (stack.api(key.as_deref()), &route, path.clone());
+            async move { api.call(route.method.clone(), &path, &[], body_for(route)).await }
+        };
+        let nobody = call(None).await?;
+        ensure!(nobody.status == 401, "{route:?} without a key: {}", nobody.status);
+        let forged = call(Some(format!("{}x", victim.admin_key))).await?;
+        ensure!(forged.status == 401, "{route:?} with a forged key: {}", forged.status);
+        let wrong_kind = call(Some(server_key.clone())).await?;
+        ensure!(wrong_kind.status == 403, "{route:?} with a server key: {}", wrong_kind.status);
+        let foreign = call(Some(stranger.admin_key.clone())).await?;
+        ensure!(
+            foreign.status == 404,
+            "{route:?} from elsewhere: {} {}",
+            foreign.status,
+            foreign.body
+        );
+        let exempt = WITHOUT_ORG.iter().any(|(path, _)| *path == route.path);
+        ensure!(exempt || route.path.contains("{org}"), "{route:?} names no organization");
+    }
+    ensure!(fingerprint(&victim).await? == before, "a stranger changed something");
+    Ok(())
+}
+
+pub async fn what_is_not_yours_looks_like_what_is_not_there(stack: &Stack) -> anyhow::Result<()> {
+    let (victim, stranger) = (victim(stack).await?, stack.found("other").await?);
+    let comparable = |answer: &Answer| {
+        let mut headers: Vec<String> = answer
+            .headers
+            .iter()
+            .filter(|(name, _)| !matches!(name.as_str(), "x-request-id" | "date"))
+            .filter(|(name, _)| {
+                !name.as_str().starts_with("apigw-") && !name.as_str().starts_with("x-amz")
+            })
+            .map(|(name, value)| format!("{name}: {value:?}"))
+            .collect();
+        headers.sort();
+        (answer.status, headers, answer.body.clone())
+    };
+    for route in routes(stack).await?.iter().filter(|route| route.path.contains("{org}")) {
+        let there = filled(&route.path, &victim.key);
+        // A name of the same length, so that nothing depends on it.
+        let not_there = filled(&route.path, &"z".repeat(victim.key.len()));
+        let api = stack.api(Some(&stranger.admin_key));
+        let foreign = api.call(route.method.clone(), &there, &[], body_for(route)).await?;
+        let absent = api.call(route.method.clone(), &not_there, &[], body_for(route)).await?;
+        let (foreign, absent) = (comparable(&foreign), comparable(&absent));
+        ensure!(foreign == absent, "{route:?} tells them apart: {foreign:?} {absent:?}");
+    }
+    // The data plane too: a key of one organization is nobody in another.
+    let key = stranger.server_key().await?;
+    let data = format!("/data/v1/{}/prod/environment", victim.key);
+    let foreign = stack.api(Some(&key)).get(&data).await?;
+    let absent = stack.api(Some(&key)).get("/data/v1/nobody/prod/environment").await?;
+    ensure!(
+        foreign.status == absent.status && foreign.body == absent.body,
+        "{} {}",
+        foreign.body,
+        absent.body
+    );
+    ensure!(foreign.status == 401 || foreign.status == 404, "{} {}", foreign.status, foreign.body);
+    Ok(())
+}

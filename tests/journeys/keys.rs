@@ -1,0 +1,102 @@
+//! Access keys: what each kind may do, and where it ends.
+
+use anyhow::ensure;
+use serde_json::json;
+
+use crate::{Stack, eventually};
+
+pub async fn a_key_of_one_environment_stays_there(stack: &Stack) -> anyhow::Result<()> {
+    let org = stack.found("scoped").await?;
+    org.boolean_flag("f").await?;
+    let spec = json!({"kind": "mgmt", "role": "maintainer", "envs": ["dev"]});
+    let (key, id) = org.issue(&spec).await?;
+    ensure!(id.contains(".dev."), "the id names the environment: {id}");
+    let api = stack.api(Some(&key));
+    let enable = |env: &str| org.path(&format!("environments/{env}/flags/f/enable"));
+    api.post(&enable("dev"), &json!(null)).await?.expect(201)?;
+    api.post(&enable("prod"), &json!(null)).await?.expect(404)?;
+    api.get(&org.path("environments/prod")).await?.expect(404)?;
+    let envs = api.get(&org.path("environments")).await?.expect(200)?;
+    ensure!(envs.body["items"].as_array().map(Vec::len) == Some(1), "{}", envs.body);
+    // What every environment shares is not one environment's to change.
+    api.put(&org.path("tenants/new"), &json!({})).await?.expect(403)?;
+    Ok(())
+}
+
+pub async fn a_tenants_key_speaks_for_that_tenant_only(stack: &Stack) -> anyhow::Result<()> {
+    let org = stack.found("bound").await?;
+    org.boolean_flag("hidden").await?;
+    let visible = json!({"class": "release", "type": "boolean", "clientVisible": true});
+    org.api.put(&org.path("flags/visible"), &visible).await?.expect(201)?;
+    org.flip("visible", true).await?;
+    let over = org.path("environments/prod/flags/visible/overrides/globex");
+    org.api.put(&over, &json!({"variant": "off"})).await?.expect(201)?;
+    let spec = json!({"kind": "client", "tenant": "globex", "envs": ["prod"]});
+    let (key, _) = org.issue(&spec).await?;
+    let path = "/ofrep/v1/evaluate/flags/visible";
+    let api = stack.api(Some(&key));
+    let body = json!({"context": {"targetingKey": "u-1"}});
+    eventually(org.patience(), || async {
+        let answer = api.post(path, &body).await?;
+        ensure!(answer.body["value"] == false, "globex gets {} {}", answer.status, answer.body);
+        Ok(Some(()))
+    })
+    .await?;
+    let lies = [("flagforge-tenant", "acme")];
+    let lied = api.call(reqwest::Method::POST, path, &lies, Some(body.to_string())).await?;
+    ensure!(lied.status == 400 && lied.body["errorCode"] == "INVALID_CONTEXT", "{}", lied.body);
+    let hidden = api.post("/ofrep/v1/evaluate/flags/hidden", &body).await?;
+    ensure!(
+        hidden.status == 404 && hidden.body["errorCode"] == "FLAG_NOT_FOUND",
+        "{}",
+        hidden.body
+    );
+    let unnamed = org.api.post("/ofrep/v1/evaluate/flags/visible", &body).await?;
+    ensure!(unnamed.status == 400, "a key of all environments must name one: {}", unnamed.body);
+    Ok(())
+}
+
+pub async fn keys_make_weaker_keys_and_die_with_their_parents(stack: &Stack) -> anyhow::Result<()> {
+    let org = stack.found("family").await?;
+    org.boolean_flag("f").await?;
+    org.flip("f", true).await?;
+    let (parent, parent_id) = org.issue(&json!({"kind": "mgmt", "role": "admin"})).await?;
+    let parent_api = stack.api(Some(&parent));
+    let operator = json!({"kind": "mgmt", "role": "admin", "operator": true});
+    parent_api.post(&org.path("keys"), &operator).await?.expect(400)?;
+    let child = json!({"kind": "server", "envs": ["prod"]});
+    let child = parent_api.post(&org.path("keys"), &child).await?.expect(201)?;
+    let child = child.body["key"].as_str().unwrap_or_default().to_owned();
+    org.sees(&child, "f", "acme", &json!(true)).await?;
+    let (maintainer, _) = org.issue(&json!({"kind": "mgmt", "role": "maintainer"})).await?;
+    let maintainer = stack.api(Some(&maintainer));
+    maintainer.post(&org.path("keys"), &json!({"kind": "server"})).await?.expect(403)?;
+    maintainer.get(&org.path("keys")).await?.expect(403)?;
+
+    org.api.delete(&org.path(&format!("keys/{parent_id}"))).await?.expect(204)?;
+    parent_api.get(&org.path("flags")).await?.expect(401)?;
+    eventually(org.patience(), || async {
+        let answer = org.evaluate(&child, "f", "acme", "u-1").await?;
+        ensure!(answer.status == 401, "the child outlives its parent: {}", answer.status);
+        Ok(Some(()))
+    })
+    .await?;
+    let keys = org.api.get(&org.path("keys")).await?.expect(200)?;
+    ensure!(!keys.body.to_string().contains(&parent_id), "{}", keys.body);
+    Ok(())
+}
+
+pub async fn an_operator_founds_and_cannot_read(stack: &Stack) -> anyhow::Result<()> {
+    let org = stack.found("founded").await?;
+    let operator = stack.api(Some(&stack.operator_key));
+    for path in ["", "/flags", "/tenants", "/keys", "/log", "/environments/prod/flags"] {
+        let path = format!("/v1/orgs/{}{path}", org.key);
+        operator.get(&path).await?.expect(404)?;
+    }
+    let listed = operator.get("/v1/orgs?limit=500").await?.expect(200)?;
+    ensure!(listed.body.to_string().contains(&org.key), "{}", listed.body);
+    let again = operator.post("/v1/orgs", &json!({"key": org.key})).await?.expect(409)?;
+    ensure!(again.problem() == "exists", "{}", again.body);
+    org.api.get("/v1/orgs").await?.expect(404)?;
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! What people do with an installation, from outside: HTTP, OFREP and the SDK only. The same journeys
+//! run on the world in one process and on the emulated cloud.
+
+mod bad_input;
+mod changes;
+mod delivery;
+mod isolation;
+mod keys;
+
+pub use bad_input::*;
+pub use changes::*;
+pub use delivery::*;
+pub use isolation::*;
+pub use keys::*;
+
+/// Calls the macro `$each` with the name of every journey, so that no runner forgets one.
+#[macro_export]
+macro_rules! for_each_journey {
+    ($each:ident) => {
+        $each!(a_flag_is_defined_flipped_and_seen);
+        $each!(two_tenants_get_different_answers);
+        $each!(rules_splits_and_groups_decide);
+        $each!(every_value_type_arrives_as_what_it_is);
+        $each!(a_deleted_tenant_leaves_nothing_to_its_successor);
+        $each!(a_deleted_flag_leaves_nothing_to_its_successor);
+        $each!(definitions_keep_what_states_need);
+        $each!(the_log_tells_it_all);
+        $each!(pages_hold_everything_once);
+        $each!(a_stale_version_changes_nothing);
+        $each!(a_repeat_has_one_effect);
+        $each!(concurrent_writers_lose_nothing);
+        $each!(bad_bodies_name_the_field_and_change_nothing);
+        $each!(bodies_and_keys_have_limits);
+        $each!(bad_headers_and_paths_are_told);
+        $each!(a_stranger_finds_nothing);
+        $each!(what_is_not_yours_looks_like_what_is_not_there);
+        $each!(a_key_of_one_environment_stays_there);
+        $each!(a_tenants_key_speaks_for_that_tenant_only);
+        $each!(keys_make_weaker_keys_and_die_with_their_parents);
+        $each!(an_operator_founds_and_cannot_read);
+        $each!(a_running_sdk_sees_a_flip);
+        $each!(an_sdk_without_its_origin_serves_what_it_has);
+    };
+}
