@@ -5,6 +5,8 @@ mod check;
 mod group;
 mod range;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::Arc;

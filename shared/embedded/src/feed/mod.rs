@@ -1,5 +1,8 @@
 //! The change feed: what each commit wrote, for whoever listens, within a bound.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
