@@ -61,7 +61,7 @@ impl TrustKeeper {
     }
 
     /// Asks the origin for the current document. Answers whether it is a new one. After an error the
-    /// trust held before stands.
+    /// trust held before stands, or that of a verified step towards the current one.
     pub(crate) async fn refresh(
         &mut self,
         origin: &dyn Origin,

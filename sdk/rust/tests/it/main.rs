@@ -1,0 +1,11 @@
+//! The client over folders, faulty origins and servers.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic, its helpers with it")]
+
+mod cache;
+mod kit;
+mod limits;
+mod live;
+mod serving;
+mod start;
+mod trust;
