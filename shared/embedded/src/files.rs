@@ -4,12 +4,18 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// A file made with these options is readable and writable by its owner alone.
-pub(crate) fn owner_only(options: &mut OpenOptions) {
+/// A new file for reading and writing, its owner's alone. What a crash left at its place is removed first,
+/// because an old file would keep its old mode.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(fault) if fault.kind() != io::ErrorKind::NotFound => return Err(fault),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    #[cfg(not(unix))]
-    let _ = options;
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 /// Makes the entry of `path` in its folder lasting: a rename is not, before this.

@@ -117,7 +117,9 @@ async fn check_whole(table: &EmbeddedTable, reached: u64) -> Result<()> {
         let page = table.query(&query).await?;
         for entry in page.items {
             number += 1;
-            let Some(Write::Put { item: expected, .. }) = step(number).pop() else { bail!("a step") };
+            let Some(Write::Put { item: expected, .. }) = step(number).pop() else {
+                bail!("a step")
+            };
             ensure!(entry == expected, "entry {number} is not what was written");
         }
         query.page = page.next;

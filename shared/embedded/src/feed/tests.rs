@@ -5,7 +5,9 @@ use std::time::Duration;
 use flagforge_flags::time::Timestamp;
 use flagforge_platform::ports::{FeedRecord, Item, ItemKey};
 
-use super::{Feed, FeedChaos, FeedEvent, FeedHub, MAX_FEED_BATCHES, MAX_FEED_BYTES, MAX_HELD_RECORDS};
+use super::{
+    Feed, FeedChaos, FeedEvent, FeedHub, MAX_FEED_BATCHES, MAX_FEED_BYTES, MAX_HELD_RECORDS,
+};
 use crate::ManualTimer;
 
 fn record(number: usize, bytes: usize) -> FeedRecord {

@@ -208,3 +208,51 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    async fn put(objects: &FolderObjects, name: &str) -> Result<ETag, ObjectError> {
+        objects.put(name, Bytes::from_static(b"{}"), "", PutIf::Any).await
+    }
+
+    #[tokio::test]
+    async fn a_name_is_a_path_and_nothing_else_is_left_in_the_folder() {
+        let folder = TempDir::new().unwrap();
+        let objects = FolderObjects::open(folder.path()).unwrap();
+        put(&objects, "trust.json").await.unwrap();
+        put(&objects, "demo/chunks/00ff").await.unwrap();
+        let lost = objects.put("trust.json", Bytes::new(), "", PutIf::Absent).await;
+        assert!(matches!(lost, Err(ObjectError::Lost)));
+        assert_eq!(fs::read(folder.path().join("demo/chunks/00ff")).unwrap(), b"{}");
+        assert_eq!(fs::read(folder.path().join("trust.json")).unwrap(), b"{}");
+        assert_eq!(fs::read_dir(folder.path().join(PARTIAL)).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_half_written_is_cleared_away() {
+        let folder = TempDir::new().unwrap();
+        drop(FolderObjects::open(folder.path()).unwrap());
+        fs::write(folder.path().join(PARTIAL).join("17"), "hal").unwrap();
+        let objects = FolderObjects::open(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path().join(PARTIAL)).unwrap().count(), 0);
+        assert!(objects.get("+partial/17", None).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_file_in_the_way_is_named() {
+        let folder = TempDir::new().unwrap();
+        let objects = FolderObjects::open(folder.path()).unwrap();
+        put(&objects, "a").await.unwrap();
+        let Err(ObjectError::Unavailable(source)) = put(&objects, "a/b").await else {
+            panic!("`a` cannot be both")
+        };
+        assert!(source.to_string().contains("a/b"), "{source}");
+        let refused = FolderObjects::open(&folder.path().join("a")).unwrap_err();
+        assert!(refused.to_string().contains("object folder"), "{refused}");
+    }
+}

@@ -1,6 +1,6 @@
 //! The file: which redb tables it holds, how it is opened, and the two reads.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,10 +162,7 @@ fn create_whole(path: &Path) -> Result<(), StoreError> {
         return Ok(());
     }
     let fresh = path.with_extension("redb-new");
-    let mut open = OpenOptions::new();
-    open.read(true).write(true).create(true).truncate(true);
-    files::owner_only(&mut open);
-    let file = open.open(&fresh).map_err(create_fault)?;
+    let file = files::create_private(&fresh).map_err(create_fault)?;
     drop(options().create_file(file).map_err(|fault| open_fault(&fresh, fault))?);
     fs::rename(&fresh, path).map_err(create_fault)?;
     files::sync_parent(path).map_err(create_fault)

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use flagforge_flags::time::Timestamp;
 use flagforge_platform::ports::{
-    Condition, FeedRecord, Item, ItemKey, MAX_PAGE_ITEMS, PageToken, Query, Table, TableError, Timer,
-    Write,
+    Condition, FeedRecord, Item, ItemKey, MAX_PAGE_ITEMS, PageToken, Query, Table, TableError,
+    Timer, Write,
 };
 use tempfile::TempDir;
 

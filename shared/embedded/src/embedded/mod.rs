@@ -1,5 +1,8 @@
 //! All hands together, over one data folder or in memory.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

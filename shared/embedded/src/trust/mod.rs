@@ -1,5 +1,8 @@
 //! The root of trust of a one-machine installation: its root key, and the trust document that it signs.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

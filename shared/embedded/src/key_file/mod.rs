@@ -1,6 +1,9 @@
 //! Secret keys in files: created once, whole, and readable by their owner alone.
 
-use std::fs::{self, OpenOptions};
+#[cfg(test)]
+mod tests;
+
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -90,10 +93,7 @@ fn create(path: &Path, content: &[u8]) -> io::Result<()> {
         create_key_folder(folder)?;
     }
     let fresh = path.with_extension("pem-new");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    files::owner_only(&mut options);
-    let mut file = options.open(&fresh)?;
+    let mut file = files::create_private(&fresh)?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&fresh, path)?;
