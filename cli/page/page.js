@@ -72,6 +72,8 @@ function draw(data) {
   } else {
     data.flags.forEach((flag, index) => update($("flags").rows[index], flag));
   }
+  const revision = data.flags[0]?.cells[0]?.answer?.revision;
+  status("live", revision ? `live, revision ${revision}` : "live");
   $("hint").hidden = data.flags.length === 0;
   $("more").hidden = !data.more;
   $("empty").hidden = data.flags.length !== 0;
@@ -146,6 +148,7 @@ function valueOf(cell) {
 }
 
 function words(reason) {
+  if (reason === "OFF") return "the flag is off";
   return reason.toLowerCase().replaceAll("_", " ");
 }
 
@@ -153,6 +156,7 @@ function fresh(made) {
   made.classList.remove("fresh");
   void made.offsetWidth; // Restarts the animation.
   made.classList.add("fresh");
+  made.addEventListener("animationend", () => made.classList.remove("fresh"), { once: true });
 }
 
 async function flip(made, flag) {
@@ -179,7 +183,7 @@ async function why(flag, tenant) {
     const value = told.value === undefined ? "the caller’s default" : JSON.stringify(told.value);
     $("why-title").textContent = `Why does ${tenant} get this from ${flag}?`;
     $("why-answer").replaceChildren(element("span", { className: "value", textContent: value }),
-      ` ${told.reason} · ${words(told.fineReason)}${told.rule ? ` · rule ${told.rule}` : ""}`);
+      ` ${told.reason} · ${told.rule ? `rule ${told.rule}` : words(told.fineReason)}`);
     $("why-steps").replaceChildren(...told.steps.map(step));
     $("why-foot").textContent =
       `Flag version ${told.flagVersion ?? "none"}, revision ${told.revision}, confirmed ${told.ageSeconds} s ago. ` +
@@ -216,15 +220,11 @@ function says(sayings) {
 
 function listen() {
   const source = new EventSource("/page/live");
-  source.addEventListener("open", () => {
-    status("live", "live");
-    refresh();
-  });
+  source.addEventListener("open", refresh);
   source.addEventListener("error", () => status("lost", "no connection to the server; trying again"));
   source.addEventListener("published", (event) => {
     const news = JSON.parse(event.data);
     if (news.env === undefined || news.env === $("env").value) {
-      status("live", news.revision ? `live, revision ${news.revision}` : "live");
       refresh();
     }
   });

@@ -14,7 +14,7 @@ const EXPORTS: Flag<i64> = Flag::new("export-workers", 1);
 const STORAGE: Flag<&'static str> = Flag::new("orders-storage", "LEGACY_ONLY");
 
 /// A shopper who is always there, so that the percentage split has somebody to place.
-const SHOPPER: &str = "u-7";
+const SHOPPER: &str = "u-2";
 /// How often the service looks at its flags, as one that is asked ten times a second would.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long a start waits for the server.

@@ -100,10 +100,13 @@ async fn draw(page: &Page, management: &Inside, asked: &Asked) -> anyhow::Result
         }));
     }
     let more = !flags.body["next"].is_null() || !tenants.body["next"].is_null();
+    let mut envs: Vec<&Value> = items(&environments).collect();
+    // People make them in the order in which changes pass through them.
+    envs.sort_by_key(|env| env["created"].as_str());
     let body = json!({
         "org": page.org,
         "env": asked.env,
-        "environments": items(&environments).map(|env| env["key"].clone()).collect::<Vec<_>>(),
+        "environments": envs.iter().map(|env| &env["key"]).collect::<Vec<_>>(),
         "tenants": items(&tenants).collect::<Vec<_>>(),
         "flags": rows,
         "more": more,

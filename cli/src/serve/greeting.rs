@@ -6,6 +6,9 @@ use super::Home;
 use super::keys::{ADMIN_FILE, server_file};
 use crate::args::say;
 
+/// Who asks, in the printed requests.
+const BODY: &str = r#"{"context":{"targetingKey":"u-2"}}"#;
+
 /// What there is to say.
 pub(super) struct Greeting<'a> {
     pub(super) base: &'a str,
@@ -64,7 +67,7 @@ impl Greeting<'_> {
         let ask = format!("{base}/ofrep/v1/evaluate/flags/{flag}");
         let state = format!("{base}/v1/orgs/{org}/environments/prod/flags/{flag}");
         let evaluate = |tenant: &str| {
-            format!("curl -s {ask} {server} -H 'FlagForge-Tenant: {tenant}' -d '{{}}'")
+            format!("curl -s {ask} {server} -H 'FlagForge-Tenant: {tenant}' -d '{BODY}'")
         };
         let enable = format!("curl -s -X POST {state}/enable {admin}");
         if home.is_demo {
