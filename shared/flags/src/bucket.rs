@@ -63,6 +63,22 @@ mod tests {
     }
 
     #[test]
+    fn buckets_are_pinned() {
+        // Computed with Python's xxhash: a change here would move users between variants.
+        let check = |salt: &str, unit: &str, buckets, bucket| {
+            assert_eq!(bucket_xxh3(salt_seed(salt), unit, buckets), bucket, "{unit}");
+        };
+        check("", "", 100_000, 25_462);
+        check("s", "u-1", 100_000, 46_004);
+        check("s", "u-2", 100_000, 8_649);
+        check("new-dashboard", "acme", 100_000, 24_577);
+        check("checkout", "é", 1_000_000, 111_576);
+        check("s", "-9223372036854775808", 1_000, 520);
+        check("s", "true", 10, 6);
+        check(&"x".repeat(1_000), &"y".repeat(1_000), 99_999, 12_456);
+    }
+
+    #[test]
     fn buckets_stay_in_range_and_every_bucket_is_reached() {
         let seed = salt_seed("s");
         assert_eq!(bucket_xxh3(seed, "u", 0), 0);

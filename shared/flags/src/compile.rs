@@ -353,3 +353,6 @@ fn json_bytes(value: &impl serde::Serialize) -> usize {
         Err(_) => usize::MAX,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -429,3 +429,6 @@ fn bucket(split: &Split, found: Found<'_>) -> Option<u32> {
 fn name(flag: &Flag, variant: VariantIndex) -> &str {
     flag.variant(variant).map_or("", |variant| variant.key.as_str())
 }
+
+#[cfg(test)]
+mod tests;

@@ -198,3 +198,6 @@ fn merged(sorted: Vec<RangeWire>) -> Vec<RangeWire> {
     }
     ranges
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,8 @@ mod load;
 mod refusal;
 mod root;
 mod scope;
+#[cfg(test)]
+mod tests;
 mod trust;
 
 pub use crate::access_key::KeyKind;
