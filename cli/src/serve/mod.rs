@@ -3,6 +3,8 @@
 mod greeting;
 mod keys;
 mod pumps;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use flagforge::origin::FolderOrigin;
 use flagforge_embedded::Embedded;
 use flagforge_flags::keys::{EnvKey, OrgKey};
@@ -54,9 +57,7 @@ pub(crate) async fn run(args: &Serve) -> anyhow::Result<()> {
         once: &house.page.door.one_time_secret()?,
         open_to_others: !address.ip().is_loopback(),
     };
-    let management = flagforge_platform::app(house.platform.clone());
-    let data_plane = flagforge_relay::app(house.relay.clone());
-    let app = page::app(house.page.clone(), management).merge(data_plane);
+    let app = house.app();
     let server = tokio::spawn(async move {
         let until =
             async { signal().await.unwrap_or_else(|error| tracing::error!(%error, "no signals")) };
@@ -102,6 +103,14 @@ struct House {
     page: Arc<Page>,
     /// Where the sample service's sayings go, in the demo.
     said: Option<watch::Sender<Vec<sample::Saying>>>,
+}
+
+impl House {
+    /// Everything that is served, on one address.
+    fn app(&self) -> Router {
+        let management = flagforge_platform::app(self.platform.clone());
+        page::app(self.page.clone(), management).merge(flagforge_relay::app(self.relay.clone()))
+    }
 }
 
 async fn furnish(home: &Home, embedded: Embedded, port: u16) -> anyhow::Result<House> {
