@@ -143,6 +143,6 @@ fn verified<'k>(key: &AccessKey, entry: Option<&'k KeyWire>) -> Option<&'k KeyWi
     let same = presented.same(&stored);
     let entry = entry?;
     let in_time = entry.expires.is_none_or(|expires| clock::now() < expires);
-    let right_kind = entry.kind == key.kind() && entry.kind != KeyKind::Management;
+    let right_kind = entry.kind == key.kind();
     (same && in_time && right_kind).then_some(entry)
 }

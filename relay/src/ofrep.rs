@@ -75,7 +75,8 @@ async fn explained(
     body: Body,
 ) -> Result<Response, Refused> {
     let asker = Asker::of(relay, headers, None).await?;
-    asker.needs(&[KeyKind::Server, KeyKind::Relay], "a client's key may not ask why")?;
+    let may = &[KeyKind::Management, KeyKind::Server, KeyKind::Relay];
+    asker.needs(may, "a client's key may not ask why")?;
     let context = context(&asker, headers, &whole(body).await?)?;
     let explanation = explain(asker.shelf.manifest.view(), key, &context, clock::now());
     if explanation.error_code == Some("FLAG_NOT_FOUND") {
