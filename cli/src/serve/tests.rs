@@ -38,7 +38,7 @@ struct Answer {
 
 impl Answer {
     fn json(&self) -> Json {
-        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
+        serde_json::from_str(&self.text).expect(&self.text)
     }
 
     /// The cookie as a browser would send it back.
