@@ -1,0 +1,12 @@
+//! The data plane, called through its router and over real sockets, on manifests signed here.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic, its helpers with it")]
+
+mod data;
+mod doors;
+#[path = "../../../sdk/rust/tests/it/kit.rs"]
+mod kit;
+mod live;
+mod loading;
+mod ofrep;
+mod world;
