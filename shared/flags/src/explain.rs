@@ -5,9 +5,10 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::answer::{Answer, EvalError};
 use crate::condition::Found;
 use crate::context::Context;
-use crate::evaluate::{Answer, EvalError, View, evaluate_with};
+use crate::evaluate::{View, evaluate_with};
 use crate::revision::Revision;
 use crate::text::{MAX_QUOTED_BYTES, clipped};
 use crate::time::Timestamp;

@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 pub mod access_key;
+mod answer;
 pub mod bucket;
 pub mod compile;
 mod condition;
@@ -23,10 +24,11 @@ mod value;
 pub mod wire;
 
 pub use access_key::{AccessKey, AccessKeyError, KeyKind};
+pub use answer::{Answer, EvalError, FineReason, Reason};
 pub use compile::{compile, compile_json};
 pub use condition::{Found, Operands};
 pub use context::Context;
-pub use evaluate::{Answer, EvalError, FineReason, Reason, View, evaluate, evaluate_with};
+pub use evaluate::{View, evaluate, evaluate_with};
 pub use explain::{Explanation, Step, StepKind, explain};
 pub use fault::{EntryFault, FlagFault};
 pub use flag::{Flag, Variant};

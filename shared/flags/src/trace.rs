@@ -1,7 +1,7 @@
 //! What an evaluation does, told as it happens: the evaluator calls a visitor, and explaining is a visitor.
 
+use crate::answer::EvalError;
 use crate::condition::{Found, Operands};
-use crate::evaluate::EvalError;
 use crate::wire::OperatorName;
 
 /// Hears of every step of an evaluation, in order. `()` hears nothing and costs nothing.

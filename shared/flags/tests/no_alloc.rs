@@ -1,5 +1,7 @@
 //! Evaluation allocates nothing, whatever the flag asks and however it ends.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use flagforge_flags::keys::{EnvKey, OrgKey, TenantKey};
 use flagforge_flags::manifest::{Scope, ScopeId};
 use flagforge_flags::time::Timestamp;
@@ -12,7 +14,7 @@ fn tenant(key: &str) -> TenantKey {
 }
 
 /// A flag whose outcomes are of every kind, with 50 rules before the one that decides.
-fn flag(key: &str, value_type: &str, values: [Json; 2]) -> Json {
+fn flag(key: &str, value_type: &str, values: &[Json; 2]) -> Json {
     let passed = (0..50).map(|i| {
         json!({"id": format!("pass-{i}"), "serve": {"variant": "a"}, "when": {"all": [
             {"any": [{"not": "always"}, {"test": {
@@ -39,16 +41,16 @@ fn flag(key: &str, value_type: &str, values: [Json; 2]) -> Json {
 }
 
 fn snapshot() -> Snapshot {
-    let mut off = flag("off", "boolean", [json!(true), json!(false)]);
+    let mut off = flag("off", "boolean", &[json!(true), json!(false)]);
     off["state"]["enabled"] = json!(false);
-    let mut bad = flag("bad", "boolean", [json!(true), json!(false)]);
+    let mut bad = flag("bad", "boolean", &[json!(true), json!(false)]);
     bad["variants"][0]["value"] = json!("no boolean");
     let flags = json!([
-        flag("boolean", "boolean", [json!(true), json!(false)]),
-        flag("string", "string", [json!("one"), json!("two")]),
-        flag("integer", "integer", [json!(1), json!(2)]),
-        flag("number", "number", [json!(0.5), json!(1.5)]),
-        flag("object", "object", [json!({"deep": [1, 2, 3]}), json!([])]),
+        flag("boolean", "boolean", &[json!(true), json!(false)]),
+        flag("string", "string", &[json!("one"), json!("two")]),
+        flag("integer", "integer", &[json!(1), json!(2)]),
+        flag("number", "number", &[json!(0.5), json!(1.5)]),
+        flag("object", "object", &[json!({"deep": [1, 2, 3]}), json!([])]),
         off,
         bad,
     ]);

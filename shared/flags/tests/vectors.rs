@@ -1,6 +1,12 @@
 //! Every vector under `tests/vectors/evaluate`, through one door: compiled from a chunk, evaluated, and
 //! explained. The vectors are the contract with every other SDK; a failing one prints its file and name.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed, and says with which file"
+)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

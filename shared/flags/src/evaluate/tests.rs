@@ -9,6 +9,8 @@ use super::*;
 use crate::explain::explain;
 use crate::keys::{EnvKey, OrgKey, TenantKey};
 use crate::manifest::{Scope, ScopeId};
+use crate::revision::Revision;
+use crate::value::Value;
 use crate::wire::{FlagWire, TenantWire};
 
 fn tenant(key: &str) -> TenantKey {
@@ -41,7 +43,7 @@ fn flag(key: &str, state: &Json) -> Json {
     })
 }
 
-fn when(attribute: &str, value: Json) -> Json {
+fn when(attribute: &str, value: &Json) -> Json {
     json!([{"id": "r", "serve": {"variant": "on"},
             "when": {"test": {"attribute": attribute, "operator": "equals", "values": [value]}}}])
 }
@@ -66,7 +68,7 @@ fn an_answer_says_where_it_comes_from() {
 
 #[test]
 fn tenant_attributes_come_from_the_directory_alone() {
-    let flags = json!([flag("f", &json!({"rules": when("tenant.plan", json!("gold"))}))]);
+    let flags = json!([flag("f", &json!({"rules": when("tenant.plan", &json!("gold"))}))]);
     let snapshot = snapshot(
         flags,
         json!({"acme": {"uid": "1", "attributes": {"plan": "gold"}},
@@ -96,13 +98,13 @@ fn flags_that_read_the_tenant_refuse_nobody() {
     let unit = json!({"split": {"unit": "tenant.key", "salt": "s", "hash": "xxh3", "buckets": 1,
                                 "ranges": [{"from": 0, "until": 1, "variant": "on"}]}});
     let reading = [
-        json!({"rules": when("tenant.plan", json!("gold"))}),
-        json!({"rules": when("tenant.key", json!("acme"))}),
+        json!({"rules": when("tenant.plan", &json!("gold"))}),
+        json!({"rules": when("tenant.key", &json!("acme"))}),
         json!({"groupOverrides": [{"group": "beta", "variant": "on"}]}),
         json!({"fallthrough": unit}),
         json!({"off": unit}),
         // Off or on: whether the answer is refused does not depend on a switch.
-        json!({"enabled": false, "rules": when("tenant.plan", json!("gold"))}),
+        json!({"enabled": false, "rules": when("tenant.plan", &json!("gold"))}),
     ];
     for state in reading {
         let snapshot = snapshot(json!([flag("f", &state)]), json!({}));
@@ -112,7 +114,7 @@ fn flags_that_read_the_tenant_refuse_nobody() {
         assert!(ask(&snapshot, "f", &Context::for_tenant(tenant("x"))).error.is_none(), "{state}");
     }
     let snapshot =
-        snapshot(json!([flag("f", &json!({"rules": when("user.x", json!(1))}))]), json!({}));
+        snapshot(json!([flag("f", &json!({"rules": when("user.x", &json!(1))}))]), json!({}));
     assert_eq!(ask(&snapshot, "f", &Context::untenanted()).variant, Some("off"));
 }
 
