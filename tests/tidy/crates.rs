@@ -97,7 +97,9 @@ pub(crate) fn lints_are_inherited(repo: &Repo) -> Vec<Complaint> {
 pub(crate) fn libraries_open_with_their_readme(repo: &Repo) -> Vec<Complaint> {
     let opening = "#![doc = include_str!(\"../README.md\")]";
     let opens = |path: &&str| repo.text(path).is_some_and(|text| text.starts_with(opening));
-    (repo.packages.iter().filter_map(|package| package.library.as_deref()))
+    // Nobody depends on the tests; what they stand on is described where it is.
+    let packages = repo.packages.iter().filter(|package| package.folder != "tests");
+    (packages.filter_map(|package| package.library.as_deref()))
         .filter(|path| !opens(path))
         .map(|path| Complaint::new(path, format!("does not begin with `{opening}`")))
         .collect()

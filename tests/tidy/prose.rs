@@ -56,11 +56,24 @@ fn is_missing(repo: &Repo, document: &str, word: &str) -> bool {
     let named_like_a_source = SOURCE_ENDINGS.iter().any(|ending| {
         word.len() > ending.len() && word.ends_with(ending) && !word.starts_with(['/', '.', '*'])
     });
+    if is_generated(repo, word) {
+        return false;
+    }
     if !(ours || named_like_a_source || word.starts_with("../") || word.starts_with("./")) {
         return false;
     }
     let folder = Path::new(document).parent().unwrap_or(Path::new(""));
     ![folder.join(stem), PathBuf::from(stem)].iter().any(|path| repo.has(&straightened(path)))
+}
+
+/// Whether git ignores it: a folder that programs make, which prose may name.
+fn is_generated(repo: &Repo, word: &str) -> bool {
+    let word = word.trim_start_matches("./");
+    let ignored = repo.text(".gitignore").unwrap_or_default().lines();
+    let mut folders = ignored.filter_map(|line| line.strip_prefix('/')?.strip_suffix('/'));
+    folders.any(|folder| {
+        word.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
 }
 
 /// `a/b/../c` as `a/c`.
@@ -104,16 +117,18 @@ fn a_path_that_is_gone_is_seen() {
     shared/flags/gone --fast
 a b/c d, `GET /healthz`, `demo-data/admin.key`, https://example.com/shared/x
 [that](docs/c.md) and [there](https://example.com/x.md)
-See `docs/b.md`.
+See `docs/b.md`, `./made`, `made/x.md` and `mader/x.md`.
 ";
     let repo = Repo::made_of(&[
         ("README.md", text),
         ("docs/b.md", "[up](../README.md) [gone](../ARCHITECTURE.md) `b.md`"),
         ("shared/flags/src/keys.rs", ""),
         ("shared/flags/run", ""),
+        (".gitignore", "*.tmp\n/made/\n"),
         ("functions/api/README.md", ""),
     ]);
-    let places = ["README.md:2", "README.md:2", "README.md:4", "README.md:6", "docs/b.md:1"];
+    let places =
+        ["README.md:2", "README.md:2", "README.md:4", "README.md:6", "README.md:7", "docs/b.md:1"];
     crate::complains(paths_exist, &repo, &places);
 }
 
