@@ -19,11 +19,13 @@
 
 #![allow(clippy::panic, reason = "a case fails by panicking, as every test does")]
 
+pub(crate) mod bus;
 pub(crate) mod contention;
 pub(crate) mod objects;
 pub(crate) mod pages;
 pub(crate) mod signer;
 pub(crate) mod table;
+pub(crate) mod timer;
 pub(crate) mod transactions;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -105,6 +107,7 @@ macro_rules! objects_conformance {
                 of_sixteen_puts_on_a_tag_one_wins
                 concurrent_readers_see_whole_objects
                 bodies_from_empty_to_the_limit_are_kept
+                a_body_one_past_the_limit_is_refused
                 names_of_the_grammar_are_names
                 names_outside_the_grammar_are_refused;
         }
@@ -120,6 +123,26 @@ macro_rules! signer_conformance {
                 a_signature_verifies_with_the_public_key_and_no_other_message
                 messages_of_any_length_are_signed
                 the_public_key_stays;
+        }
+    };
+}
+
+/// `bus_conformance!(name_of_the_suite, crate::function)`, the function being
+/// `async fn() -> (Arc<dyn Bus>, impl Sized)`.
+macro_rules! bus_conformance {
+    ($suite:ident, $hands:path) => {
+        conformance_cases! { $suite, $hands;
+            bus: every_notice_is_taken_also_with_the_longest_keys;
+        }
+    };
+}
+
+/// `timer_conformance!(name_of_the_suite, crate::function)`, the function being
+/// `async fn() -> (Arc<dyn Timer>, impl Sized)`.
+macro_rules! timer_conformance {
+    ($suite:ident, $hands:path) => {
+        conformance_cases! { $suite, $hands;
+            timer: the_time_is_of_this_age_and_goes_on;
         }
     };
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use flagforge_platform::ports::{
     Condition, ItemKey, MAX_ITEM_BYTES, MAX_TRANSACTION_WRITES, PageToken, Query, Table,
@@ -26,6 +26,7 @@ async fn pages(table: &dyn Table, mut query: Query) -> Vec<Vec<String>> {
         assert!(page.items.len() <= query.limit as usize);
         assert!(page.items.iter().all(|item| item.key.pk == query.pk));
         pages.push(page.items.into_iter().map(|item| item.key.sk).collect());
+        assert!(page.next.is_none() || page.next != query.page, "a page that leads to itself");
         query.page = page.next;
         if query.page.is_none() {
             return pages;
@@ -156,29 +157,21 @@ pub(crate) async fn paging_under_writes_sees_every_standing_item_once(table: Arc
     let pk = partition();
     let standing = numbered(60);
     fill(&*table, &pk, standing.clone()).await;
-    let is_over = Arc::new(AtomicBool::new(false));
+    let (is_over, turns) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let writer = {
-        let (table, pk, is_over) = (table.clone(), pk.clone(), is_over.clone());
+        let (table, pk) = (table.clone(), pk.clone());
+        let (is_over, turns) = (is_over.clone(), turns.clone());
         tokio::spawn(async move {
-            let mut turn = 0_usize;
             while !is_over.load(Ordering::Relaxed) {
-                // Comes and goes between the standing items, and rewrites one of those.
-                let guest = ItemKey::new(pk.as_str(), format!("N#{:04}-guest", turn % 60));
-                let write = if turn % 120 < 60 {
-                    put(item(&pk, &guest.sk, 1, "{}"))
-                } else {
-                    Write::Delete { key: guest, condition: Condition::Any }
-                };
-                let touched = item(&pk, &format!("N#{:04}", (turn * 7) % 60), 2, "{\"b\":1}");
-                match table.transact(vec![write, put(touched)], None).await {
-                    Ok(()) | Err(TableError::Contended) => turn += 1,
-                    Err(other) => panic!("{other:?}"),
-                }
+                disturb(&*table, &pk, turns.load(Ordering::Relaxed)).await;
+                turns.fetch_add(1, Ordering::Relaxed);
             }
-            turn
         })
     };
-    for round in 0..6 {
+    let mut round = 0;
+    while round < 6 || turns.load(Ordering::Relaxed) < 60 {
+        assert!(!writer.is_finished(), "the writer failed");
+        round += 1;
         let descending = round % 2 == 1;
         let query = Query { limit: 7, descending, ..Query::prefix(pk.as_str(), "N#") };
         let found = keys(&*table, query).await;
@@ -190,7 +183,22 @@ pub(crate) async fn paging_under_writes_sees_every_standing_item_once(table: Arc
         assert!(found.windows(2).all(is_in_order));
     }
     is_over.store(true, Ordering::Relaxed);
-    assert!(writer.await.unwrap() > 0, "nothing was written meanwhile");
+    writer.await.unwrap();
+}
+
+/// Lets a guest come or go between the standing items, and rewrites one of those.
+async fn disturb(table: &dyn Table, pk: &str, turn: usize) {
+    let guest = ItemKey::new(pk, format!("N#{:04}-guest", turn % 60));
+    let write = if turn % 120 < 60 {
+        put(item(pk, &guest.sk, 1, "{}"))
+    } else {
+        Write::Delete { key: guest, condition: Condition::Any }
+    };
+    let touched = item(pk, &format!("N#{:04}", (turn * 7) % 60), 2, "{\"b\":1}");
+    match table.transact(vec![write, put(touched)], None).await {
+        Ok(()) | Err(TableError::Contended) => {}
+        Err(other) => panic!("{other:?}"),
+    }
 }
 
 pub(crate) async fn an_empty_range_has_no_next_page(table: Arc<dyn Table>) {

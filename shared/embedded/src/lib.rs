@@ -24,6 +24,7 @@ pub use feed::{Feed, FeedChaos, FeedEvent, MAX_FEED_BATCHES, MAX_FEED_BYTES, MAX
 pub use key_file::KeyFileError;
 pub use objects::{
     FolderError, FolderObjects, MAX_NAME_BYTES, MAX_PART_BYTES, MemoryObjects, NameError,
+    ObjectTooLarge,
 };
 pub use signer::LocalSigner;
 pub use table::{

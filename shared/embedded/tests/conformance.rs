@@ -10,10 +10,10 @@ mod hands {
     use std::sync::Arc;
 
     use flagforge_embedded::{
-        EmbeddedTable, FaultPlan, FaultTable, FolderObjects, LocalSigner, MemoryObjects,
+        EmbeddedTable, FaultPlan, FaultTable, FolderObjects, LocalBus, LocalSigner, MemoryObjects,
         SystemTimer,
     };
-    use flagforge_platform::ports::{Objects, Signer, Table};
+    use flagforge_platform::ports::{Bus, Objects, Signer, Table, Timer};
     use tempfile::TempDir;
 
     pub(super) async fn file_table() -> (Arc<dyn Table>, TempDir) {
@@ -47,6 +47,14 @@ mod hands {
         let path = folder.path().join("keys").join("online.pem");
         (Arc::new(LocalSigner::open(&path).unwrap()), folder)
     }
+
+    pub(super) async fn bus() -> (Arc<dyn Bus>, ()) {
+        (Arc::new(LocalBus::new()), ())
+    }
+
+    pub(super) async fn timer() -> (Arc<dyn Timer>, ()) {
+        (Arc::new(SystemTimer), ())
+    }
 }
 
 table_conformance!(file_table, crate::hands::file_table);
@@ -55,3 +63,5 @@ table_conformance!(fault_table_without_faults, crate::hands::calm_fault_table);
 objects_conformance!(folder_objects, crate::hands::folder_objects);
 objects_conformance!(memory_objects, crate::hands::memory_objects);
 signer_conformance!(file_signer, crate::hands::file_signer);
+bus_conformance!(local_bus, crate::hands::bus);
+timer_conformance!(system_timer, crate::hands::timer);

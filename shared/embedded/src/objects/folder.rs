@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use flagforge_platform::ports::{ETag, Fetched, ObjectError, Objects, PutIf};
+use flagforge_platform::ports::{ETag, Fetched, MAX_OBJECT_BYTES, ObjectError, Objects, PutIf};
 use thiserror::Error;
 
-use super::{allows, fetched, name, tag_of, unavailable};
+use super::{ObjectTooLarge, allows, check_size, fetched, name, tag_of, unavailable};
 use crate::files;
 
 /// Half-written files. No object name has a `+`, so none of them can be read as an object.
@@ -127,6 +127,7 @@ impl Objects for FolderObjects {
         _content_type: &str,
         condition: PutIf,
     ) -> Result<ETag, ObjectError> {
+        check_size(name, bytes.len())?;
         self.on_disk(name, move |disk, path| disk.put(path, &bytes, &condition)).await
     }
 }
@@ -184,17 +185,25 @@ fn allows_at(path: &Path, condition: &PutIf) -> Result<(), ObjectError> {
 }
 
 fn read(path: &Path) -> Result<Option<Bytes>, ObjectError> {
-    // A name that is only the beginning of other names is a folder here, and no object.
-    if path.is_dir() {
-        return Ok(None);
-    }
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes.into())),
+    let about = match fs::metadata(path) {
         Err(fault)
             if matches!(fault.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
         {
-            Ok(None)
+            return Ok(None);
         }
+        about => about.map_err(|source| read_fault(path, source))?,
+    };
+    // A name that is only the beginning of other names is a folder here, and no object.
+    if about.is_dir() {
+        return Ok(None);
+    }
+    if about.len() > MAX_OBJECT_BYTES as u64 {
+        let name = path.display().to_string();
+        return Err(unavailable(ObjectTooLarge { name, actual: about.len() }));
+    }
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes.into())),
+        Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(read_fault(path, source)),
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use flagforge_platform::ports::{ETag, Fetched, ObjectError, Objects, PutIf};
 
-use super::{allows, fetched, name, tag_of, unavailable};
+use super::{allows, check_size, fetched, name, tag_of, unavailable};
 
 /// Objects that live as long as this value.
 #[derive(Debug, Default)]
@@ -39,6 +39,7 @@ impl Objects for MemoryObjects {
         condition: PutIf,
     ) -> Result<ETag, ObjectError> {
         name::check(name).map_err(unavailable)?;
+        check_size(name, bytes.len())?;
         let mut objects = self.objects();
         let standing = objects.get(name).map(|bytes| tag_of(bytes));
         allows(&condition, standing.as_ref())?;

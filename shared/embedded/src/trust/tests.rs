@@ -136,6 +136,14 @@ impl Objects for Dying {
     }
 }
 
+/// Readers come at any moment: whatever `trust.json` is, its number can be asked for.
+async fn points_to_what_is_there(objects: &MemoryObjects) {
+    let Some(current) = text(objects, "trust.json").await else { return };
+    let trust = verify_trust(&current, &[key(1).public().thumbprint()]).unwrap();
+    let numbered = text(objects, &format!("trust/{}.json", trust.claims().number)).await;
+    assert_eq!(numbered.as_ref(), Some(&current));
+}
+
 #[tokio::test]
 async fn a_crash_between_any_two_steps_is_gone_on_from() {
     // From nothing, and from a document that must be renewed.
@@ -153,6 +161,7 @@ async fn a_crash_between_any_two_steps_is_gone_on_from() {
                 let dying = Dying { inner: inner.clone(), left, last_is_done };
                 let outcome = ensure_trust(&root(), &online(), &dying, now).await;
                 crashes += usize::from(outcome.is_err());
+                points_to_what_is_there(&inner).await;
                 let now = now.plus(MILLISECOND);
                 let made = ensure_trust(&root(), &online(), &*inner, now).await.unwrap();
                 assert_eq!(made.trust.claims().number, 1 + u64::from(renews));
