@@ -5,6 +5,7 @@ mod api;
 #[path = "../journeys/mod.rs"]
 pub mod journeys;
 mod origin;
+pub mod server;
 mod stack;
 mod world;
 

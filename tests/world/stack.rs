@@ -46,7 +46,35 @@ pub struct Org {
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
+/// What `localstack/up` writes for us.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Running {
+    url: String,
+    operator_key: String,
+    roots: Vec<String>,
+    bucket: String,
+    region: String,
+    endpoint: String,
+}
+
 impl Stack {
+    /// The emulated cloud: where `FLAGFORGE_STACK` says, or in its usual place. `None` when none runs.
+    pub fn running() -> anyhow::Result<Option<Self>> {
+        let usual = concat!(env!("CARGO_MANIFEST_DIR"), "/../localstack/.run/stack.json");
+        let place = std::env::var("FLAGFORGE_STACK").unwrap_or_else(|_| usual.to_owned());
+        let text = match std::fs::read_to_string(&place) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).context(place),
+        };
+        let running: Running = serde_json::from_str(&text).context(place)?;
+        let Running { url, operator_key, roots, bucket, region, endpoint } = running;
+        let delivery = Delivery::S3 { bucket, region, endpoint };
+        let patience = Duration::from_secs(30);
+        Ok(Some(Self { url, operator_key, roots, delivery, patience }))
+    }
+
     pub fn api(&self, key: Option<&str>) -> Api {
         Api::new(&self.url, key)
     }

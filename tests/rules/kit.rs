@@ -1,0 +1,107 @@
+//! A platform without listeners, and a few words to talk to it.
+
+use std::sync::Arc;
+
+use flagforge_embedded::Embedded;
+use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, TenantKey};
+use flagforge_flags::manifest::{RootClaims, Scope, ScopeId, Trust, verify_root};
+use flagforge_flags::wire::{FlagClass, ValueType};
+use flagforge_platform::input::DefinitionInput;
+use flagforge_platform::log::LogEntry;
+use flagforge_platform::ports::{Fetched, Table};
+use flagforge_platform::read::PageOf;
+use flagforge_platform::{Caller, Change, LogId, Outcome, Platform, Request, bootstrap};
+
+pub(crate) fn org() -> OrgKey {
+    OrgKey::new("home").unwrap()
+}
+
+pub(crate) fn env(key: &str) -> EnvKey {
+    EnvKey::new(key).unwrap()
+}
+
+pub(crate) fn flag(key: &str) -> FlagKey {
+    FlagKey::new(key).unwrap()
+}
+
+pub(crate) fn caller() -> Caller {
+    Caller::system("test")
+}
+
+/// A platform on these hands, seeing the table through `table`.
+pub(crate) fn platform(hands: &Embedded, table: Arc<dyn Table>) -> Platform {
+    let (objects, signer) = (hands.objects.clone(), hands.signer.clone());
+    Platform::new(table, objects, signer, hands.bus.clone(), hands.timer.clone(), None)
+}
+
+/// Hands in memory with the organization `home`, its environments `dev` and `prod`, and the flag `f`.
+pub(crate) async fn furnished() -> (Embedded, Platform, Trust) {
+    let hands = Embedded::memory().unwrap();
+    let trust = hands.ensure_trust().await.unwrap().trust;
+    let platform = platform(&hands, hands.table.clone());
+    let envs = [(env("dev"), "Dev"), (env("prod"), "Prod")];
+    bootstrap::home(&platform, &org(), "Home", &envs).await.unwrap();
+    define(&platform, "f").await;
+    (hands, platform, trust)
+}
+
+pub(crate) async fn commit(platform: &Platform, change: Change) -> u64 {
+    match platform.commit(&caller(), &Request::of(change, "test")).await.unwrap() {
+        Outcome::Committed(committed) => committed.number,
+        Outcome::ChangeRequested(id) => panic!("{id} waits for approval"),
+    }
+}
+
+pub(crate) async fn define(platform: &Platform, key: &str) {
+    let definition = DefinitionInput {
+        class: FlagClass::Ops,
+        value_type: ValueType::Boolean,
+        variants: Vec::new(),
+        description: String::new(),
+        owner: None,
+        client_visible: false,
+        off: None,
+        fallthrough: None,
+    };
+    let uid = format!("uid-of-{key}");
+    commit(platform, Change::PutFlag { org: org(), flag: flag(key), uid, definition }).await;
+}
+
+pub(crate) fn enable(key: &str, enabled: bool) -> Change {
+    Change::SetEnabled { org: org(), env: env("prod"), flag: flag(key), enabled }
+}
+
+pub(crate) fn tenant(key: &str) -> Change {
+    Change::PutTenant {
+        org: org(),
+        tenant: TenantKey::new(key).unwrap(),
+        uid: format!("uid-of-{key}"),
+        name: key.to_owned(),
+        attributes: serde_json::Map::new(),
+    }
+}
+
+/// All entries of a log.
+pub(crate) async fn log(platform: &Platform, env: Option<EnvKey>) -> Vec<LogEntry> {
+    let log = LogId { org: org(), env };
+    let mut entries = Vec::new();
+    let mut page = PageOf { limit: Some(500), cursor: None };
+    loop {
+        let listing = platform.log(&caller(), &log, &page).await.unwrap();
+        entries.extend(listing.items.into_iter().map(|stored| stored.value));
+        match listing.next {
+            None => return entries,
+            next => page.cursor = next,
+        }
+    }
+}
+
+/// The claims of the root that stands, verified.
+pub(crate) async fn root(hands: &Embedded, trust: &Trust, scope: Scope) -> RootClaims {
+    let id = ScopeId { org: org(), env: env("prod"), scope };
+    let name = format!("{}/{}/{}.jws", id.org, id.env, id.scope);
+    let Fetched::Found { bytes, .. } = hands.objects.get(&name, None).await.unwrap() else {
+        panic!("there is no root");
+    };
+    verify_root(&bytes, trust, &id, None, hands.timer.now()).unwrap().claims().clone()
+}

@@ -1,0 +1,7 @@
+//! The rules under faults: what the platform promises when the world does not keep its own.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod commits;
+mod kit;
+mod publishing;

@@ -1,0 +1,156 @@
+//! The publisher: idempotent, safe in company, and true to the logs.
+
+use std::sync::Arc;
+
+use flagforge_embedded::{Embedded, FaultPlan, FaultTable};
+use flagforge_flags::Revision;
+use flagforge_flags::manifest::{ChunkKind, Digest, Position, RootClaims, Scope, Trust};
+use flagforge_flags::time::Timestamp;
+use flagforge_platform::ports::{Fetched, Timer};
+use flagforge_platform::{Change, Platform, RESIGN_AFTER, handle};
+
+use crate::kit::{
+    caller, commit, define, enable, env, flag, furnished, org, platform, root, tenant,
+};
+
+/// What the logs hold, as a revision.
+async fn heads(platform: &Platform) -> Revision {
+    let org = crate::kit::log(platform, None).await.len() as u64;
+    let env = crate::kit::log(platform, Some(env("prod"))).await.len() as u64;
+    Revision { org, env }
+}
+
+/// A platform that remembers nothing: what another process would publish.
+fn fresh(hands: &Embedded) -> Platform {
+    platform(hands, hands.table.clone())
+}
+
+async fn chunks(hands: &Embedded, trust: &Trust) -> Vec<Digest> {
+    let claims = root(hands, trust, Scope::Relay).await;
+    claims.chunks.iter().map(|chunk| chunk.sha256).collect()
+}
+
+#[tokio::test]
+async fn publishing_again_changes_nothing_and_following_the_log_equals_reading_everything() {
+    let (hands, platform, trust) = furnished().await;
+    handle::resign(&platform).await.unwrap();
+    let first = root(&hands, &trust, Scope::Environment).await;
+    assert_eq!((first.revision, first.serial), (heads(&platform).await, 1));
+    handle::resign(&platform).await.unwrap();
+    assert_eq!(root(&hands, &trust, Scope::Environment).await, first, "nothing had changed");
+    for number in 0..30 {
+        commit(&platform, tenant(&format!("t-{number}"))).await;
+        define(&platform, &format!("f-{number}")).await;
+        commit(&platform, enable(&format!("f-{number}"), true)).await;
+        if number % 7 == 0 {
+            handle::resign(&platform).await.unwrap();
+        }
+    }
+    let gone = Change::DeleteFlag { org: org(), flag: flag("f-3") };
+    commit(&platform, gone).await;
+    handle::resign(&platform).await.unwrap();
+    let followed = chunks(&hands, &trust).await;
+    handle::resign(&fresh(&hands)).await.unwrap();
+    assert_eq!(chunks(&hands, &trust).await, followed, "a full rebuild finds another state");
+    assert_eq!(root(&hands, &trust, Scope::Relay).await.revision, heads(&platform).await);
+}
+
+#[tokio::test]
+async fn keys_are_for_relays_only() {
+    let (hands, platform, trust) = furnished().await;
+    handle::resign(&platform).await.unwrap();
+    let kinds =
+        |claims: RootClaims| claims.chunks.iter().any(|chunk| chunk.kind == ChunkKind::Keys);
+    assert!(kinds(root(&hands, &trust, Scope::Relay).await));
+    assert!(!kinds(root(&hands, &trust, Scope::Environment).await));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_publishers_and_a_writer_end_at_the_logs() {
+    let (hands, platform, trust) = furnished().await;
+    let hands = Arc::new(hands);
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let publisher = fresh(&hands);
+        tasks.spawn(async move {
+            for _ in 0..40 {
+                // The loser of five races in a row says that it is busy; its notice would come again.
+                let _ = handle::resign(&publisher).await;
+            }
+        });
+    }
+    let writer = platform.clone();
+    tasks.spawn(async move {
+        for number in 0..40 {
+            commit(&writer, enable("f", number % 2 == 0)).await;
+        }
+    });
+    let watcher = (hands.clone(), trust.clone());
+    tasks.spawn(async move {
+        let (hands, trust) = watcher;
+        let mut seen: Option<Position> = None;
+        for _ in 0..60 {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            let name = "home/prod/environment.jws";
+            if matches!(hands.objects.get(name, None).await.unwrap(), Fetched::Absent) {
+                continue;
+            }
+            let position = root(&hands, &trust, Scope::Environment).await.position();
+            assert!(
+                seen.is_none_or(|seen| position == seen || allows(seen, position)),
+                "went back"
+            );
+            seen = Some(position);
+        }
+    });
+    while let Some(task) = tasks.join_next().await {
+        task.unwrap();
+    }
+    handle::resign(&platform).await.unwrap();
+    assert_eq!(root(&hands, &trust, Scope::Environment).await.revision, heads(&platform).await);
+}
+
+#[tokio::test]
+async fn a_table_that_fails_half_the_time_publishes_nothing_half() {
+    let (hands, platform, trust) = furnished().await;
+    for seed in 0..10 {
+        let plan = FaultPlan { fail_before_per_mille: 300, ..FaultPlan::default() };
+        let table = FaultTable::new(hands.table.clone(), hands.timer.clone(), seed, plan);
+        let shaky = crate::kit::platform(&hands, Arc::new(table));
+        for number in 0..10 {
+            commit(&platform, enable("f", number % 2 == 0)).await;
+            let _ = handle::resign(&shaky).await;
+        }
+    }
+    handle::resign(&platform).await.unwrap();
+    let claims = root(&hands, &trust, Scope::Environment).await;
+    assert_eq!(claims.revision, heads(&platform).await);
+    for chunk in &claims.chunks {
+        let name = format!("home/chunks/{}", chunk.sha256);
+        let Fetched::Found { bytes, .. } = hands.objects.get(&name, None).await.unwrap() else {
+            panic!("{name} is not there");
+        };
+        assert_eq!(Digest::of(&bytes), chunk.sha256);
+    }
+}
+
+#[tokio::test]
+async fn an_old_root_is_signed_again_before_it_expires() {
+    let timer = flagforge_embedded::ManualTimer::at(Timestamp::from_seconds(1_800_000_000));
+    let hands = Embedded::memory_at(Arc::new(timer.clone())).unwrap();
+    let trust = hands.ensure_trust().await.unwrap().trust;
+    let platform = platform(&hands, hands.table.clone());
+    let envs = [(env("prod"), "Prod")];
+    flagforge_platform::bootstrap::home(&platform, &org(), "Home", &envs).await.unwrap();
+    handle::resign(&platform).await.unwrap();
+    let first = root(&hands, &trust, Scope::Environment).await;
+    timer.advance(RESIGN_AFTER);
+    handle::resign(&platform).await.unwrap();
+    let second = root(&hands, &trust, Scope::Environment).await;
+    assert_eq!((second.serial, second.revision), (first.serial + 1, first.revision));
+    assert_eq!(second.issued, timer.now());
+    // Days later the signing key is another one, and readers still verify.
+    timer.advance(RESIGN_AFTER * 12);
+    handle::resign(&platform).await.unwrap();
+    assert_eq!(root(&hands, &trust, Scope::Environment).await.serial, second.serial + 1);
+}
