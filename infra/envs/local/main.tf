@@ -48,6 +48,9 @@ module "flagforge" {
   roots        = var.roots
   operator_key = var.operator_key
 
+  # The emulator loses what follows a partial failure.
+  partial_batches = false
+
   protect_data       = false
   tls_only           = false
   log_retention_days = 1

@@ -14,6 +14,8 @@ module "evaluate" {
   environment = {
     FLAGFORGE_BUCKET = module.bucket.name
     FLAGFORGE_ROOTS  = join(",", var.roots)
+    # A request that finds its manifest older than this asks S3 whether there is a newer one.
+    FLAGFORGE_POLL_MILLISECONDS = var.poll_milliseconds
   }
 }
 

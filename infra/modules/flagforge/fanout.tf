@@ -11,7 +11,8 @@ module "fanout" {
   timeout_seconds = 30
   policy          = data.aws_iam_policy_document.fanout.json
   environment = {
-    FLAGFORGE_CHANGES_TOPIC = module.topics.changes_arn
+    FLAGFORGE_CHANGES_TOPIC  = module.topics.changes_arn
+    FLAGFORGE_BATCH_FAILURES = var.partial_batches ? "partial" : "whole"
   }
 }
 

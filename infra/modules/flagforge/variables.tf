@@ -88,3 +88,15 @@ variable "publishers" {
   type        = number
   default     = 10
 }
+
+variable "poll_milliseconds" {
+  description = "Age at which the evaluate function asks for a newer manifest; each ask is one conditional GET."
+  type        = number
+  default     = 2000
+}
+
+variable "partial_batches" {
+  description = "Whether the stream goes on from the first record that failed. Emulators take that answer for a success."
+  type        = bool
+  default     = true
+}

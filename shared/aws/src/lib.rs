@@ -1,0 +1,22 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+mod bus;
+mod connect;
+pub mod events;
+mod hands;
+mod objects;
+mod settings;
+mod signer;
+mod table;
+mod timer;
+mod unset;
+
+pub use bus::SnsBus;
+pub use connect::Connection;
+pub use hands::hands;
+pub use objects::S3Objects;
+pub use settings::{Access, BatchFailures, Settings, SettingsError, Variable};
+pub use signer::KmsSigner;
+pub use table::DynamoTable;
+pub use timer::SystemTimer;

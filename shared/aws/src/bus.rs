@@ -1,0 +1,86 @@
+//! The bus on SNS: one topic for each kind of notice.
+
+use async_trait::async_trait;
+use aws_sdk_sns::Client;
+use aws_sdk_sns::types::MessageAttributeValue;
+use flagforge_platform::ports::{Bus, BusError, Notice};
+
+use crate::Connection;
+use crate::settings::Variable;
+use crate::unset::Unset;
+
+/// Doorbells on SNS. A message is the notice as JSON; what subscribers may filter by stands in its attributes too:
+/// `org`, `env` (absent when all are meant), and of a change `change`.
+#[derive(Debug, Clone)]
+pub struct SnsBus {
+    client: Client,
+    changes: Option<String>,
+    roots: Option<String>,
+}
+
+impl SnsBus {
+    /// A bus on these topics (ARNs). A notice for a topic that is not given is an error.
+    pub fn new(connection: &Connection, changes: Option<String>, roots: Option<String>) -> Self {
+        Self { client: Client::new(connection.sdk()), changes, roots }
+    }
+
+    fn topic(&self, notice: &Notice) -> Result<&str, BusError> {
+        let (topic, variable) = match notice {
+            Notice::Changed { .. } => (&self.changes, Variable::ChangesTopic),
+            Notice::Published { .. } => (&self.roots, Variable::RootsTopic),
+        };
+        topic.as_deref().ok_or_else(|| BusError(Unset(variable).fault()))
+    }
+}
+
+#[async_trait]
+impl Bus for SnsBus {
+    async fn publish(&self, notice: &Notice) -> Result<(), BusError> {
+        let message = serde_json::to_string(notice).map_err(|error| BusError(error.into()))?;
+        let mut request = self.client.publish().topic_arn(self.topic(notice)?).message(message);
+        for (name, value) in attributes(notice) {
+            let value = MessageAttributeValue::builder().data_type("String").string_value(value);
+            let value = value.build().map_err(|error| BusError(error.into()))?;
+            request = request.message_attributes(name, value);
+        }
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(BusError(error.into())),
+        }
+    }
+}
+
+fn attributes(notice: &Notice) -> Vec<(&'static str, String)> {
+    match notice {
+        Notice::Changed { org, env, change, .. } => {
+            let env = env.as_ref().map(|env| ("env", env.to_string()));
+            let always = [("org", org.to_string()), ("change", change.clone())];
+            always.into_iter().chain(env).collect()
+        }
+        Notice::Published { org, env, .. } => {
+            vec![("org", org.to_string()), ("env", env.to_string())]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notice(json: &str) -> Notice {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_notice_carries_what_subscribers_filter_by() {
+        let of_env = notice(r#"{"notice":"changed","org":"acme","env":"prod","number":1,"change":"kill"}"#);
+        let expected = [("org", "acme"), ("change", "kill"), ("env", "prod")];
+        assert_eq!(attributes(&of_env), expected.map(|(name, value)| (name, value.to_owned())));
+        // No `env` at all rather than an empty one, which SNS refuses.
+        let of_org = notice(r#"{"notice":"changed","org":"acme","number":1,"change":"put-tenant"}"#);
+        assert!(attributes(&of_org).iter().all(|(name, _)| *name != "env"));
+        let roots = notice(r#"{"notice":"published","org":"acme","env":"prod","revision":"1.2"}"#);
+        let expected = [("org", "acme"), ("env", "prod")];
+        assert_eq!(attributes(&roots), expected.map(|(name, value)| (name, value.to_owned())));
+    }
+}

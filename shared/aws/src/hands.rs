@@ -1,0 +1,31 @@
+//! The composition of a platform on AWS.
+
+use std::sync::Arc;
+
+use flagforge_platform::Platform;
+use flagforge_platform::ports::{Objects, Signer, Table};
+
+use crate::settings::{Settings, Variable};
+use crate::unset::Unset;
+use crate::{Connection, DynamoTable, KmsSigner, S3Objects, SnsBus, SystemTimer};
+
+/// A platform on the hands that the settings name. Nothing is sent yet; a hand without a setting fails when it is used,
+/// and says which variable it misses.
+pub fn hands(settings: &Settings) -> Platform {
+    let connection = Connection::new(settings);
+    let table: Arc<dyn Table> = match &settings.table {
+        Some(name) => Arc::new(DynamoTable::new(&connection, name)),
+        None => Arc::new(Unset(Variable::Table)),
+    };
+    let objects: Arc<dyn Objects> = match &settings.bucket {
+        Some(name) => Arc::new(S3Objects::new(&connection, name)),
+        None => Arc::new(Unset(Variable::Bucket)),
+    };
+    let signer: Arc<dyn Signer> = match &settings.key {
+        Some(id) => Arc::new(KmsSigner::new(&connection, id)),
+        None => Arc::new(Unset(Variable::Key)),
+    };
+    let (changes, roots) = (settings.changes_topic.clone(), settings.roots_topic.clone());
+    let bus = Arc::new(SnsBus::new(&connection, changes, roots));
+    Platform::new(table, objects, signer, bus, Arc::new(SystemTimer), settings.operator.clone())
+}

@@ -1,0 +1,254 @@
+//! What a function is told by its environment, read once at start: a variable that is missing or wrong is named then,
+//! and not at the first request that needs it.
+
+use std::fmt;
+
+use flagforge_flags::manifest::Digest;
+use flagforge_platform::Operator;
+use thiserror::Error;
+
+/// A setting, by the environment variable it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variable {
+    /// The DynamoDB table's name.
+    Table,
+    /// The S3 bucket's name.
+    Bucket,
+    /// The KMS key's id, ARN or alias.
+    Key,
+    /// The ARN of the topic that rings when a log grew.
+    ChangesTopic,
+    /// The ARN of the topic that rings when a manifest can be fetched.
+    RootsTopic,
+    /// The id of the operator's key.
+    OperatorKeyId,
+    /// The SHA-256 of the operator's key's secret, in hexadecimal.
+    OperatorKeySha256,
+    /// What a stream's batch with a failure answers: `partial` (the default) or `whole`.
+    BatchFailures,
+    /// Where AWS is.
+    Region,
+    /// Who the function is.
+    AccessKeyId,
+    /// Its secret.
+    SecretAccessKey,
+}
+
+impl Variable {
+    /// The variable's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Table => "FLAGFORGE_TABLE",
+            Self::Bucket => "FLAGFORGE_BUCKET",
+            Self::Key => "FLAGFORGE_KEY",
+            Self::ChangesTopic => "FLAGFORGE_CHANGES_TOPIC",
+            Self::RootsTopic => "FLAGFORGE_ROOTS_TOPIC",
+            Self::OperatorKeyId => "FLAGFORGE_OPERATOR_KEY_ID",
+            Self::OperatorKeySha256 => "FLAGFORGE_OPERATOR_KEY_SHA256",
+            Self::BatchFailures => "FLAGFORGE_BATCH_FAILURES",
+            Self::Region => "AWS_REGION",
+            Self::AccessKeyId => "AWS_ACCESS_KEY_ID",
+            Self::SecretAccessKey => "AWS_SECRET_ACCESS_KEY",
+        }
+    }
+}
+
+impl fmt::Display for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why the environment does not do. It never repeats a value, which may be a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SettingsError {
+    /// The variable is not set, or empty.
+    #[error("the environment variable {0} is not set")]
+    Missing(Variable),
+    /// The variable is set to something else than it must be.
+    #[error("the environment variable {variable} must be {expected}")]
+    Malformed {
+        /// Which one.
+        variable: Variable,
+        /// What it must be.
+        expected: &'static str,
+    },
+}
+
+/// What a stream's batch answers when one of its records failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BatchFailures {
+    /// The first record that failed: Lambda goes on from there.
+    #[default]
+    Partial,
+    /// An error: the batch comes again, whole. For emulators that take a partial failure for a success.
+    Whole,
+}
+
+/// Who calls AWS, where, and how it is found.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Access {
+    pub(crate) region: String,
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: String,
+    pub(crate) session_token: Option<String>,
+    /// One address for all services, as an emulator has it.
+    pub(crate) endpoint: Option<String>,
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { region, access_key_id, endpoint, .. } = self;
+        write!(f, "Access({access_key_id} in {region} at {endpoint:?})")
+    }
+}
+
+/// A function's settings. What it did not ask for may be absent.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub(crate) access: Access,
+    pub(crate) table: Option<String>,
+    pub(crate) bucket: Option<String>,
+    pub(crate) key: Option<String>,
+    pub(crate) changes_topic: Option<String>,
+    pub(crate) roots_topic: Option<String>,
+    pub(crate) operator: Option<Operator>,
+    pub(crate) batch_failures: BatchFailures,
+}
+
+impl Settings {
+    /// The settings in this process's environment. Each of `needed` must be there, and so must region and credentials.
+    pub fn from_env(needed: &[Variable]) -> Result<Self, SettingsError> {
+        Self::read(&|name| std::env::var(name).ok(), needed)
+    }
+
+    fn read(
+        lookup: &dyn Fn(&str) -> Option<String>,
+        needed: &[Variable],
+    ) -> Result<Self, SettingsError> {
+        // An empty variable is how many a tool says "unset".
+        let text = |name: &str| lookup(name).filter(|value| !value.is_empty());
+        let required = |variable: Variable| {
+            text(variable.name()).ok_or(SettingsError::Missing(variable))
+        };
+        for variable in needed {
+            required(*variable)?;
+        }
+        let access = Access {
+            region: required(Variable::Region)?,
+            access_key_id: required(Variable::AccessKeyId)?,
+            secret_access_key: required(Variable::SecretAccessKey)?,
+            session_token: text("AWS_SESSION_TOKEN"),
+            endpoint: text("AWS_ENDPOINT_URL"),
+        };
+        Ok(Self {
+            access,
+            table: text(Variable::Table.name()),
+            bucket: text(Variable::Bucket.name()),
+            key: text(Variable::Key.name()),
+            changes_topic: text(Variable::ChangesTopic.name()),
+            roots_topic: text(Variable::RootsTopic.name()),
+            operator: operator(
+                text(Variable::OperatorKeyId.name()),
+                text(Variable::OperatorKeySha256.name()),
+            )?,
+            batch_failures: batch_failures(text(Variable::BatchFailures.name()).as_deref())?,
+        })
+    }
+
+    /// What a stream's batch with a failure answers.
+    pub fn batch_failures(&self) -> BatchFailures {
+        self.batch_failures
+    }
+}
+
+/// Both of its variables, or neither.
+fn operator(id: Option<String>, sha256: Option<String>) -> Result<Option<Operator>, SettingsError> {
+    match (id, sha256) {
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(SettingsError::Missing(Variable::OperatorKeySha256)),
+        (None, Some(_)) => Err(SettingsError::Missing(Variable::OperatorKeyId)),
+        (Some(id), Some(sha256)) => {
+            let secret_sha256 = sha256.parse::<Digest>().map_err(|_| SettingsError::Malformed {
+                variable: Variable::OperatorKeySha256,
+                expected: "64 hexadecimal digits",
+            })?;
+            Ok(Some(Operator { id, secret_sha256 }))
+        }
+    }
+}
+
+fn batch_failures(text: Option<&str>) -> Result<BatchFailures, SettingsError> {
+    match text {
+        None | Some("partial") => Ok(BatchFailures::Partial),
+        Some("whole") => Ok(BatchFailures::Whole),
+        Some(_) => Err(SettingsError::Malformed {
+            variable: Variable::BatchFailures,
+            expected: "`partial` or `whole`",
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHA256: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+    fn read(pairs: &[(&str, &str)], needed: &[Variable]) -> Result<Settings, SettingsError> {
+        let aws = [
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "AKIA"),
+            ("AWS_SECRET_ACCESS_KEY", "do-not-print"),
+        ];
+        let all: Vec<_> = pairs.iter().chain(&aws).copied().collect();
+        // The first entry wins, so a case can take one of the three away.
+        let lookup = |name: &str| all.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        Settings::read(&lookup, needed)
+    }
+
+    #[test]
+    fn what_is_needed_and_missing_is_named() {
+        for variable in [Variable::Table, Variable::Bucket, Variable::Key, Variable::RootsTopic] {
+            let missing = read(&[], &[variable]).unwrap_err();
+            assert_eq!(missing, SettingsError::Missing(variable));
+            assert!(missing.to_string().contains(variable.name()));
+            assert!(read(&[(variable.name(), "x")], &[variable]).is_ok());
+            assert_eq!(read(&[(variable.name(), "")], &[variable]).unwrap_err(), missing);
+        }
+        assert!(read(&[], &[]).is_ok());
+        for variable in [Variable::Region, Variable::AccessKeyId, Variable::SecretAccessKey] {
+            let missing = read(&[(variable.name(), "")], &[]).unwrap_err();
+            assert_eq!(missing, SettingsError::Missing(variable));
+        }
+    }
+
+    #[test]
+    fn an_operators_key_is_whole_or_absent() {
+        let id = (Variable::OperatorKeyId.name(), "operator.one");
+        let sha256 = (Variable::OperatorKeySha256.name(), SHA256);
+        let bad = (Variable::OperatorKeySha256.name(), "abc");
+        assert!(read(&[], &[]).unwrap().operator.is_none());
+        let operator = read(&[id, sha256], &[]).unwrap().operator.unwrap();
+        assert_eq!((operator.id.as_str(), operator.secret_sha256.to_string()), (id.1, SHA256.into()));
+        let missing = |variable| Some(SettingsError::Missing(variable));
+        assert_eq!(read(&[id], &[]).err(), missing(Variable::OperatorKeySha256));
+        assert_eq!(read(&[sha256], &[]).err(), missing(Variable::OperatorKeyId));
+        let malformed = read(&[id, bad], &[]).unwrap_err();
+        assert!(matches!(malformed, SettingsError::Malformed { .. }));
+        assert!(!malformed.to_string().contains("abc"));
+    }
+
+    #[test]
+    fn batch_failures_are_one_of_two_words() {
+        let name = Variable::BatchFailures.name();
+        assert_eq!(read(&[], &[]).unwrap().batch_failures(), BatchFailures::Partial);
+        assert_eq!(read(&[(name, "whole")], &[]).unwrap().batch_failures(), BatchFailures::Whole);
+        assert!(read(&[(name, "half")], &[]).is_err());
+    }
+
+    #[test]
+    fn settings_do_not_print_secrets() {
+        assert!(!format!("{:?}", read(&[], &[]).unwrap()).contains("do-not-print"));
+    }
+}

@@ -1,0 +1,24 @@
+//! The machine's clock.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use flagforge_flags::time::Timestamp;
+use flagforge_platform::ports::Timer;
+
+/// The machine's wall clock, and tokio's sleep. The clock may step when the machine's is set.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemTimer;
+
+#[async_trait]
+impl Timer for SystemTimer {
+    fn now(&self) -> Timestamp {
+        // A clock before 1970 is a broken clock; the epoch itself is the least wrong answer.
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(0).plus(since_epoch)
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
