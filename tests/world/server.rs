@@ -34,11 +34,11 @@ pub fn program() -> anyhow::Result<PathBuf> {
     let output = build.output().context("running cargo")?;
     ensure!(output.status.success(), "flagforge did not build");
     let messages = String::from_utf8(output.stdout)?;
-    let executables = messages.lines().filter_map(|line| {
+    let mut executables = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         message["executable"].as_str().map(PathBuf::from)
     });
-    executables.last().context("cargo built no program")
+    executables.next_back().context("cargo built no program")
 }
 
 /// A port that was free a moment ago.
