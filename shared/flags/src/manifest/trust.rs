@@ -168,12 +168,15 @@ impl<'t> Offer<'t> {
     }
 
     /// Counts the keys of `trusted` that signed; a key counts once however often it signed. A signature by
-    /// an unknown key counts for nothing and harms nothing, but a bad one by a trusted key is an attack or a
-    /// defect, and refuses.
+    /// an unknown key, or with an algorithm that a later reader may know, counts for nothing and harms
+    /// nothing; a bad one by a trusted key is an attack or a defect, and refuses.
     fn need(&self, whose: &'static str, trusted: &[PublicKey], needed: u16) -> Result<(), Refusal> {
         let mut signers: Vec<Thumbprint> = Vec::new();
         for signature in &self.wire.signatures {
-            let jws = Jws::one_of(WHAT, TYPE, &self.wire.payload, signature)?;
+            let jws = match Jws::one_of(WHAT, TYPE, &self.wire.payload, signature) {
+                Err(Refusal::Algorithm { .. }) => continue,
+                read => read?,
+            };
             let kid = jws.header.kid;
             let Some(key) = trusted.iter().find(|key| key.thumbprint() == kid) else { continue };
             jws.verify(key)?;

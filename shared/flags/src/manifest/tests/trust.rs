@@ -81,6 +81,29 @@ fn a_bad_signature_by_a_trusted_key_refuses_the_document() {
 }
 
 #[test]
+fn signatures_of_other_algorithms_count_for_nothing() {
+    let mut wire: serde_json::Value =
+        serde_json::from_str(&document(&trust_claims(), &[ROOT])).unwrap();
+    let mut sign_with = |algorithm: &str| {
+        let kid = key(ROOT).public().thumbprint();
+        let header =
+            serde_json::json!({"alg": algorithm, "typ": "flagforge-trust+jwt", "kid": kid});
+        let protected = jws::encode_json("t", &header).unwrap();
+        let good = wire["signatures"][0].clone();
+        wire["signatures"] = serde_json::json!([{"protected": protected, "signature": ""}]);
+        let alone = verify_trust(wire.to_string().as_bytes(), &prints(&[ROOT])).map(|_| ());
+        wire["signatures"] = serde_json::json!([{"protected": protected, "signature": ""}, good]);
+        let beside = verify_trust(wire.to_string().as_bytes(), &prints(&[ROOT])).map(|_| ());
+        wire["signatures"] = serde_json::json!([good]);
+        (alone, beside)
+    };
+    for algorithm in ["none", "HS256", "ML-DSA-44"] {
+        let (alone, beside) = sign_with(algorithm);
+        assert_eq!((alone, beside), (Err(few("the pinned roots", 1, 0)), Ok(())), "{algorithm}");
+    }
+}
+
+#[test]
 fn tampering_with_claims_is_seen() {
     let mut wire: serde_json::Value =
         serde_json::from_str(&document(&trust_claims(), &[ROOT])).unwrap();
