@@ -56,7 +56,7 @@ impl Greeting<'_> {
     }
 
     /// Requests for the demo's flags; elsewhere, the one that makes a first flag.
-    fn requests(&self) -> Vec<String> {
+    pub(super) fn requests(&self) -> Vec<String> {
         let Self { base, home, .. } = self;
         let folder = home.folder.display();
         let admin = format!("-H \"Authorization: Bearer $(cat {folder}/{ADMIN_FILE})\"");

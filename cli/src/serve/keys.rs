@@ -13,7 +13,7 @@ use flagforge_flags::manifest::Thumbprint;
 use flagforge_platform::read::PageOf;
 use flagforge_platform::{Caller, IssuedKey, KeySpec, Platform, Request, bootstrap};
 
-use super::{Home, in_folder};
+use super::Home;
 use crate::inside::Inside;
 
 /// The admin key's file: the one that people use.
@@ -65,7 +65,7 @@ impl Keys {
 
 /// Refuses a folder that is another organization's home, before anything is made in it.
 pub(super) fn check_home(folder: &Path, org: &OrgKey) -> anyhow::Result<()> {
-    match read(&in_folder(folder, ADMIN_FILE))? {
+    match read(&folder.join(ADMIN_FILE))? {
         Some(key) if key.org() != org => bail!(
             "{} is the home of the organization `{}`, not of `{org}`: give another folder with --data, \
              or start it as it was started before ({} --demo)",
@@ -82,7 +82,7 @@ async fn admin_key(
     platform: &Platform,
     first: Option<IssuedKey>,
 ) -> anyhow::Result<(AccessKey, bool)> {
-    let file = in_folder(&home.folder, ADMIN_FILE);
+    let file = home.folder.join(ADMIN_FILE);
     if let (None, Some(key)) = (&first, read(&file)?) {
         let api = Inside::new(flagforge_platform::app(platform.clone()), key.expose());
         let answer = api.get(&format!("/v1/orgs/{}/keys?limit=1", home.org)).await?;
@@ -107,7 +107,7 @@ async fn server_key(
     name: &str,
     spec: KeySpec,
 ) -> anyhow::Result<AccessKey> {
-    let file = in_folder(&home.folder, name);
+    let file = home.folder.join(name);
     let caller = Caller::system("bootstrap");
     if let Some(key) = read(&file)?
         && stands(platform, &caller, &home.org, key.id()).await?

@@ -7,7 +7,7 @@ mod pumps;
 mod tests;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -192,9 +192,4 @@ async fn signal() -> std::io::Result<()> {
         interrupted = tokio::signal::ctrl_c() => interrupted,
         _ = terminate.recv() => Ok(()),
     }
-}
-
-/// The data folder's file of this name.
-fn in_folder(folder: &Path, name: &str) -> PathBuf {
-    folder.join(name)
 }

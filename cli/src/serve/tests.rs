@@ -231,3 +231,107 @@ async fn a_port_in_use_says_what_to_do() {
     let error = listen(taken.local_addr().unwrap()).await.unwrap_err().to_string();
     assert!(error.contains("--listen"), "{error}");
 }
+
+#[test]
+fn the_sample_service_says_something_else_within_a_second_of_a_flip() {
+    let folder = tempfile::tempdir().unwrap();
+    in_a_demo(folder.path(), async |house| {
+        let listener = listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let app = house.app();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let connection = house.keys.connection(&base, &OrgKey::new("demo").unwrap(), "prod");
+        let (said, mut heard) = watch::channel(Vec::new());
+        tokio::spawn(async move { sample::speak(&connection, &demo::TENANTS, said).await });
+        let acme = |sayings: &Vec<sample::Saying>, words: &str| {
+            sayings.iter().any(|saying| saying.tenant == "acme" && saying.says.contains(words))
+        };
+        // The start may take as long as it may.
+        heard.wait_for(|sayings| acme(sayings, "the new dashboard")).await.unwrap();
+
+        let key = format!("Bearer {}", house.keys.admin.expose());
+        let flip = send(&house, &format!("POST {KILL}"), &[("authorization", &key)], "").await;
+        assert_eq!(flip.status, StatusCode::OK);
+        let changed = heard.wait_for(|sayings| acme(sayings, "the classic dashboard"));
+        tokio::time::timeout(Duration::from_secs(1), changed)
+            .await
+            .expect("within a second")
+            .unwrap();
+    });
+}
+
+/// The words of a shell line that has quotes and no other magic.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for c in line.chars() {
+        match (quote, c) {
+            (None, '\'' | '"') => quote = Some(c),
+            (Some(open), _) if open == c => quote = None,
+            (None, ' ') => words.push(String::new()),
+            _ => words.last_mut().unwrap().push(c),
+        }
+    }
+    words
+}
+
+/// Does what curl would with a documented line, in this house.
+async fn as_curl(house: &House, folder: &Path, line: &str) -> Answer {
+    let (mut method, mut url, mut body) = ("GET".to_owned(), String::new(), String::new());
+    let mut headers = Vec::new();
+    let mut words = words(line).into_iter().skip(1);
+    while let Some(word) = words.next() {
+        match &*word {
+            "-s" => {}
+            "-X" => method = words.next().unwrap(),
+            "-H" => headers.push(words.next().unwrap()),
+            "-d" => body = words.next().unwrap(),
+            _ => url = word,
+        }
+    }
+    if !body.is_empty() && method == "GET" {
+        method = "POST".to_owned();
+    }
+    let mut pairs =
+        vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())];
+    for header in headers {
+        let (name, value) = header.split_once(": ").unwrap();
+        let value = match value.split_once("$(cat demo-data/") {
+            Some((scheme, file)) => {
+                let key = std::fs::read_to_string(folder.join(file.trim_end_matches(')'))).unwrap();
+                format!("{scheme}{}", key.trim())
+            }
+            None => value.to_owned(),
+        };
+        pairs.push((name.to_ascii_lowercase(), value));
+    }
+    let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let path = url.strip_prefix("http://127.0.0.1:8080").unwrap();
+    send(house, &format!("{method} {path}"), &pairs, &body).await
+}
+
+#[test]
+fn every_documented_request_works_as_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let readme = include_str!("../../../README.md").lines().map(str::to_owned);
+    in_a_demo(folder.path(), async |house| {
+        let mut documented: Vec<String> = readme.filter(|line| line.starts_with("curl ")).collect();
+        let home =
+            Home::of(&Serve { demo: true, data: None, listen: ([127, 0, 0, 1], PORT).into() });
+        let greeting = Greeting {
+            base: "http://127.0.0.1:8080",
+            home: &home.unwrap(),
+            first_start: true,
+            admin_key: &house.keys.admin,
+            connection: "",
+            once: "",
+            open_to_others: false,
+        };
+        documented.extend(greeting.requests());
+        assert!(documented.len() >= 8, "{documented:?}");
+        for line in &documented {
+            let answer = as_curl(&house, folder.path(), line).await;
+            assert!(answer.status.is_success(), "{line}\n{} {}", answer.status, answer.text);
+        }
+    });
+}
