@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod asker;
+mod browser;
 mod chunks;
 mod clock;
 mod config;

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use crate::asker::Asker;
+use crate::browser::shown;
 use crate::clock;
 use crate::problem::{Refused, answer};
 use crate::relay::Relay;
@@ -27,11 +28,9 @@ pub(crate) async fn evaluate_flag(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let Ok(Path(key)) = key else { return Refused::FlagNotFound.ofrep("") };
-    match evaluated(&relay, &key, &headers, body).await {
-        Ok(response) => response,
-        Err(refused) => refused.ofrep(&key),
-    }
+    let Ok(Path(key)) = key else { return shown(Refused::FlagNotFound.ofrep("")) };
+    let evaluated = evaluated(&relay, &key, &headers, body).await;
+    shown(evaluated.unwrap_or_else(|refused| refused.ofrep(&key)))
 }
 
 async fn evaluated(
@@ -62,10 +61,8 @@ pub(crate) async fn explain_flag(
     body: Body,
 ) -> Response {
     let Ok(Path(key)) = key else { return Refused::FlagNotFound.ofrep("") };
-    match explained(&relay, &key, &headers, body).await {
-        Ok(response) => response,
-        Err(refused) => refused.ofrep(&key),
-    }
+    let explained = explained(&relay, &key, &headers, body).await;
+    explained.unwrap_or_else(|refused| refused.ofrep(&key))
 }
 
 async fn explained(

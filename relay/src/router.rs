@@ -7,7 +7,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::relay::Relay;
-use crate::{data, ofrep};
+use crate::{browser, data, ofrep};
 
 /// The data plane with streams, for servers.
 pub fn app(relay: Arc<Relay>) -> Router {
@@ -21,7 +21,10 @@ pub fn app(relay: Arc<Relay>) -> Router {
 pub fn app_without_streams(relay: Arc<Relay>) -> Router {
     Router::new()
         .route("/healthz", get(health))
-        .route("/ofrep/v1/evaluate/flags/{*key}", post(ofrep::evaluate_flag))
+        .route(
+            "/ofrep/v1/evaluate/flags/{*key}",
+            post(ofrep::evaluate_flag).options(browser::preflight),
+        )
         .route("/data/v1/explain/{*key}", post(ofrep::explain_flag))
         .route("/data/v1/{org}/{env}/trust", get(data::trust))
         .route("/data/v1/{org}/{env}/trust/{number}", get(data::numbered_trust))

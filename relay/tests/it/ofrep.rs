@@ -269,3 +269,25 @@ async fn explaining_is_the_same_answer_with_its_steps() {
     let missing = world.call("POST", "/data/v1/explain/nothing", &headers, body).await;
     check(&missing, StatusCode::NOT_FOUND, "nothing", "FLAG_NOT_FOUND", "no such flag");
 }
+
+#[tokio::test]
+async fn a_browsers_page_may_ask_and_read() {
+    let world = World::new();
+    let preflight =
+        world.call("OPTIONS", DASHBOARD, &[("origin", "https://page.example")], "").await;
+    assert_eq!(preflight.status, StatusCode::NO_CONTENT);
+    assert_eq!(preflight.header("access-control-allow-origin"), "*");
+    for header in
+        ["Authorization", "X-API-Key", "Content-Type", "If-None-Match", "FlagForge-Tenant"]
+    {
+        assert!(preflight.header("access-control-allow-headers").contains(header), "{header}");
+    }
+    for reply in [
+        world.evaluate("theme", "acme", json!({})).await,
+        world.evaluate("no-such-flag", "acme", json!({})).await,
+        world.call("POST", DASHBOARD, &[], "").await,
+    ] {
+        assert_eq!(reply.header("access-control-allow-origin"), "*");
+        assert!(reply.header("access-control-expose-headers").contains("Retry-After"));
+    }
+}

@@ -45,6 +45,9 @@ pub enum ConnectError {
     /// The origin that it describes.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// Awaited outside a tokio runtime, on which the manifest would be followed.
+    #[error("a client is started inside a tokio runtime")]
+    NoRuntime,
 }
 
 /// What answers are made of.
@@ -266,6 +269,7 @@ impl Connect {
     }
 
     async fn start(self) -> Result<Client, ConnectError> {
+        tokio::runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
         let deadline = Instant::now() + self.start_within;
         let Described { origin, scope, roots } = self.described?;
         let shared = Arc::new(Shared::new(scope.clone()));

@@ -269,3 +269,109 @@ fn decode(text: &str, part: &'static str) -> Result<String, ConnectionError> {
     }
     String::from_utf8(bytes).map_err(|_| ConnectionError::Encoding(part))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "ff_server_demo.prod.k1_abcdefghijklmnopqrst_-";
+
+    fn pin(letter: &str) -> String {
+        letter.repeat(42) + "A"
+    }
+
+    fn parse(text: &str) -> Connection {
+        Connection::parse(text).unwrap()
+    }
+
+    #[test]
+    fn every_scheme_says_where_and_for_whom() {
+        let roots = format!("roots={},{}", pin("A"), pin("B"));
+        let http = parse(&format!("flagforge+http://{KEY}@127.0.0.1:8080/demo/prod?{roots}"));
+        let key = AccessKey::parse(KEY).unwrap();
+        let base = "http://127.0.0.1:8080".to_owned();
+        assert_eq!(http.source(), &Source::Http { base, key });
+        assert_eq!(http.roots().len(), 2);
+        let (org, env) = http.environment().unwrap();
+        assert_eq!((org.as_str(), env.as_str()), ("demo", "prod"));
+
+        let folder = parse(&format!("flagforge+file:///a%20b/c?org=demo&env=dev&{roots}"));
+        assert_eq!(folder.source(), &Source::Folder("/a b/c".into()));
+        assert_eq!(folder.environment().unwrap().1.as_str(), "dev");
+
+        let endpoint = "endpoint=http%3A%2F%2Flocalhost%3A4566";
+        let s3 =
+            parse(&format!("flagforge+s3://my-bucket/demo/prod?region=eu-1&{endpoint}&{roots}"));
+        let (region, endpoint) = (Some("eu-1".into()), Some("http://localhost:4566".into()));
+        assert_eq!(s3.source(), &Source::S3 { bucket: "my-bucket".into(), region, endpoint });
+    }
+
+    #[test]
+    fn a_relays_connection_names_no_environment() {
+        let relay = parse(&format!("flagforge+s3://my-bucket?roots={}", pin("A")));
+        assert_eq!(relay.environment(), Err(ConnectionError::Missing("organization")));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_and_the_key_never() {
+        let roots = format!("roots={}", pin("A"));
+        let missing = ConnectionError::Missing;
+        let check = |text: String, expected: ConnectionError| {
+            let error = Connection::parse(&text).unwrap_err();
+            assert_eq!(error, expected, "{text}");
+            assert!(!error.to_string().contains("qrst"), "{error}");
+        };
+        let at = |rest: &str| format!("flagforge+http://{KEY}@{rest}");
+        check("http://x".into(), ConnectionError::Scheme);
+        check(format!("flagforge+ldap://x?{roots}"), ConnectionError::Scheme);
+        check(format!("flagforge+http://h/demo/prod?{roots}"), missing("access key before an @"));
+        check(at(&format!("/demo/prod?{roots}")), missing("host"));
+        check(at(&format!("h/demo?{roots}")), missing("environment"));
+        check(at("h/demo/prod"), missing("root key to believe (roots=<thumbprint>)"));
+        check(at("h/demo/prod?roots=abc"), ConnectionError::Root("abc".into()));
+        check(at(&format!("h/demo/prod?{roots}&x=1")), ConnectionError::Unexpected("x".into()));
+        check(
+            at(&format!("h/demo/prod?{roots}&{roots}")),
+            ConnectionError::Unexpected("roots".into()),
+        );
+        check(at(&format!("h/d%zz/prod?{roots}")), ConnectionError::Encoding("path"));
+        check(at(&format!("h/d%ff/prod?{roots}")), ConnectionError::Encoding("path"));
+        let elsewhere = |key: &str, path: &str| ConnectionError::KeyElsewhere {
+            key: key.into(),
+            path: path.into(),
+        };
+        check(at(&format!("h/rival/prod?{roots}")), elsewhere("demo", "rival"));
+        check(at(&format!("h/demo/dev?{roots}")), elsewhere("prod", "dev"));
+        check(format!("flagforge+http://secret-qrst@h/demo/prod?{roots}"), ConnectionError::Key);
+        check(
+            format!("flagforge+file://relative?{roots}"),
+            missing("absolute path after flagforge+file://"),
+        );
+        let upper = format!("flagforge+s3://Bucket?{roots}");
+        check(upper, missing("bucket of lower-case letters, digits, - and ."));
+        let name = Connection::parse(&at(&format!("h/Demo/prod?{roots}")));
+        assert!(matches!(name, Err(ConnectionError::Name(_))));
+    }
+
+    #[test]
+    fn lengths_and_pins_at_the_limit_and_one_past_it() {
+        let pins = |count: usize| vec![pin("A"); count].join(",");
+        let text = |roots: &str| format!("flagforge+file:///x?roots={roots}");
+        assert_eq!(parse(&text(&pins(MAX_PINNED_ROOTS))).roots().len(), MAX_PINNED_ROOTS);
+        let many = Connection::parse(&text(&pins(MAX_PINNED_ROOTS + 1)));
+        assert_eq!(many, Err(ConnectionError::TooManyRoots(MAX_PINNED_ROOTS + 1)));
+        let short = text(&pin("A"));
+        let padded =
+            short.replace("/x", &"/x".repeat((MAX_CONNECTION_BYTES - short.len()) / 2 + 1));
+        assert!(Connection::parse(&padded).is_ok(), "{} bytes", padded.len());
+        let long = padded + "&&";
+        assert_eq!(Connection::parse(&long), Err(ConnectionError::TooLong(long.len())));
+    }
+
+    #[test]
+    fn what_is_printed_holds_no_key() {
+        let text = format!("flagforge+http://{KEY}@h/demo/prod?roots={}", pin("A"));
+        let printed = format!("{:?}", parse(&text));
+        assert!(!printed.contains("abcdefghij"), "{printed}");
+    }
+}

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic, its helpers with it")]
 
+#[cfg(feature = "s3")]
+mod bucket;
 mod cache;
 mod kit;
 mod limits;

@@ -98,3 +98,20 @@ async fn only_bad_configuration_is_an_error() {
     assert_eq!(client.status(), Status::Defaults);
     assert!(client.trouble().unwrap().contains("trust document"));
 }
+
+#[test]
+fn a_start_outside_a_runtime_is_an_error_and_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = Publisher::new(folder.path()).connection();
+    let outcome = futures_util::FutureExt::now_or_never(Client::connect(&connection).into_future());
+    assert!(matches!(outcome, Some(Err(ConnectError::NoRuntime))), "{outcome:?}");
+}
+
+#[test]
+fn handles_cross_threads_and_awaits() {
+    fn crosses<T: Send + Sync>() {}
+    crosses::<Client>();
+    crosses::<flagforge::Tenant>();
+    crosses::<flagforge::Flags<'_>>();
+    crosses::<flagforge::Untenanted>();
+}
