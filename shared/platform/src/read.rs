@@ -1,6 +1,7 @@
 //! Reads, each asking the caller first.
 
 use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, TenantKey};
+use serde::de::DeserializeOwned;
 
 use crate::Platform;
 use crate::caller::{Caller, Role};
@@ -53,8 +54,7 @@ impl Platform {
         org: &OrgKey,
     ) -> Result<Stored<Organization>, Error> {
         caller.may(org, Role::Reader)?;
-        let found = store::read(self.table(), &place::organization(org)).await?;
-        found.ok_or(Error::NotFound { what: "organization" })
+        store::standing(self.table(), &place::organization(org), "organization").await
     }
 
     /// The environments that the caller may see.
@@ -77,8 +77,7 @@ impl Platform {
         env: &EnvKey,
     ) -> Result<Stored<Environment>, Error> {
         caller.may_in(org, env, Role::Reader)?;
-        let found = store::read(self.table(), &place::environment(org, env)).await?;
-        found.ok_or(Error::NotFound { what: "environment" })
+        store::standing(self.table(), &place::environment(org, env), "environment").await
     }
 
     pub async fn tenants(
@@ -98,8 +97,7 @@ impl Platform {
         tenant: &TenantKey,
     ) -> Result<Stored<Tenant>, Error> {
         caller.may(org, Role::Reader)?;
-        let found = store::read(self.table(), &place::tenant(org, tenant)).await?;
-        found.ok_or(Error::NotFound { what: "tenant" })
+        store::standing(self.table(), &place::tenant(org, tenant), "tenant").await
     }
 
     pub async fn groups(
@@ -119,8 +117,7 @@ impl Platform {
         group: &GroupKey,
     ) -> Result<Stored<Group>, Error> {
         caller.may(org, Role::Reader)?;
-        let found = store::read(self.table(), &place::group(org, group)).await?;
-        found.ok_or(Error::NotFound { what: "group" })
+        store::standing(self.table(), &place::group(org, group), "group").await
     }
 
     /// The members of a group that count: those of earlier groups or tenants of the same key are left out.
@@ -155,8 +152,7 @@ impl Platform {
         flag: &FlagKey,
     ) -> Result<Stored<Definition>, Error> {
         caller.may(org, Role::Reader)?;
-        let found = store::read(self.table(), &place::flag(org, flag)).await?;
-        found.ok_or(Error::NotFound { what: "flag" })
+        store::standing(self.table(), &place::flag(org, flag), "flag").await
     }
 
     /// Every flag of the organization, with its state in one environment.
@@ -185,8 +181,8 @@ impl Platform {
         flag: &FlagKey,
     ) -> Result<Stored<FlagState>, Error> {
         self.environment(caller, org, env).await?;
-        let definition = store::read(self.table(), &place::flag(org, flag)).await?;
-        self.state_of(org, env, definition.ok_or(Error::NotFound { what: "flag" })?).await
+        let definition = store::standing(self.table(), &place::flag(org, flag), "flag").await?;
+        self.state_of(org, env, definition).await
     }
 
     async fn state_of(
@@ -256,7 +252,7 @@ impl Platform {
         self.page(&log.partition(), LOG_PREFIX, page).await
     }
 
-    async fn page<T: serde::de::DeserializeOwned>(
+    async fn page<T: DeserializeOwned>(
         &self,
         pk: &str,
         prefix: &str,

@@ -33,6 +33,15 @@ pub(crate) async fn read<T: DeserializeOwned>(
     table.get(key).await?.as_ref().map(decode).transpose()
 }
 
+/// What stands at a place, or that there is no such thing.
+pub(crate) async fn standing<T: DeserializeOwned>(
+    table: &dyn Table,
+    key: &ItemKey,
+    what: &'static str,
+) -> Result<Stored<T>, Error> {
+    read(table, key).await?.ok_or(Error::NotFound { what })
+}
+
 /// Every record under a prefix, however many pages. For sets that a limit bounds, and for the publisher.
 pub(crate) async fn all<T: DeserializeOwned>(
     table: &dyn Table,

@@ -4,11 +4,14 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use axum::response::Response;
 use bytes::Bytes;
 use flagforge_flags::manifest::Digest;
 use serde::de::DeserializeOwned;
 
+use super::answer;
 use super::problem::Problem;
+use crate::Platform;
 use crate::caller::Caller;
 use crate::change::Change;
 use crate::commit::{Idempotency, Precondition, Request as Commit};
@@ -78,13 +81,31 @@ impl Asked {
         }
     }
 
-    /// The commit of a full replacement: it must say what it replaces.
-    pub(super) fn replace(&self, change: Change) -> Commit {
+    /// Carries out a semantic operation or deletion.
+    pub(super) async fn change(
+        &self,
+        platform: &Platform,
+        change: Change,
+    ) -> Result<Response, Problem> {
+        self.carry_out(platform, self.commit(change)).await
+    }
+
+    /// Carries out a full replacement: it must say what it replaces.
+    pub(super) async fn replace(
+        &self,
+        platform: &Platform,
+        change: Change,
+    ) -> Result<Response, Problem> {
         let mut commit = self.commit(change);
         if commit.precondition == Precondition::None {
             commit.precondition = Precondition::Unsaid;
         }
-        commit
+        self.carry_out(platform, commit).await
+    }
+
+    async fn carry_out(&self, platform: &Platform, commit: Commit) -> Result<Response, Problem> {
+        let outcome = platform.commit(&self.caller, &commit).await?;
+        Ok(answer::changed(&commit.change.log(), outcome))
     }
 }
 

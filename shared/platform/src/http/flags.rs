@@ -61,9 +61,7 @@ async fn put(
 ) -> Result<Response, Problem> {
     asked.caller.may(&org, crate::caller::Role::Reader)?;
     let definition: DefinitionInput = asked.body_but(&["key", "uid"])?;
-    let request = asked.replace(Change::PutFlag { org, flag, uid: fresh::id()?, definition });
-    let outcome = platform.commit(&asked.caller, &request).await?;
-    Ok(answer::changed(&request.change.log(), outcome))
+    asked.replace(&platform, Change::PutFlag { org, flag, uid: fresh::id()?, definition }).await
 }
 
 /// Deletes a flag in every environment. Services get their own defaults from then on.
@@ -76,7 +74,5 @@ async fn delete(
     Keys((org, flag)): Keys<(OrgKey, FlagKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    let request = asked.commit(Change::DeleteFlag { org, flag });
-    let outcome = platform.commit(&asked.caller, &request).await?;
-    Ok(answer::changed(&request.change.log(), outcome))
+    asked.change(&platform, Change::DeleteFlag { org, flag }).await
 }

@@ -73,9 +73,7 @@ async fn put(
 ) -> Result<Response, Problem> {
     asked.caller.may(&org, crate::caller::Role::Reader)?;
     let GroupInput { description } = asked.body_but(&["key", "uid"])?;
-    let request = asked.replace(Change::PutGroup { org, group, uid: fresh::id()?, description });
-    let outcome = platform.commit(&asked.caller, &request).await?;
-    Ok(answer::changed(&request.change.log(), outcome))
+    asked.replace(&platform, Change::PutGroup { org, group, uid: fresh::id()?, description }).await
 }
 
 /// Deletes a group. Overrides for it are void from then on, also for a new group of the same key.
@@ -88,9 +86,7 @@ async fn delete(
     Keys((org, group)): Keys<(OrgKey, GroupKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    let request = asked.commit(Change::DeleteGroup { org, group });
-    let outcome = platform.commit(&asked.caller, &request).await?;
-    Ok(answer::changed(&request.change.log(), outcome))
+    asked.change(&platform, Change::DeleteGroup { org, group }).await
 }
 
 /// Lists the members of a group.
@@ -118,9 +114,7 @@ async fn add_member(
     Keys((org, group, tenant)): Keys<(OrgKey, GroupKey, TenantKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    let request = asked.commit(Change::AddMember { org, group, tenant });
-    let outcome = platform.commit(&asked.caller, &request).await?;
-    Ok(answer::changed(&request.change.log(), outcome))
+    asked.change(&platform, Change::AddMember { org, group, tenant }).await
 }
 
 /// Takes a tenant out of a group.
@@ -133,7 +127,5 @@ async fn remove_member(
     Keys((org, group, tenant)): Keys<(OrgKey, GroupKey, TenantKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    let request = asked.commit(Change::RemoveMember { org, group, tenant });
-    let outcome = platform.commit(&asked.caller, &request).await?;
-    Ok(answer::changed(&request.change.log(), outcome))
+    asked.change(&platform, Change::RemoveMember { org, group, tenant }).await
 }

@@ -71,7 +71,5 @@ async fn revoke(
     Keys((org, id)): Keys<(OrgKey, String)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    let request = asked.commit(Change::RevokeKey { org, id });
-    let outcome = platform.commit(&asked.caller, &request).await?;
-    Ok(answer::changed(&request.change.log(), outcome))
+    asked.change(&platform, Change::RevokeKey { org, id }).await
 }

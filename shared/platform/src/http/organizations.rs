@@ -121,9 +121,7 @@ async fn create_environment(
     asked.caller.may_everywhere(&org, crate::caller::Role::Admin)?;
     let new: NewEnvironment = asked.body()?;
     let name = if new.name.is_empty() { new.key.to_string() } else { new.name };
-    let request = asked.commit(Change::CreateEnvironment { org, env: new.key, name });
-    let outcome = platform.commit(&asked.caller, &request).await?;
-    Ok(answer::changed(&request.change.log(), outcome))
+    asked.change(&platform, Change::CreateEnvironment { org, env: new.key, name }).await
 }
 
 /// One environment.

@@ -90,9 +90,7 @@ async fn put(
 ) -> Result<Response, Problem> {
     asked.caller.may_in(&org, &env, Role::Reader)?;
     let state: StateInput = asked.body_but(FlagState::READ_ONLY)?;
-    let request = asked.replace(Change::PutState { org, env, flag, state });
-    let outcome = platform.commit(&asked.caller, &request).await?;
-    Ok(answer::changed(&request.change.log(), outcome))
+    asked.replace(&platform, Change::PutState { org, env, flag, state }).await
 }
 
 /// Changes parts of a flag's state: a JSON Merge Patch (RFC 7396), say `{"enabled": false}`.
@@ -109,9 +107,7 @@ async fn patch(
 ) -> Result<Response, Problem> {
     asked.caller.may_in(&org, &env, Role::Reader)?;
     let patch: Json = asked.body()?;
-    let request = asked.commit(Change::PatchState { org, env, flag, patch });
-    let outcome = platform.commit(&asked.caller, &request).await?;
-    Ok(answer::changed(&request.change.log(), outcome))
+    asked.change(&platform, Change::PatchState { org, env, flag, patch }).await
 }
 
 /// Turns a flag on in an environment.
@@ -125,9 +121,7 @@ async fn enable(
     Keys((org, env, flag)): Keys<(OrgKey, EnvKey, FlagKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    let request = asked.commit(Change::SetEnabled { org, env, flag, enabled: true });
-    let outcome = platform.commit(&asked.caller, &request).await?;
-    Ok(answer::changed(&request.change.log(), outcome))
+    asked.change(&platform, Change::SetEnabled { org, env, flag, enabled: true }).await
 }
 
 /// Turns a flag off in an environment, for everybody.
@@ -141,9 +135,7 @@ async fn kill(
     Keys((org, env, flag)): Keys<(OrgKey, EnvKey, FlagKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    let request = asked.commit(Change::SetEnabled { org, env, flag, enabled: false });
-    let outcome = platform.commit(&asked.caller, &request).await?;
-    Ok(answer::changed(&request.change.log(), outcome))
+    asked.change(&platform, Change::SetEnabled { org, env, flag, enabled: false }).await
 }
 
 /// Sets the weights of a split, moving the fewest users: raising 10 % to 20 % moves nobody out.
@@ -159,9 +151,7 @@ async fn set_weights(
 ) -> Result<Response, Problem> {
     asked.caller.may_in(&org, &env, Role::Reader)?;
     let WeightsInput { rule, unit, weights } = asked.body()?;
-    let request = asked.commit(Change::SetWeights { org, env, flag, rule, unit, weights });
-    let outcome = platform.commit(&asked.caller, &request).await?;
-    Ok(answer::changed(&request.change.log(), outcome))
+    asked.change(&platform, Change::SetWeights { org, env, flag, rule, unit, weights }).await
 }
 
 /// Lists the tenants for whom a flag is overridden.
@@ -191,9 +181,7 @@ async fn set_override(
 ) -> Result<Response, Problem> {
     asked.caller.may_in(&org, &env, Role::Reader)?;
     let OverrideInput { variant } = asked.body()?;
-    let request = asked.commit(Change::SetOverride { org, env, flag, tenant, variant });
-    let outcome = platform.commit(&asked.caller, &request).await?;
-    Ok(answer::changed(&request.change.log(), outcome))
+    asked.change(&platform, Change::SetOverride { org, env, flag, tenant, variant }).await
 }
 
 /// Takes a tenant's override away; the rules decide again.
@@ -206,7 +194,5 @@ async fn clear_override(
     Keys((org, env, flag, tenant)): Keys<(OrgKey, EnvKey, FlagKey, TenantKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    let request = asked.commit(Change::ClearOverride { org, env, flag, tenant });
-    let outcome = platform.commit(&asked.caller, &request).await?;
-    Ok(answer::changed(&request.change.log(), outcome))
+    asked.change(&platform, Change::ClearOverride { org, env, flag, tenant }).await
 }

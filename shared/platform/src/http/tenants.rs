@@ -76,10 +76,9 @@ async fn put(
     let input: TenantInput = asked.body_but(&["key", "uid"])?;
     let name = if input.name.is_empty() { tenant.to_string() } else { input.name };
     let attributes = input.attributes;
-    let request =
-        asked.replace(Change::PutTenant { org, tenant, uid: fresh::id()?, name, attributes });
-    let outcome = platform.commit(&asked.caller, &request).await?;
-    Ok(answer::changed(&request.change.log(), outcome))
+    asked
+        .replace(&platform, Change::PutTenant { org, tenant, uid: fresh::id()?, name, attributes })
+        .await
 }
 
 /// Deletes a tenant. Its overrides and memberships are void from then on, also for a new tenant of the same key.
@@ -92,7 +91,5 @@ async fn delete(
     Keys((org, tenant)): Keys<(OrgKey, TenantKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    let request = asked.commit(Change::DeleteTenant { org, tenant });
-    let outcome = platform.commit(&asked.caller, &request).await?;
-    Ok(answer::changed(&request.change.log(), outcome))
+    asked.change(&platform, Change::DeleteTenant { org, tenant }).await
 }

@@ -68,8 +68,7 @@ pub(super) async fn organization_in(
     table: &dyn Table,
     org: &OrgKey,
 ) -> Result<Stored<Organization>, Error> {
-    let found = store::read(table, &place::organization(org)).await?;
-    found.ok_or(Error::NotFound { what: "organization" })
+    store::standing(table, &place::organization(org), "organization").await
 }
 
 pub(super) async fn environment_in(
@@ -77,8 +76,7 @@ pub(super) async fn environment_in(
     org: &OrgKey,
     env: &EnvKey,
 ) -> Result<Stored<Environment>, Error> {
-    let found = store::read(table, &place::environment(org, env)).await?;
-    found.ok_or(Error::NotFound { what: "environment" })
+    store::standing(table, &place::environment(org, env), "environment").await
 }
 
 pub(super) async fn tenant_in(
@@ -86,8 +84,7 @@ pub(super) async fn tenant_in(
     org: &OrgKey,
     tenant: &TenantKey,
 ) -> Result<Stored<Tenant>, Error> {
-    let found = store::read(table, &place::tenant(org, tenant)).await?;
-    found.ok_or(Error::NotFound { what: "tenant" })
+    store::standing(table, &place::tenant(org, tenant), "tenant").await
 }
 
 pub(super) async fn group_in(
@@ -95,8 +92,7 @@ pub(super) async fn group_in(
     org: &OrgKey,
     group: &GroupKey,
 ) -> Result<Stored<Group>, Error> {
-    let found = store::read(table, &place::group(org, group)).await?;
-    found.ok_or(Error::NotFound { what: "group" })
+    store::standing(table, &place::group(org, group), "group").await
 }
 
 async fn create_organization(
@@ -240,8 +236,7 @@ async fn remove_member(
     tenant: &TenantKey,
 ) -> Result<(), Error> {
     let place = place::member(org, group, tenant);
-    let standing: Option<Stored<Member>> = store::read(table, &place).await?;
-    let standing = standing.ok_or(Error::NotFound { what: "member" })?;
-    plan.delete(place, standing.version);
+    let stands: Stored<Member> = store::standing(table, &place, "member").await?;
+    plan.delete(place, stands.version);
     Ok(())
 }

@@ -27,9 +27,9 @@ pub(super) async fn draw(
         }
         Change::DeleteFlag { org, flag } => {
             // States and overrides stay behind; they carry the uid and are void without it.
-            let standing = definition_in(table, org, flag).await?;
-            request.precondition.check(standing.version)?;
-            plan.delete(place::flag(org, flag), standing.version);
+            let stands = definition_in(table, org, flag).await?;
+            request.precondition.check(stands.version)?;
+            plan.delete(place::flag(org, flag), stands.version);
             Ok(())
         }
         _ => Err(Error::Internal { context: "not a change of definitions", source: None }),
@@ -41,8 +41,7 @@ pub(super) async fn definition_in(
     org: &OrgKey,
     flag: &FlagKey,
 ) -> Result<Stored<Definition>, Error> {
-    let found = store::read(table, &place::flag(org, flag)).await?;
-    found.ok_or(Error::NotFound { what: "flag" })
+    store::standing(table, &place::flag(org, flag), "flag").await
 }
 
 async fn put(

@@ -241,8 +241,7 @@ async fn clear_override(
 ) -> Result<(), Error> {
     environment_in(table, org, env).await?;
     let place = place::tenant_override(org, env, flag, tenant);
-    let standing: Option<Stored<Override>> = store::read(table, &place).await?;
-    let standing = standing.ok_or(Error::NotFound { what: "override" })?;
-    plan.delete(place, standing.version);
+    let stands: Stored<Override> = store::standing(table, &place, "override").await?;
+    plan.delete(place, stands.version);
     Ok(())
 }
