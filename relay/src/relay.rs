@@ -10,12 +10,15 @@ use std::time::{Duration, Instant};
 use flagforge::origin::Origin;
 use flagforge_flags::keys::{EnvKey, OrgKey};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
 use tracing::debug;
 
 use crate::chunks::ChunkCache;
 use crate::config::{Config, Freshness};
 use crate::environment::{EnvId, Environment, Found};
 
+/// How long a request waits for a first load. The load goes on, for those who come later.
+const LOAD_WITHIN: Duration = Duration::from_secs(5);
 /// How long an environment that the origin does not have is not asked for again. A publisher's notice ends it at once.
 const UNKNOWN_FOR: Duration = Duration::from_secs(5);
 /// Unknown environments remembered: names of 40 bytes and an instant, 1.5 MB. Strangers choose them, so
@@ -98,12 +101,12 @@ impl Relay {
             }
             Held::Loading(loading) => loading,
         };
-        // The sender goes without a word only when its task was ended from outside.
-        let found = loading.wait_for(Option::is_some).await.map(|found| found.clone());
-        match found {
-            Ok(Some(Found::Loaded(environment))) => Ok(environment),
-            Ok(Some(Found::Unknown)) => Err(NoEnvironment::Unknown),
-            Ok(Some(Found::Failed) | None) | Err(_) => Err(NoEnvironment::Unavailable),
+        let found = timeout(LOAD_WITHIN, loading.wait_for(Option::is_some)).await;
+        match found.map(|found| found.map(|found| found.clone())) {
+            Ok(Ok(Some(Found::Loaded(environment)))) => Ok(environment),
+            Ok(Ok(Some(Found::Unknown))) => Err(NoEnvironment::Unknown),
+            // Too late, which the task goes on from, or the task was ended from outside.
+            Ok(Ok(Some(Found::Failed) | None) | Err(_)) | Err(_) => Err(NoEnvironment::Unavailable),
         }
     }
 

@@ -1,5 +1,7 @@
 //! OFREP's single evaluation: its shapes, its contexts, its limits.
 
+use std::path::{Path, PathBuf};
+
 use axum::http::StatusCode;
 use flagforge_flags::KeyKind;
 use flagforge_relay::MAX_BODY_BYTES;
@@ -138,6 +140,43 @@ async fn bodies_that_are_no_context_are_refused_with_their_own_code() {
         let reply = world.call("POST", DASHBOARD, &headers, body).await;
         check(&reply, bad, "new-dashboard", "INVALID_CONTEXT", details);
     }
+}
+
+/// JSONTestSuite, where it is to be had: what must be refused is refused as malformed, what must be accepted
+/// is accepted as an attribute's value, and nothing ends the process.
+#[tokio::test]
+async fn the_json_test_suite_is_accepted_and_refused_as_it_says() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let suite = std::env::var_os("FLAGFORGE_CONFORMANCE")
+        .map_or_else(|| Path::new(root).join("../shared/conformance"), PathBuf::from);
+    let Ok(files) = std::fs::read_dir(suite.join("json")) else {
+        println!("SKIPPED: no JSONTestSuite at {}", suite.display());
+        return;
+    };
+    let world = World::new();
+    let bearer = format!("Bearer {}", world.server);
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("flagforge-environment", "prod"),
+        ("flagforge-tenant", "acme"),
+    ];
+    let mut seen = [0, 0, 0];
+    for file in files.flatten() {
+        let name = file.file_name().into_string().unwrap();
+        let bytes = std::fs::read(file.path()).unwrap();
+        let nested = [b"{\"context\":{\"a\":", bytes.as_slice(), b"}}"].concat();
+        let raw = world.call("POST", DASHBOARD, &headers, bytes).await;
+        let nested = world.call("POST", DASHBOARD, &headers, nested).await;
+        match name.get(..2) {
+            Some("y_") => assert_eq!(nested.status, StatusCode::OK, "{name}"),
+            Some("n_") if raw.status == StatusCode::PAYLOAD_TOO_LARGE => {}
+            Some("n_") => assert_eq!(raw.json()["errorCode"], "PARSE_ERROR", "{name}"),
+            _ => {}
+        }
+        let kind = ["y_", "n_", "i_"].iter().position(|kind| name.starts_with(kind));
+        kind.into_iter().for_each(|kind| seen[kind] += 1);
+    }
+    assert!(seen.iter().all(|count| *count > 30), "{seen:?} of y, n, i");
 }
 
 #[tokio::test]

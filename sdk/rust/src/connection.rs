@@ -369,6 +369,18 @@ mod tests {
     }
 
     #[test]
+    fn no_text_makes_it_panic() {
+        let whole = format!("flagforge+http://{KEY}@[::1]:8080/demo/prod?roots={}", pin("A"));
+        for (at, _) in whole.char_indices() {
+            for odd in ["", "%", "%f", "%ff", "/", "?", "&", "=", "@", ":", ",", "\u{0}", "ü"] {
+                let (before, after) = whole.split_at(at);
+                let _ = Connection::parse(&format!("{before}{odd}"));
+                let _ = Connection::parse(&format!("{before}{odd}{after}"));
+            }
+        }
+    }
+
+    #[test]
     fn what_is_printed_holds_no_key() {
         let text = format!("flagforge+http://{KEY}@h/demo/prod?roots={}", pin("A"));
         let printed = format!("{:?}", parse(&text));

@@ -264,7 +264,9 @@ impl Loader {
         self.reader.accept(&root, etag);
         let manifest = Arc::new(Manifest::new(snapshot, root, clock::now()));
         self.held = Some(Arc::clone(&manifest));
-        self.unstored.extend(chunks);
+        if self.cache.is_some() {
+            self.unstored.extend(chunks);
+        }
         self.stored = None;
         Ok(Refreshed::Changed(manifest))
     }

@@ -42,7 +42,7 @@ async fn a_start_with_nothing_serves_defaults_within_its_bound_and_says_so() {
         .await
         .unwrap();
     let took = begun.elapsed();
-    assert!(took >= Duration::from_millis(200) && took < Duration::from_millis(600), "{took:?}");
+    assert!(took >= Duration::from_millis(200) && took < Duration::from_secs(1), "{took:?}");
     assert_eq!((client.status(), client.age(), client.revision()), (Status::Defaults, None, None));
 
     let acme = client.tenant("acme").unwrap();
