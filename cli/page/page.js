@@ -1,6 +1,7 @@
 // The page's only script: draws the board, keeps it live, flips flags, asks why.
 
 const $ = (id) => document.getElementById(id);
+const RETRY_MILLISECONDS = 3000;
 const board = { drawn: "", busy: false, again: false };
 
 function element(name, properties = {}, ...children) {
@@ -221,7 +222,14 @@ function says(sayings) {
 function listen() {
   const source = new EventSource("/page/live");
   source.addEventListener("open", refresh);
-  source.addEventListener("error", () => status("lost", "no connection to the server; trying again"));
+  source.addEventListener("error", () => {
+    status("lost", "no connection to the server; trying again");
+    // A browser tries again by itself, unless it was answered something else than a stream.
+    if (source.readyState === EventSource.CLOSED) {
+      setTimeout(listen, RETRY_MILLISECONDS);
+      refresh();
+    }
+  });
   source.addEventListener("published", (event) => {
     const news = JSON.parse(event.data);
     if (news.env === undefined || news.env === $("env").value) {
