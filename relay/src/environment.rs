@@ -16,7 +16,7 @@ use flagforge_flags::manifest::{Digest, Root, Scope, ScopeId, Trust};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::config::{Config, Freshness};
 
@@ -133,7 +133,11 @@ impl Environment {
             },
             Ok(Err(error)) => match (restored, &error) {
                 (Some(manifest), _) => manifest,
-                (None, LoadError::Absent(_)) => return Found::Unknown,
+                (None, LoadError::Absent(what)) => {
+                    // An unknown name is a stranger's business; a missing trust document may be ours.
+                    debug!(org = %id.org, env = %id.env, what, "nothing at the origin");
+                    return Found::Unknown;
+                }
                 (None, _) => {
                     warn!(org = %id.org, env = %id.env, error = flagforge::chain(&error), "not loaded");
                     return Found::Failed;
