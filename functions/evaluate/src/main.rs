@@ -17,7 +17,8 @@ async fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let roots = setting("FLAGFORGE_ROOTS")?;
     let pinned: Result<Vec<Thumbprint>, _> = roots.split(',').map(str::parse).collect();
-    let mut config = Config::for_function(pinned.context("FLAGFORGE_ROOTS is no list of thumbprints")?);
+    let mut config =
+        Config::for_function(pinned.context("FLAGFORGE_ROOTS is no list of thumbprints")?);
     if let Ok(milliseconds) = setting("FLAGFORGE_POLL_MILLISECONDS") {
         let number = milliseconds.parse().context("FLAGFORGE_POLL_MILLISECONDS is no number")?;
         config.poll = Duration::from_millis(number);

@@ -92,7 +92,7 @@ variable "publishers" {
 variable "poll_milliseconds" {
   description = "Age at which the evaluate function asks for a newer manifest; each ask is one conditional GET."
   type        = number
-  default     = 2000
+  default     = 1000
 }
 
 variable "partial_batches" {

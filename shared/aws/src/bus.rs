@@ -73,11 +73,13 @@ mod tests {
 
     #[test]
     fn a_notice_carries_what_subscribers_filter_by() {
-        let of_env = notice(r#"{"notice":"changed","org":"acme","env":"prod","number":1,"change":"kill"}"#);
+        let of_env =
+            notice(r#"{"notice":"changed","org":"acme","env":"prod","number":1,"change":"kill"}"#);
         let expected = [("org", "acme"), ("change", "kill"), ("env", "prod")];
         assert_eq!(attributes(&of_env), expected.map(|(name, value)| (name, value.to_owned())));
         // No `env` at all rather than an empty one, which SNS refuses.
-        let of_org = notice(r#"{"notice":"changed","org":"acme","number":1,"change":"put-tenant"}"#);
+        let of_org =
+            notice(r#"{"notice":"changed","org":"acme","number":1,"change":"put-tenant"}"#);
         assert!(attributes(&of_org).iter().all(|(name, _)| *name != "env"));
         let roots = notice(r#"{"notice":"published","org":"acme","env":"prod","revision":"1.2"}"#);
         let expected = [("org", "acme"), ("env", "prod")];

@@ -128,9 +128,8 @@ impl Settings {
     ) -> Result<Self, SettingsError> {
         // An empty variable is how many a tool says "unset".
         let text = |name: &str| lookup(name).filter(|value| !value.is_empty());
-        let required = |variable: Variable| {
-            text(variable.name()).ok_or(SettingsError::Missing(variable))
-        };
+        let required =
+            |variable: Variable| text(variable.name()).ok_or(SettingsError::Missing(variable));
         for variable in needed {
             required(*variable)?;
         }
@@ -203,7 +202,8 @@ mod tests {
         ];
         let all: Vec<_> = pairs.iter().chain(&aws).copied().collect();
         // The first entry wins, so a case can take one of the three away.
-        let lookup = |name: &str| all.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let lookup =
+            |name: &str| all.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
         Settings::read(&lookup, needed)
     }
 
@@ -230,7 +230,10 @@ mod tests {
         let bad = (Variable::OperatorKeySha256.name(), "abc");
         assert!(read(&[], &[]).unwrap().operator.is_none());
         let operator = read(&[id, sha256], &[]).unwrap().operator.unwrap();
-        assert_eq!((operator.id.as_str(), operator.secret_sha256.to_string()), (id.1, SHA256.into()));
+        assert_eq!(
+            (operator.id.as_str(), operator.secret_sha256.to_string()),
+            (id.1, SHA256.into())
+        );
         let missing = |variable| Some(SettingsError::Missing(variable));
         assert_eq!(read(&[id], &[]).err(), missing(Variable::OperatorKeySha256));
         assert_eq!(read(&[sha256], &[]).err(), missing(Variable::OperatorKeyId));

@@ -27,10 +27,8 @@ mod hands {
         let connection = connection();
         let name = unique();
         let client = aws_sdk_dynamodb::Client::new(connection.sdk());
-        let mut request = client
-            .create_table()
-            .table_name(&name)
-            .billing_mode(BillingMode::PayPerRequest);
+        let mut request =
+            client.create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
         for (attribute, key) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
             let definition = AttributeDefinition::builder().attribute_name(attribute);
             let definition = definition.attribute_type(ScalarAttributeType::S).build().unwrap();

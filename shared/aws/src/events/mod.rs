@@ -26,7 +26,8 @@ struct BatchItemFailure {
 
 impl BatchResponse {
     fn of_failed(identifiers: impl IntoIterator<Item = String>) -> Self {
-        let failures = identifiers.into_iter().map(|item_identifier| BatchItemFailure { item_identifier });
+        let failures =
+            identifiers.into_iter().map(|item_identifier| BatchItemFailure { item_identifier });
         Self { batch_item_failures: failures.collect() }
     }
 

@@ -112,14 +112,13 @@ mod tests {
     use crate::events::recorder::Recorder;
 
     fn event(bodies: &[&str]) -> QueueEvent {
-        let message = |(index, body): (usize, &&str)| {
-            json!({"messageId": format!("m{index}"), "body": body, "receiptHandle": "x", "attributes": {}})
-        };
+        let message = |(index, body): (usize, &&str)| json!({"messageId": format!("m{index}"), "body": body, "receiptHandle": "x", "attributes": {}});
         let records: Vec<_> = bodies.iter().enumerate().map(message).collect();
         serde_json::from_value(json!({ "Records": records })).unwrap()
     }
 
-    const PROD: &str = r#"{"notice":"changed","org":"acme","env":"prod","number":7,"change":"kill"}"#;
+    const PROD: &str =
+        r#"{"notice":"changed","org":"acme","env":"prod","number":7,"change":"kill"}"#;
     const PROD_LATER: &str =
         r#"{"notice":"changed","org":"acme","env":"prod","number":8,"change":"enable"}"#;
     const DEV: &str = r#"{"notice":"changed","org":"acme","env":"dev","number":1,"change":"kill"}"#;
@@ -139,8 +138,7 @@ mod tests {
         let publish = |env: Option<&str>| {
             Task::Publish(OrgKey::new("acme").unwrap(), env.map(|env| EnvKey::new(env).unwrap()))
         };
-        let expected =
-            [publish(Some("prod")), publish(Some("dev")), publish(None), Task::Resign];
+        let expected = [publish(Some("prod")), publish(Some("dev")), publish(None), Task::Resign];
         assert_eq!(*worked.lock().unwrap(), expected);
     }
 
@@ -149,7 +147,9 @@ mod tests {
         let bodies = [PROD, "not json", DEV, r#"{"notice":"unheard-of"}"#, PROD_LATER, RESIGN];
         let answer = serve(event(&bodies), |task, _| async move {
             match task {
-                Task::Publish(_, Some(env)) if env.as_str() == "prod" => Err(Error::Unauthenticated),
+                Task::Publish(_, Some(env)) if env.as_str() == "prod" => {
+                    Err(Error::Unauthenticated)
+                }
                 _ => Ok(()),
             }
         })

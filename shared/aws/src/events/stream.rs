@@ -45,7 +45,8 @@ pub async fn fanout(
         .buffered(PUBLISHED_AT_A_TIME)
         .collect::<Vec<Result<(), Error>>>()
         .await;
-    let first = records.iter().zip(told).find_map(|((number, _), told)| Some((number, told.err()?)));
+    let first =
+        records.iter().zip(told).find_map(|((number, _), told)| Some((number, told.err()?)));
     match (first, failures) {
         (None, _) => Ok(BatchResponse::default()),
         (Some((_, error)), BatchFailures::Whole) => Err(BatchError::Whole(error)),
@@ -139,10 +140,10 @@ mod tests {
 
     /// A record as DynamoDB Streams writes it, the fields that nobody reads included.
     fn entry(pk: &str, sk: &str, number: u64) -> Value {
-        let change = json!({"change": "set-enabled"});
         let body = json!({
-            "number": number, "at": "2026-01-01T00:00:00.000Z", "change": change, "reason": null,
-            "actor": {"kind": "system", "name": "test"}, "items": [],
+            "number": number, "id": "e1", "at": "2026-01-01T00:00:00.000Z", "requestId": "r1",
+            "by": {"actor": "system", "name": "test"}, "change": {"change": "set-enabled"},
+            "images": [], "previous": "00".repeat(32),
         });
         json!({
             "eventID": "1", "eventName": "INSERT", "eventVersion": "1.1", "eventSource": "aws:dynamodb",
@@ -159,7 +160,7 @@ mod tests {
         })
     }
 
-    fn event(records: Vec<Value>) -> StreamEvent {
+    fn event(records: &[Value]) -> StreamEvent {
         serde_json::from_value(json!({ "Records": records })).unwrap()
     }
 
@@ -191,29 +192,29 @@ mod tests {
         let recorder = Recorder::default();
         let records = vec![
             entry("acme#", "FLAG#a", 1),
-            entry("acme#prod#log", "LOG#00000000000000000001", 1),
+            entry("acme#env#prod#log", "LOG#00000000000000000001", 1),
             json!({"poison": true}),
             entry("acme#log", "LOG#00000000000000000002", 2),
         ];
         let answer =
-            fanout(&recorder.platform(), event(records), BatchFailures::Partial).await.unwrap();
+            fanout(&recorder.platform(), event(&records), BatchFailures::Partial).await.unwrap();
         assert_eq!(serde_json::to_string(&answer).unwrap(), r#"{"batchItemFailures":[]}"#);
         assert_eq!(recorder.rung(), ["acme/prod 1 set-enabled", "acme 2 set-enabled"]);
-        let nothing = fanout(&recorder.platform(), event(vec![]), BatchFailures::Partial).await;
+        let nothing = fanout(&recorder.platform(), event(&[]), BatchFailures::Partial).await;
         assert_eq!(nothing.unwrap(), BatchResponse::default());
     }
 
     #[tokio::test]
     async fn the_first_record_that_failed_is_answered() {
         let batch = || -> Vec<Value> {
-            (1..=40).map(|n| entry("acme#prod#log", &format!("LOG#{n:020}"), n)).collect()
+            (1..=40).map(|n| entry("acme#env#prod#log", &format!("LOG#{n:020}"), n)).collect()
         };
         for refused in [vec![1], vec![40], vec![17, 23], vec![3, 4, 5]] {
             let recorder = Recorder::refusing(&refused);
             let platform = recorder.platform();
-            let answer = fanout(&platform, event(batch()), BatchFailures::Partial).await.unwrap();
+            let answer = fanout(&platform, event(&batch()), BatchFailures::Partial).await.unwrap();
             assert_eq!(answer.failed().collect::<Vec<_>>(), [format!("{}00", refused[0])]);
-            let whole = fanout(&platform, event(batch()), BatchFailures::Whole).await;
+            let whole = fanout(&platform, event(&batch()), BatchFailures::Whole).await;
             assert!(matches!(whole, Err(BatchError::Whole(_))));
         }
     }
@@ -221,10 +222,9 @@ mod tests {
     #[tokio::test]
     async fn a_failure_that_cannot_be_named_fails_the_batch() {
         let recorder = Recorder::refusing(&[1]);
-        let mut record = entry("acme#prod#log", "LOG#00000000000000000001", 1);
+        let mut record = entry("acme#env#prod#log", "LOG#00000000000000000001", 1);
         record["dynamodb"].as_object_mut().unwrap().remove("SequenceNumber");
-        let answer =
-            fanout(&recorder.platform(), event(vec![record]), BatchFailures::Partial).await;
+        let answer = fanout(&recorder.platform(), event(&[record]), BatchFailures::Partial).await;
         assert!(matches!(answer, Err(BatchError::Unnamed(_))));
     }
 }

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::error::BuildError;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem};
 use flagforge_platform::ports::{Condition, Item, ItemKey, TableError, Write};
 use thiserror::Error;
 
@@ -41,9 +39,8 @@ pub(super) fn decode(mut attributes: Attributes) -> Result<Item, TableError> {
         None => Ok(None),
     };
     let version = number(VERSION)?.and_then(|digits| digits.parse().ok());
-    let expires_at_seconds = number(EXPIRES)?
-        .map(|digits| digits.parse().map_err(|_| foreign(EXPIRES)))
-        .transpose()?;
+    let expires_at_seconds =
+        number(EXPIRES)?.map(|digits| digits.parse().map_err(|_| foreign(EXPIRES))).transpose()?;
     let version = version.ok_or_else(|| foreign(VERSION))?;
     Ok(Item { key: ItemKey { pk, sk }, version, body, expires_at_seconds })
 }
@@ -67,7 +64,8 @@ pub(super) fn action(table: &str, write: Write) -> Result<TransactWriteItem, Tab
         Write::Check { key: at, condition } => {
             let (expression, values) = expression(condition);
             // A check must have an expression, even one that always holds.
-            let expression = expression.unwrap_or("attribute_exists(pk) OR attribute_not_exists(pk)");
+            let expression =
+                expression.unwrap_or("attribute_exists(pk) OR attribute_not_exists(pk)");
             let check = ConditionCheck::builder().table_name(table).set_key(Some(key(&at)));
             let check = check.condition_expression(expression);
             let check = check.set_expression_attribute_values(values).build();

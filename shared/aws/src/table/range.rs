@@ -2,7 +2,9 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use flagforge_platform::ports::{Item, ItemKey, MAX_PAGE_ITEMS, Page, PageToken, Query, TableError};
+use flagforge_platform::ports::{
+    Item, ItemKey, MAX_PAGE_ITEMS, Page, PageToken, Query, TableError,
+};
 
 use super::{failure, item};
 
