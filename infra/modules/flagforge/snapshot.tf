@@ -68,7 +68,9 @@ data "aws_iam_policy_document" "snapshot" {
 module "snapshot_queue" {
   source                     = "../queue"
   name                       = "${var.name}-snapshot"
-  visibility_timeout_seconds = 6 * local.snapshot_timeout_seconds
+  # A message whose work failed comes again after this long. AWS's six timeouts are meant for pollers that outrun the
+  # function's concurrency, which scaling_config below prevents.
+  visibility_timeout_seconds = 2 * local.snapshot_timeout_seconds
   senders = {
     Changes = {
       service    = "sns.amazonaws.com"

@@ -4,7 +4,7 @@ variable "name" {
 }
 
 variable "visibility_timeout_seconds" {
-  description = "How long a received message is hidden. AWS asks for six times the consumer's timeout."
+  description = "How long a received message is hidden; no less than the consumer's timeout."
   type        = number
 }
 

@@ -18,8 +18,10 @@ mod hands {
         AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     };
     use aws_sdk_kms::types::{KeySpec, KeyUsageType};
-    use flagforge_aws::{Connection, DynamoTable, KmsSigner, S3Objects, Settings};
-    use flagforge_platform::ports::{Objects, Signer, Table};
+    use flagforge_aws::{
+        Connection, DynamoTable, KmsSigner, S3Objects, Settings, SnsBus, SystemTimer,
+    };
+    use flagforge_platform::ports::{Bus, Objects, Signer, Table, Timer};
 
     use super::conformance::unique;
 
@@ -76,6 +78,28 @@ mod hands {
         (signer, cleanup)
     }
 
+    pub(super) async fn bus() -> (Arc<dyn Bus>, Cleanup) {
+        let connection = connection();
+        let client = aws_sdk_sns::Client::new(connection.sdk());
+        let topic = async || {
+            let made = client.create_topic().name(unique()).send().await.unwrap();
+            made.topic_arn.unwrap()
+        };
+        let (changes, roots) = (topic().await, topic().await);
+        let bus = Arc::new(SnsBus::new(&connection, Some(changes.clone()), Some(roots.clone())));
+        let cleanup = Cleanup::new(|connection| async move {
+            let client = aws_sdk_sns::Client::new(connection.sdk());
+            for topic in [changes, roots] {
+                client.delete_topic().topic_arn(topic).send().await.unwrap();
+            }
+        });
+        (bus, cleanup)
+    }
+
+    pub(super) async fn timer() -> (Arc<dyn Timer>, ()) {
+        (Arc::new(SystemTimer), ())
+    }
+
     fn s3(connection: &Connection) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(connection.sdk()).force_path_style(true);
         aws_sdk_s3::Client::from_conf(config.build())
@@ -123,3 +147,5 @@ mod hands {
 table_conformance!(dynamodb, crate::hands::table);
 objects_conformance!(s3, crate::hands::objects);
 signer_conformance!(kms, crate::hands::signer);
+bus_conformance!(sns, crate::hands::bus);
+timer_conformance!(machine, crate::hands::timer);
