@@ -171,6 +171,10 @@ key!(
     VariantKey, "variant key", name
 );
 key!(
+    /// A segment: a saved set of users, per environment. A name.
+    SegmentKey, "segment key", name
+);
+key!(
     /// A rule of a flag's state; it never changes while the rule lives. A name.
     RuleId, "rule id", name
 );

@@ -3,10 +3,23 @@
 //!
 //! The working form, which evaluates, is [`crate::Flag`]; `compile` is the only way there.
 
+mod condition;
+mod outcome;
+mod segment;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::keys::{FlagKey, GroupKey, RuleId, VariantKey};
+use crate::time::Timestamp;
+
+pub use condition::{
+    Comparison, ConditionWire, ElementsWire, FlagIsWire, FlagTestWire, OperatorName, TestWire,
+};
+pub use outcome::{
+    HashName, MissingUnit, OutcomeWire, RampWire, RangeWire, RolloutWire, SplitWire, UnitWire,
+};
+pub use segment::{IdsWire, SegmentWire};
 
 /// A flag as a manifest carries it: the part of the definition that evaluation needs, and the state in one environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,6 +101,15 @@ pub struct StateWire {
     pub enabled: bool,
     /// The outcome while the flag is off.
     pub off: OutcomeWire,
+    /// How old the configuration may be for this flag, and what it answers past that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale: Option<StaleWire>,
+    /// All of them must be met, else the flag answers as if it were off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prerequisites: Vec<FlagTestWire>,
+    /// Variants for single users or other entities, by key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetWire>,
     /// Overrides for groups, the first that fits wins. Overrides for single tenants travel with the tenant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group_overrides: Vec<GroupOverrideWire>,
@@ -107,6 +129,55 @@ pub struct GroupOverrideWire {
     pub group: GroupKey,
     /// What its tenants get.
     pub variant: VariantKey,
+    /// From this instant on it counts no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+}
+
+/// A variant for the entities of one kind with these keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct TargetWire {
+    /// What they get.
+    pub variant: VariantKey,
+    /// The kind of entity, say `user` or `device`.
+    #[serde(default = "user", skip_serializing_if = "is_user")]
+    pub entity: String,
+    /// Their keys.
+    pub keys: Vec<String>,
+}
+
+/// How old the configuration may be, and what happens past that (DESIGN §9).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct StaleWire {
+    /// Seconds since the configuration was last confirmed.
+    pub after_seconds: u64,
+    /// What the flag does then.
+    pub then: StaleActionWire,
+}
+
+/// What a flag does when its configuration is too old.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum StaleActionWire {
+    /// It goes on as last known, and says so.
+    LastKnown,
+    /// It answers this: fail open or closed.
+    Serve(OutcomeWire),
+    /// It answers the caller's default, and work that depends on it should wait.
+    Pause,
+}
+
+fn user() -> String {
+    "user".to_owned()
+}
+
+fn is_user(entity: &str) -> bool {
+    entity == "user"
 }
 
 /// A condition and what it leads to.
@@ -125,118 +196,6 @@ pub struct RuleWire {
     pub serve: OutcomeWire,
 }
 
-/// What a flag answers once it is decided who decides.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
-pub enum OutcomeWire {
-    /// One variant: `{"variant": "on"}`.
-    Variant(VariantKey),
-    /// A percentage split: `{"split": {…}}`.
-    Split(SplitWire),
-    /// Whatever the caller passed as default: `"callerDefault"`.
-    CallerDefault,
-}
-
-/// Hash buckets cut into ranges, each of one variant. The ranges are the truth; weights are what its author asked for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
-pub struct SplitWire {
-    /// The attribute path whose value is hashed, say `user.key` or `tenant.key`.
-    pub unit: String,
-    /// Separates this split from every other that hashes the same unit.
-    pub salt: String,
-    /// The hash function.
-    pub hash: HashName,
-    /// How many buckets there are.
-    pub buckets: u32,
-    /// Half-open, ascending, covering every bucket once.
-    pub ranges: Vec<RangeWire>,
-}
-
-/// The hash functions that can place a unit in a bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum HashName {
-    /// Our own: XXH3-64 of the unit's text, seeded with XXH3-64 of the salt; bucket = high 64 bits of `hash × buckets`.
-    Xxh3,
-}
-
-/// Buckets `from..until` answer `variant`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
-pub struct RangeWire {
-    /// The first bucket of the range.
-    pub from: u32,
-    /// One past its last bucket.
-    pub until: u32,
-    /// What the buckets answer.
-    pub variant: VariantKey,
-}
-
-/// When a rule decides: a tree.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
-pub enum ConditionWire {
-    /// Every part holds; with no parts, it holds. `{"all": […]}`
-    #[cfg_attr(feature = "openapi", schema(no_recursion))]
-    All(Vec<ConditionWire>),
-    /// Some part holds; with no parts, it does not hold. `{"any": […]}`
-    #[cfg_attr(feature = "openapi", schema(no_recursion))]
-    Any(Vec<ConditionWire>),
-    /// The part does not hold. `{"not": …}`
-    #[cfg_attr(feature = "openapi", schema(no_recursion))]
-    Not(Box<ConditionWire>),
-    /// It holds. `"always"`
-    Always,
-    /// An attribute stands the test. `{"test": {…}}`
-    Test(TestWire),
-}
-
-/// A test on one attribute.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
-pub struct TestWire {
-    /// `<entity>.<name>`, deeper with further dots: `tenant.plan`, `user.country`, `device.os.name`. The name `key` is the entity's own key.
-    pub attribute: String,
-    /// How the attribute's value is held against `values`.
-    pub operator: OperatorName,
-    /// The operands.
-    pub values: Vec<Json>,
-    /// Turns the operator's answer round; the answer for a missing attribute stays as it is.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub negate: bool,
-    /// What the test answers when the attribute is missing or null.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub if_missing: bool,
-}
-
-/// The operators.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum OperatorName {
-    /// Equal to the one operand, types and all (1 equals 1.0, and not "1").
-    Equals,
-    /// Equal to some operand.
-    OneOf,
-}
-
-impl OperatorName {
-    /// The word in the wire form.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Equals => "equals",
-            Self::OneOf => "one-of",
-        }
-    }
-}
-
 /// A tenant as a manifest carries it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -252,5 +211,38 @@ pub struct TenantWire {
     pub groups: Vec<GroupKey>,
     /// Variants that this tenant gets whatever the rules say, by flag.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    pub overrides: std::collections::BTreeMap<FlagKey, VariantKey>,
+    pub overrides: std::collections::BTreeMap<FlagKey, OverrideWire>,
+}
+
+/// A tenant's override of one flag: the variant alone, or with the instant from which it counts no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(untagged)]
+pub enum OverrideWire {
+    /// For good.
+    Variant(VariantKey),
+    /// Until it expires.
+    Expiring {
+        /// What the tenant gets.
+        variant: VariantKey,
+        /// From this instant on it counts no more.
+        expires: Timestamp,
+    },
+}
+
+impl OverrideWire {
+    /// What the tenant gets.
+    pub const fn variant(&self) -> &VariantKey {
+        match self {
+            Self::Variant(variant) | Self::Expiring { variant, .. } => variant,
+        }
+    }
+
+    /// From when on it counts no more.
+    pub const fn expires(&self) -> Option<Timestamp> {
+        match self {
+            Self::Variant(_) => None,
+            Self::Expiring { expires, .. } => Some(*expires),
+        }
+    }
 }
