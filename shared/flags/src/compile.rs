@@ -157,13 +157,14 @@ impl Compiler<'_> {
             }
             OutcomeWire::Split(split) => self.split(&at.field("split"), split).map(Outcome::Split),
             OutcomeWire::CallerDefault => Ok(Outcome::CallerDefault),
+            OutcomeWire::Ramp(_) | OutcomeWire::Error(_) => Err(coming(at)),
         }
     }
 
     fn split(&mut self, at: &At<'_>, wire: &SplitWire) -> Result<Split, FlagFault> {
-        check_ranges(&wire.ranges, wire.buckets)
+        check_ranges(&wire.ranges, wire.by.buckets)
             .map_err(|fault| FlagFault::Split { path: at.path(), fault })?;
-        limit(&at.field("salt"), "bytes", MAX_TEXT_BYTES, wire.salt.len())?;
+        limit(&at.field("salt"), "bytes", MAX_TEXT_BYTES, wire.by.salt.len())?;
         let ranges_at = at.field("ranges");
         let ranges = wire.ranges.iter().enumerate().map(|(i, range)| {
             let at = ranges_at.element(i);
@@ -171,11 +172,12 @@ impl Compiler<'_> {
             Ok((range.until, variant))
         });
         let ranges = ranges.collect::<Result<_, FlagFault>>()?;
-        let seed = match wire.hash {
-            HashName::Xxh3 => salt_seed(&wire.salt),
+        let seed = match wire.by.hash {
+            HashName::Xxh3 => salt_seed(&wire.by.salt),
+            _ => return Err(coming(&at.field("hash"))),
         };
-        let unit = self.path(&at.field("unit"), &wire.unit)?;
-        Ok(Split { unit, seed, buckets: wire.buckets, ranges })
+        let unit = self.path(&at.field("unit"), &wire.by.unit)?;
+        Ok(Split { unit, seed, buckets: wire.by.buckets, ranges })
     }
 
     fn condition(
@@ -202,6 +204,7 @@ impl Compiler<'_> {
             ConditionWire::Test(test) => {
                 self.test(&at.field("test"), test).map(|test| Condition::Test(Box::new(test)))
             }
+            _ => Err(coming(at)),
         }
     }
 
@@ -220,6 +223,7 @@ impl Compiler<'_> {
         let most = match wire.operator {
             OperatorName::Equals => 1,
             OperatorName::OneOf => MAX_OPERANDS,
+            _ => return Err(coming(at)),
         };
         limit(&values_at, "operands", most, wire.values.len())?;
         if wire.values.is_empty() && wire.operator == OperatorName::Equals {
@@ -260,6 +264,10 @@ impl Compiler<'_> {
         };
         Ok(Path { text: text.into(), entity, name })
     }
+}
+
+fn coming(at: &At<'_>) -> FlagFault {
+    FlagFault::Missing { path: at.path(), wanted: "it cannot be evaluated yet" }
 }
 
 fn operands(at: &At<'_>, values: &[Json]) -> Result<Operands, FlagFault> {

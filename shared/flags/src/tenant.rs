@@ -74,7 +74,7 @@ impl From<TenantWire> for Tenant {
             uid: wire.uid.into(),
             attributes: wire.attributes,
             groups: groups.into(),
-            overrides: wire.overrides.into_iter().collect(),
+            overrides: wire.overrides.into_iter().map(|(k, v)| (k, v.variant().clone())).collect(),
         }
     }
 }

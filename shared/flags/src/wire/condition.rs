@@ -172,6 +172,52 @@ pub enum OperatorName {
     HashPrefix,
 }
 
+impl OperatorName {
+    /// The word in the wire form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Equals => "equals",
+            Self::OneOf => "one-of",
+            Self::DeepEquals => "deep-equals",
+            Self::Contains => "contains",
+            Self::StartsWith => "starts-with",
+            Self::EndsWith => "ends-with",
+            Self::Regex => "regex",
+            Self::TextLess => "text-less",
+            Self::TextLessOrEqual => "text-less-or-equal",
+            Self::TextGreater => "text-greater",
+            Self::TextGreaterOrEqual => "text-greater-or-equal",
+            Self::Less => "less",
+            Self::LessOrEqual => "less-or-equal",
+            Self::Greater => "greater",
+            Self::GreaterOrEqual => "greater-or-equal",
+            Self::Modulo => "modulo",
+            Self::SemverEquals => "semver-equals",
+            Self::SemverLess => "semver-less",
+            Self::SemverLessOrEqual => "semver-less-or-equal",
+            Self::SemverGreater => "semver-greater",
+            Self::SemverGreaterOrEqual => "semver-greater-or-equal",
+            Self::LenientSemverEquals => "lenient-semver-equals",
+            Self::LenientSemverLess => "lenient-semver-less",
+            Self::LenientSemverLessOrEqual => "lenient-semver-less-or-equal",
+            Self::LenientSemverGreater => "lenient-semver-greater",
+            Self::LenientSemverGreaterOrEqual => "lenient-semver-greater-or-equal",
+            Self::Before => "before",
+            Self::After => "after",
+            Self::InNetwork => "in-network",
+            Self::Exists => "exists",
+            Self::IsNull => "is-null",
+            Self::IsType => "is-type",
+            Self::SizeEquals => "size-equals",
+            Self::SizeLess => "size-less",
+            Self::SizeGreater => "size-greater",
+            Self::HashEquals => "hash-equals",
+            Self::HashPrefix => "hash-prefix",
+        }
+    }
+}
+
+
 /// What another flag answers for the same context.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
