@@ -11,6 +11,7 @@ pub mod evaluate;
 pub mod explain;
 mod fault;
 mod flag;
+pub mod hash;
 pub mod keys;
 pub mod manifest;
 mod revision;

@@ -151,9 +151,10 @@ pub enum HashName {
     ConfigCat,
     /// md5(`salt-unit`), the first 8 hex digits mod buckets. Also Datadog's.
     Eppo,
-    /// md5(`salt,unit`) as an integer mod 9999 over 9998, times buckets; the input is doubled until the result is not exactly all.
+    /// md5(`salt,unit`) as an integer mod 9999 over 9998, times buckets; the input is repeated once more
+    /// (`salt,unit,salt,unit`) while the result is exactly all.
     Flagsmith,
-    /// fnv1a_32(`unit` + `salt`) mod 1000, scaled to buckets.
+    /// fnv1a_32(`unit` + `salt`, as UTF-8) mod 1000, scaled to buckets.
     #[serde(rename = "growthbook-1")]
     GrowthBook1,
     /// fnv1a_32(decimal(fnv1a_32(`salt` + `unit`))) mod 10000, scaled to buckets.
@@ -161,18 +162,19 @@ pub enum HashName {
     GrowthBook2,
     /// murmur3_32(`unit`, seed) mod buckets.
     Split,
-    /// murmur3_32(`salt` + `unit`): `hash × buckets` shifted right by 32.
+    /// murmur3_32(`salt` + `unit`, seed): `hash × buckets` shifted right by 32.
     Flagd,
-    /// crc32 (IEEE) of `salt` + `unit`, mod buckets.
+    /// crc32 (IEEE) of `salt` + `unit`, mod buckets (theirs: 1,000).
     Flipt,
-    /// sha1(`unit` + `salt`), the last 4 bytes as a big-endian number, mod buckets.
+    /// sha1(`unit` + `salt`), the last 4 bytes as a big-endian number, mod buckets (theirs: 10,000).
     #[serde(rename = "featureprobe")]
     FeatureProbe,
-    /// sha256(`salt.unit`), the first 8 bytes as a big-endian number, mod buckets.
+    /// sha256(`salt.unit`), the first 8 bytes as a big-endian number, mod buckets (theirs: 10,000; their salt is `config.rule`).
     Statsig,
-    /// sha1(`salt.unit`), the first 15 hex digits over 0xFFFFFFFFFFFFFFF, times buckets, as PostHog joins them.
+    /// sha1(`salt.unit`), the first 15 hex digits over 0xFFFFFFFFFFFFFFF, times buckets; with any seed but 0,
+    /// `variant` follows the unit, as where PostHog chooses among variants.
     #[serde(rename = "posthog")]
     PostHog,
-    /// murmur3_128 (x64) of `salt|unit`, its low 64 bits mod buckets.
+    /// murmur3_128 (x64) of `salt|unit`, its first 64 bits shifted right by 4, mod buckets (theirs: 1,000,000).
     Confidence,
 }
