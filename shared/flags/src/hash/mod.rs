@@ -44,6 +44,7 @@ enum Scheme {
     GrowthBook1 { salt: Box<str> },
     GrowthBook2 { salted: u32 },
     Flipt { salted: u32 },
+    FliptThreshold { salt: Box<str> },
     Statsig { salt: Box<str> },
 }
 
@@ -69,7 +70,10 @@ impl CompiledHash {
             HashName::GrowthBook2 => {
                 Scheme::GrowthBook2 { salted: fnv::fnv1a(fnv::BASIS, salt.as_bytes()) }
             }
-            HashName::Flipt => Scheme::Flipt { salted: crc32::crc32(0, salt.as_bytes()) },
+            HashName::Flipt if seed == 0 => {
+                Scheme::Flipt { salted: crc32::crc32(0, salt.as_bytes()) }
+            }
+            HashName::Flipt => Scheme::FliptThreshold { salt: with("") },
             HashName::Statsig => Scheme::Statsig { salt: with(".") },
         };
         Self { buckets, scheme }
@@ -123,6 +127,9 @@ pub fn bucket(by: &CompiledHash, unit: &str) -> u32 {
             scaled(u64::from(hash % 10_000), 10_000, buckets)
         }
         Scheme::Flipt { salted } => modulo(crc32::crc32(*salted, text).into(), buckets),
+        Scheme::FliptThreshold { salt } => {
+            modulo(crc32::crc32(crc32::crc32(0, text), salt.as_bytes()).into(), buckets)
+        }
         Scheme::Statsig { salt } => modulo(digest::sha256_first([salt.as_bytes(), text]), buckets),
     }
 }

@@ -164,7 +164,8 @@ pub enum HashName {
     Split,
     /// murmur3_32(`salt` + `unit`, seed): `hash × buckets` shifted right by 32.
     Flagd,
-    /// crc32 (IEEE) of `salt` + `unit`, mod buckets (theirs: 1,000).
+    /// crc32 (IEEE) of `salt` + `unit`, mod buckets (theirs: 1,000); with any seed but 0, of `unit` + `salt`, as in Flipt's
+    /// thresholds (theirs: 100).
     Flipt,
     /// sha1(`unit` + `salt`), the last 4 bytes as a big-endian number, mod buckets (theirs: 10,000).
     #[serde(rename = "featureprobe")]
