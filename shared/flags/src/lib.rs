@@ -19,6 +19,7 @@ pub mod snapshot;
 pub mod split;
 mod tenant;
 mod text;
+pub mod text_form;
 pub mod time;
 mod trace;
 mod value;
