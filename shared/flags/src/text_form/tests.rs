@@ -6,6 +6,7 @@ use super::{parse, print};
 use crate::compile::MAX_CONDITION_DEPTH;
 use crate::wire::{ConditionWire, HashName, OperatorName};
 
+mod page;
 mod refusals;
 mod trees;
 
