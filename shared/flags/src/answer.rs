@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::budget::{MAX_NESTED_EVALUATIONS, MAX_PREREQUISITE_DEPTH, MAX_STEPS};
 use crate::fault::{EntryFault, FlagFault};
+use crate::operators::MAX_ATTRIBUTE_BYTES;
 use crate::revision::Revision;
 use crate::value::Value;
 use crate::wire::ValueType;
@@ -83,12 +85,28 @@ pub enum FineReason {
     TenantInContext,
     /// The fallthrough splits by a unit that the context does not have.
     UnitMissing,
+    /// The flag, or another one or a segment that it asks for, asks deeper than there may be, or in a circle.
+    NestedTooDeep,
+    /// The answer would cost too much.
+    OverBudget,
+    /// The outcome reached is an error that the flag's author, or the importer, put there.
+    ErrorOutcome,
+    /// The context has an attribute too long for a regular expression.
+    AttributeTooLong,
     /// The flag is off.
     Off,
+    /// A prerequisite is not met.
+    PrerequisiteFailed,
+    /// The configuration is older than the flag allows, and the flag says what it answers then.
+    Stale,
+    /// The configuration is older than the flag allows, and what depends on the flag should wait.
+    Pause,
     /// The tenant has an override.
     TenantOverride,
     /// A group of the tenant has an override.
     GroupOverride,
+    /// The user, or another entity, is an individual target.
+    Target,
     /// A rule matched.
     Rule,
     /// No rule matched.
@@ -105,9 +123,17 @@ impl FineReason {
             Self::TenantRequired => "TENANT_REQUIRED",
             Self::TenantInContext => "TENANT_IN_CONTEXT",
             Self::UnitMissing => "UNIT_MISSING",
+            Self::NestedTooDeep => "NESTED_TOO_DEEP",
+            Self::OverBudget => "OVER_BUDGET",
+            Self::ErrorOutcome => "ERROR_OUTCOME",
+            Self::AttributeTooLong => "ATTRIBUTE_TOO_LONG",
             Self::Off => "OFF",
+            Self::PrerequisiteFailed => "PREREQUISITE_FAILED",
+            Self::Stale => "STALE",
+            Self::Pause => "PAUSE",
             Self::TenantOverride => "TENANT_OVERRIDE",
             Self::GroupOverride => "GROUP_OVERRIDE",
+            Self::Target => "TARGET",
             Self::Rule => "RULE",
             Self::Fallthrough => "FALLTHROUGH",
         }
@@ -146,6 +172,31 @@ pub enum EvalError {
     /// The context describes the tenant, which only the directory may.
     #[error("the context describes the entity `tenant`, which only the tenant directory may")]
     TenantInContext,
+    /// Another flag that this one asks about is malformed.
+    #[error("another flag that this one asks about is malformed")]
+    OtherMalformed(#[source] Arc<FlagFault>),
+    /// A segment that the flag asks about is malformed.
+    #[error("a segment that the flag asks about is malformed")]
+    SegmentMalformed(#[source] Arc<FlagFault>),
+    /// A segment that the flag asks about is not there.
+    #[error("the flag asks about the segment `{0}`, which is not there")]
+    SegmentNotFound(Arc<str>),
+    /// Flags and segments ask for each other too deep, or in a circle.
+    #[error(
+        "flags and segments ask for each other more than {MAX_PREREQUISITE_DEPTH} deep, or in a circle"
+    )]
+    NestedTooDeep,
+    /// The answer would cost too much.
+    #[error(
+        "the answer needs more than {MAX_STEPS} steps or {MAX_NESTED_EVALUATIONS} other flags and segments"
+    )]
+    OverBudget,
+    /// The outcome reached is an error.
+    #[error("{0}")]
+    Outcome(Arc<str>),
+    /// An attribute is too long for a regular expression.
+    #[error("an attribute is longer than the {MAX_ATTRIBUTE_BYTES} bytes that are searched")]
+    AttributeTooLong,
 }
 
 impl EvalError {
@@ -154,18 +205,26 @@ impl EvalError {
         match self {
             Self::FlagNotFound => "FLAG_NOT_FOUND",
             Self::TypeMismatch { .. } => "TYPE_MISMATCH",
-            Self::ParseError(_) | Self::TenantMalformed(_) | Self::OverrideUnknownVariant => {
-                "PARSE_ERROR"
-            }
+            Self::ParseError(_)
+            | Self::TenantMalformed(_)
+            | Self::OverrideUnknownVariant
+            | Self::OtherMalformed(_)
+            | Self::SegmentMalformed(_)
+            | Self::SegmentNotFound(_) => "PARSE_ERROR",
             Self::TargetingKeyMissing => "TARGETING_KEY_MISSING",
-            Self::TenantRequired | Self::TenantInContext => "INVALID_CONTEXT",
+            Self::TenantRequired | Self::TenantInContext | Self::AttributeTooLong => {
+                "INVALID_CONTEXT"
+            }
+            Self::NestedTooDeep | Self::OverBudget | Self::Outcome(_) => "GENERAL",
         }
     }
 
     /// The sentence with its cause: which field of the flag is malformed, and how. Allocates.
     pub fn details(&self) -> String {
         match self {
-            Self::ParseError(fault) => format!("{self}: {fault}"),
+            Self::ParseError(fault)
+            | Self::OtherMalformed(fault)
+            | Self::SegmentMalformed(fault) => format!("{self}: {fault}"),
             Self::TenantMalformed(fault) => format!("{self}: {fault}"),
             _ => self.to_string(),
         }
@@ -175,9 +234,16 @@ impl EvalError {
         match self {
             Self::FlagNotFound => FineReason::FlagNotFound,
             Self::TypeMismatch { .. } => FineReason::TypeMismatch,
-            Self::ParseError(_) | Self::TenantMalformed(_) | Self::OverrideUnknownVariant => {
-                FineReason::Malformed
-            }
+            Self::ParseError(_)
+            | Self::TenantMalformed(_)
+            | Self::OverrideUnknownVariant
+            | Self::OtherMalformed(_)
+            | Self::SegmentMalformed(_)
+            | Self::SegmentNotFound(_) => FineReason::Malformed,
+            Self::NestedTooDeep => FineReason::NestedTooDeep,
+            Self::OverBudget => FineReason::OverBudget,
+            Self::Outcome(_) => FineReason::ErrorOutcome,
+            Self::AttributeTooLong => FineReason::AttributeTooLong,
             Self::TargetingKeyMissing => FineReason::UnitMissing,
             Self::TenantRequired => FineReason::TenantRequired,
             Self::TenantInContext => FineReason::TenantInContext,

@@ -18,18 +18,18 @@ pub fn bucket_xxh3(salt_seed: u64, unit: &str, buckets: u32) -> u32 {
     u32::try_from(place).unwrap_or(0)
 }
 
-/// The decimal text of a whole number, on the stack: evaluation allocates nothing.
+/// The decimal text of a number, on the stack: evaluation allocates nothing.
 #[derive(Default)]
 pub(crate) struct Decimal {
-    /// The longest: `-9223372036854775808` and `18446744073709551615` have 20 characters.
-    digits: [u8; 20],
+    /// Whole numbers of 64 bits have at most 20 characters (`-9223372036854775808`), floats as JSON at most 24.
+    digits: [u8; 32],
     length: usize,
 }
 
 impl Decimal {
     pub(crate) fn of(number: impl std::fmt::Display) -> Self {
         let mut decimal = Self::default();
-        // Whole numbers of 64 bits always fit; anything longer would be cut, not fail.
+        // Numbers of 64 bits always fit; anything longer would be cut, not fail.
         let _fits = write!(decimal, "{number}");
         decimal
     }

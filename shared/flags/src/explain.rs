@@ -1,18 +1,19 @@
 //! Why a flag answers what it answers: the evaluator itself, with a visitor that takes notes.
 
+mod notes;
+
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::answer::{Answer, EvalError};
-use crate::condition::Found;
 use crate::context::Context;
 use crate::evaluate::{View, evaluate_with};
 use crate::revision::Revision;
-use crate::text::{MAX_QUOTED_BYTES, clipped};
+use crate::text::clipped;
 use crate::time::Timestamp;
-use crate::trace::{Event, Junction, Visitor};
+use notes::{Notes, quoted};
 
 /// An answer and every step that led to it. Serializes for programs, displays as lines for people. It holds
 /// attribute values of whoever asked, so it is for the organization's own eyes.
@@ -85,19 +86,35 @@ pub enum StepKind {
     Flag,
     /// The flag is off.
     Off,
+    /// The configuration is older than the flag allows.
+    Stale,
+    /// A prerequisite was asked; its own steps follow one level deeper.
+    Prerequisite,
     /// The tenant was looked up.
     Tenant,
     /// The tenant's override was looked for.
     TenantOverride,
     /// A group's override was reached.
     GroupOverride,
+    /// A list of individual targets was reached.
+    Target,
     /// A rule was asked; its conditions follow.
     Rule,
     /// A condition of parts, which follow one level deeper.
     Condition,
     /// A test on an attribute.
     Test,
-    /// A percentage split.
+    /// Another flag was asked by a condition; its own steps follow one level deeper.
+    FlagTest,
+    /// A segment was asked by a condition; its own steps follow one level deeper.
+    Segment,
+    /// The lists of a segment.
+    Listed,
+    /// The tenant was looked for in a group by a condition.
+    Group,
+    /// A percentage as a condition.
+    Rollout,
+    /// A percentage split, or a ramp.
     Split,
     /// No rule decided.
     Fallthrough,
@@ -162,157 +179,4 @@ impl fmt::Display for Explanation {
         }
         Ok(())
     }
-}
-
-#[derive(Default)]
-struct Notes {
-    steps: Vec<Step>,
-    /// Places of the steps whose end is still to come.
-    open: Vec<usize>,
-}
-
-impl Notes {
-    fn note(&mut self, depth: u8, step: StepKind, text: String) -> &mut Step {
-        let step = Step { depth, step, subject: None, found: None, held: None, text };
-        self.steps.push_mut(step)
-    }
-
-    fn open(&mut self) {
-        self.open.push(self.steps.len().saturating_sub(1));
-    }
-
-    fn close(&mut self, held: bool) {
-        if let Some(step) = self.open.pop().and_then(|place| self.steps.get_mut(place)) {
-            step.held = Some(held);
-        }
-    }
-
-    fn split(&mut self, event: &Event<'_>) {
-        let Event::Split { unit, found, buckets, bucket, variant } = event else { return };
-        let text = match (bucket, variant) {
-            (Some(bucket), Some(variant)) => format!(
-                "split by {unit} = {}: bucket {bucket} of {buckets} is `{variant}`",
-                shown(*found)
-            ),
-            _ => format!("split by {unit} = {}: no unit to hash, no match", shown(*found)),
-        };
-        let step = self.note(0, StepKind::Split, text);
-        step.subject = Some((*unit).into());
-        step.found = kept(*found);
-        step.held = Some(bucket.is_some());
-    }
-
-    fn test(&mut self, event: &Event<'_>) {
-        let Event::Test { depth, attribute, operator, negate, operands, found, held } = event
-        else {
-            return;
-        };
-        let not = if *negate { "not " } else { "" };
-        let (operator, shown) = (operator.as_str(), shown(*found));
-        let text = format!("{attribute} = {shown}, {not}{operator} {operands}");
-        let step = self.note(depth + 1, StepKind::Test, text);
-        step.subject = Some((*attribute).into());
-        step.found = kept(*found);
-        step.held = Some(*held);
-    }
-
-    fn tenant(&mut self, key: Option<&str>, known: bool) {
-        let text = match (key, known) {
-            (None, _) => "no tenant".into(),
-            (Some(key), true) => format!("tenant `{key}` is in the directory"),
-            (Some(key), false) => {
-                format!("tenant `{key}` has no usable entry in the directory")
-            }
-        };
-        let step = self.note(0, StepKind::Tenant, text);
-        step.subject = key.map(str::to_owned);
-        step.held = key.map(|_| known);
-    }
-}
-
-impl Visitor for Notes {
-    fn visit(&mut self, event: Event<'_>) {
-        match event {
-            Event::Flag { key, error } => {
-                let key = clipped(key);
-                let text = match error {
-                    None => format!("flag `{key}` is there"),
-                    Some(error) => format!("flag `{key}`: {}", error.details()),
-                };
-                let step = self.note(0, StepKind::Flag, text);
-                step.held = Some(error.is_none());
-                step.subject = Some(key);
-            }
-            Event::Off => {
-                self.note(0, StepKind::Off, "the flag is off: its off outcome decides".into());
-            }
-            Event::Tenant { key, known } => self.tenant(key, known),
-            Event::TenantOverride { variant } => {
-                let text = match variant {
-                    Some(variant) => format!("override for the tenant: `{variant}`"),
-                    None => "no override for the tenant".into(),
-                };
-                self.note(0, StepKind::TenantOverride, text).held = Some(variant.is_some());
-            }
-            Event::GroupOverride { group, variant, member } => {
-                let text = if member {
-                    format!("override for group `{group}`: `{variant}`")
-                } else {
-                    format!("override for group `{group}`: the tenant is not in it")
-                };
-                let step = self.note(0, StepKind::GroupOverride, text);
-                step.held = Some(member);
-                step.subject = Some(group.into());
-            }
-            Event::RuleEntered { index, id } => {
-                let text = format!("rule {} `{id}`", index + 1);
-                self.note(0, StepKind::Rule, text).subject = Some(id.into());
-                self.open();
-            }
-            Event::Enter { depth, junction } => {
-                let text = match junction {
-                    Junction::All => "all of",
-                    Junction::Any => "any of",
-                    Junction::Not => "not",
-                };
-                self.note(depth + 1, StepKind::Condition, text.into());
-                self.open();
-            }
-            Event::RuleDecided { held, .. } | Event::Leave { held, .. } => self.close(held),
-            Event::Always { depth } => {
-                self.note(depth + 1, StepKind::Condition, "always".into()).held = Some(true);
-            }
-            Event::Test { .. } => self.test(&event),
-            Event::Split { .. } => self.split(&event),
-            Event::Fallthrough => {
-                let text = "no rule decided: the fallthrough decides".into();
-                self.note(0, StepKind::Fallthrough, text);
-            }
-        }
-    }
-}
-
-fn shown(found: Found<'_>) -> String {
-    match found {
-        Found::Missing => "(missing)".into(),
-        Found::Key(key) => format!("{:?}", clipped(key)),
-        Found::Attribute(json) => quoted(json),
-    }
-}
-
-fn kept(found: Found<'_>) -> Option<Json> {
-    match found {
-        Found::Missing => None,
-        Found::Key(key) => Some(clipped(key).into()),
-        // One request may be tested by thousands of conditions: what is long is cut for each.
-        Found::Attribute(json) => {
-            let text = json.to_string();
-            let short = text.len() <= MAX_QUOTED_BYTES;
-            Some(if short { json.clone() } else { clipped(&text).into() })
-        }
-    }
-}
-
-fn quoted(json: &Json) -> String {
-    clipped(&json.to_string())
 }

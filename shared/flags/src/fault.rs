@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::split::SplitError;
 use crate::text::clipped;
-use crate::wire::ValueType;
+use crate::wire::{OperatorName, ValueType};
 
 /// Why a flag is malformed. `Display` names the path of the field, and the limit where one is broken. It
 /// is for the flag's author; a caller of evaluation sees `PARSE_ERROR` and may see this.
@@ -78,6 +78,44 @@ pub enum FlagFault {
         /// What is there.
         actual: &'static str,
     },
+    /// An operand that is not of the kind that its operator takes.
+    #[error("{path}: {actual} is no operand of `{operator}`, which takes {wanted}", operator = .operator.as_str())]
+    NoOperand {
+        /// The operand's path.
+        path: String,
+        /// The operator.
+        operator: OperatorName,
+        /// What it takes.
+        wanted: &'static str,
+        /// What is there, cut when it is long.
+        actual: String,
+    },
+    /// An option that its operator would pass over.
+    #[error("{path}: `{operator}` does not take the option `{option}`, or not this value", operator = .operator.as_str())]
+    Option {
+        /// The option's path.
+        path: String,
+        /// The operator.
+        operator: OperatorName,
+        /// The option.
+        option: &'static str,
+    },
+    /// A regular expression that is malformed, too large, or needs what cannot be done in linear time.
+    #[error("{path}: {message}")]
+    Regex {
+        /// The expression's path.
+        path: String,
+        /// What is wrong, in the regular expressions' own words.
+        message: String,
+    },
+    /// A list of hashes that is not what it should be.
+    #[error("{path}: {wanted}")]
+    Hashes {
+        /// The list's path.
+        path: String,
+        /// What it should be.
+        wanted: &'static str,
+    },
     /// Buckets or ranges that make no split.
     #[error("{path}: {fault}")]
     Split {
@@ -86,8 +124,8 @@ pub enum FlagFault {
         /// What is wrong.
         fault: SplitError,
     },
-    /// A flag that calls itself otherwise than the place it stands in.
-    #[error("key: the flag under `{expected}` calls itself `{actual}`")]
+    /// A flag or segment that calls itself otherwise than the place it stands in.
+    #[error("key: what stands under `{expected}` calls itself `{actual}`")]
     OtherKey {
         /// The key it stands under.
         expected: String,
@@ -108,6 +146,10 @@ impl FlagFault {
             | Self::ValueType { path, .. }
             | Self::Attribute { path }
             | Self::Operand { path, .. }
+            | Self::NoOperand { path, .. }
+            | Self::Option { path, .. }
+            | Self::Regex { path, .. }
+            | Self::Hashes { path, .. }
             | Self::Split { path, .. } => path,
             Self::OtherKey { .. } => "key",
         }

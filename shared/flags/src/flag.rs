@@ -1,9 +1,13 @@
 //! The working form of a flag: indexed, always valid, made by `compile` alone.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::Value as Json;
 
-use crate::condition::{Condition, Path};
+use crate::condition::{Condition, EntityName, FlagTest, Unit};
 use crate::keys::{FlagKey, GroupKey, RuleId, VariantKey};
+use crate::time::Timestamp;
 use crate::value::Value;
 use crate::wire::{FlagClass, ValueType};
 
@@ -18,6 +22,9 @@ pub struct Flag {
     pub(crate) variants: Box<[Variant]>,
     pub(crate) enabled: bool,
     pub(crate) off: Outcome,
+    pub(crate) stale: Option<Stale>,
+    pub(crate) prerequisites: Box<[FlagTest]>,
+    pub(crate) targets: Box<[Target]>,
     pub(crate) group_overrides: Box<[GroupOverride]>,
     pub(crate) rules: Box<[Rule]>,
     pub(crate) fallthrough: Outcome,
@@ -109,6 +116,30 @@ impl Variant {
 pub(crate) struct GroupOverride {
     pub(crate) group: GroupKey,
     pub(crate) variant: VariantIndex,
+    /// From when on it counts no more.
+    pub(crate) expires: Option<Timestamp>,
+}
+
+/// A variant for the entities of one kind with these keys.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) variant: VariantIndex,
+    pub(crate) entity: EntityName,
+    /// Sorted.
+    pub(crate) keys: Box<[Box<str>]>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Stale {
+    pub(crate) after: Duration,
+    pub(crate) then: StaleAction,
+}
+
+#[derive(Debug)]
+pub(crate) enum StaleAction {
+    LastKnown,
+    Serve(Outcome),
+    Pause,
 }
 
 #[derive(Debug)]
@@ -122,14 +153,14 @@ pub(crate) struct Rule {
 pub(crate) enum Outcome {
     Variant(VariantIndex),
     Split(Split),
+    Ramp(Box<Ramp>),
     CallerDefault,
+    Error(Arc<str>),
 }
 
 #[derive(Debug)]
 pub(crate) struct Split {
-    pub(crate) unit: Path,
-    pub(crate) seed: u64,
-    pub(crate) buckets: u32,
+    pub(crate) by: Unit,
     /// The last bucket's successor of each range, ascending, and the range's variant. Each range begins
     /// where the one before it ends.
     pub(crate) ranges: Box<[(u32, VariantIndex)]>,
@@ -139,5 +170,38 @@ impl Split {
     pub(crate) fn variant_at(&self, bucket: u32) -> Option<VariantIndex> {
         let place = self.ranges.partition_point(|(until, _)| *until <= bucket);
         self.ranges.get(place).map(|(_, variant)| *variant)
+    }
+}
+
+/// A split in two whose bound moves with time.
+#[derive(Debug)]
+pub(crate) struct Ramp {
+    pub(crate) by: Unit,
+    pub(crate) variant: VariantIndex,
+    pub(crate) rest: VariantIndex,
+    pub(crate) from: u32,
+    pub(crate) until: u32,
+    pub(crate) start: Timestamp,
+    /// Later than `start`.
+    pub(crate) end: Timestamp,
+    /// At least 1.
+    pub(crate) steps: Option<u32>,
+}
+
+impl Ramp {
+    /// The bound at an instant. Rounded down towards `from`, so that it arrives at `until` only at the end.
+    pub(crate) fn bound(&self, now: Timestamp) -> u32 {
+        let millis = |later: Timestamp| -> i128 {
+            i128::from(later.as_millis()) - i128::from(self.start.as_millis())
+        };
+        let whole = millis(self.end).max(1);
+        let passed = millis(now).clamp(0, whole);
+        let (done, all) = match self.steps.map(i128::from) {
+            Some(steps) => (passed * steps / whole, steps.max(1)),
+            None => (passed, whole),
+        };
+        let (from, until) = (i128::from(self.from), i128::from(self.until));
+        // Between the two bounds, so it fits their type.
+        u32::try_from(from + (until - from) * done / all).unwrap_or(self.until)
     }
 }

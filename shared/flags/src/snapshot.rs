@@ -7,11 +7,12 @@ use std::sync::Arc;
 use crate::compile::compile;
 use crate::fault::{EntryFault, FlagFault};
 use crate::flag::Flag;
-use crate::keys::{FlagKey, TenantKey};
+use crate::keys::{FlagKey, SegmentKey, TenantKey};
 use crate::manifest::{Digest, KeyWire, RootClaims, ScopeId, key_hash, shard_of};
+use crate::segment::{Segment, compile_segment};
 use crate::tenant::Tenant;
 use crate::time::Timestamp;
-use crate::wire::{FlagWire, TenantWire};
+use crate::wire::{FlagWire, SegmentWire, TenantWire};
 
 pub use crate::revision::{Revision, RevisionError};
 
@@ -23,6 +24,7 @@ pub struct Snapshot {
     pub(crate) stale_from: Timestamp,
     pub(crate) flags: Box<[Arc<Shard<Flag, FlagFault>>]>,
     pub(crate) tenants: Box<[Arc<Shard<Tenant, EntryFault>>]>,
+    pub(crate) segments: Box<[Arc<Shard<Segment, FlagFault>>]>,
     pub(crate) keys: Arc<Shard<KeyWire, EntryFault>>,
 }
 
@@ -77,6 +79,20 @@ impl Snapshot {
         find(&self.tenants, key)
     }
 
+    /// Every segment by its key, malformed ones as their fault.
+    pub fn segments(&self) -> impl Iterator<Item = (&str, Result<&Segment, &FlagFault>)> {
+        self.segments.iter().flat_map(|shard| shard.iter())
+    }
+
+    /// One segment; `None` when there is none under this key.
+    pub fn segment(&self, key: &str) -> Option<Result<&Segment, &FlagFault>> {
+        self.segment_shared(key).map(|found| found.map_err(Arc::as_ref))
+    }
+
+    pub(crate) fn segment_shared(&self, key: &str) -> Option<Result<&Segment, &Arc<FlagFault>>> {
+        find(&self.segments, key)
+    }
+
     /// The keys that may ask, by their id; empty outside the relay scope.
     pub fn keys(&self) -> impl Iterator<Item = (&str, Result<&KeyWire, &EntryFault>)> {
         self.keys.iter()
@@ -119,6 +135,7 @@ impl Snapshot {
             committed: Timestamp::default(),
             flag_shards: 1,
             tenant_shards: 1,
+            segment_shards: 1,
             chunks: Vec::new(),
         };
         Self {
@@ -127,8 +144,20 @@ impl Snapshot {
             stale_from: Timestamp::from_millis(i64::MAX),
             flags: [Arc::new(flags)].into(),
             tenants: [Arc::new(Shard::new(tenants))].into(),
+            segments: [Arc::default()].into(),
             keys: Arc::default(),
         }
+    }
+
+    /// The same with other segments. Of two with one key the later stays; a malformed one spoils the flags that
+    /// reach it.
+    #[must_use]
+    pub fn with_segments(mut self, segments: impl IntoIterator<Item = SegmentWire>) -> Self {
+        let segments: BTreeMap<SegmentKey, SegmentWire> =
+            segments.into_iter().map(|segment| (segment.key.clone(), segment)).collect();
+        let compiled = segments.iter().map(|(key, wire)| (key.as_str(), compile_segment(wire)));
+        self.segments = [Arc::new(Shard::new(compiled))].into();
+        self
     }
 }
 

@@ -43,6 +43,15 @@ pub enum SplitError {
     /// Ranges that are empty, overlap, leave a gap, or do not end at the last bucket.
     #[error("ranges must ascend and cover every bucket once, from 0 to the number of buckets")]
     Cover,
+    /// A bound beyond the last bucket, or a range that ends before it begins.
+    #[error("bounds must be from 0 to the number of buckets, and `from` not above `until`")]
+    Bounds,
+    /// A ramp that ends before it starts.
+    #[error("a ramp must end later than it starts")]
+    Instants,
+    /// A ramp in no steps.
+    #[error("a ramp has at least one step")]
+    NoSteps,
 }
 
 /// Holds ranges against their bucket count: ascending, none empty, every bucket covered once.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::fault::{EntryFault, parse};
 use crate::keys::{FlagKey, GroupKey, VariantKey};
-use crate::wire::TenantWire;
+use crate::wire::{OverrideWire, TenantWire};
 
 /// Bytes of a tenant as JSON: 10,000 overrides of 100 bytes each, and its attributes.
 pub const MAX_TENANT_BYTES: usize = 1024 * 1024;
@@ -18,7 +18,7 @@ pub struct Tenant {
     attributes: Map<String, Json>,
     groups: Box<[GroupKey]>,
     /// Sorted by flag, each flag once.
-    overrides: Box<[(FlagKey, VariantKey)]>,
+    overrides: Box<[(FlagKey, OverrideWire)]>,
 }
 
 impl Tenant {
@@ -37,14 +37,14 @@ impl Tenant {
         &self.groups
     }
 
-    /// Its overrides, sorted by flag.
+    /// Its overrides, sorted by flag, those that have expired included.
     pub fn overrides(&self) -> impl Iterator<Item = (&FlagKey, &VariantKey)> {
-        self.overrides.iter().map(|(flag, variant)| (flag, variant))
+        self.overrides.iter().map(|(flag, entry)| (flag, entry.variant()))
     }
 
-    pub(crate) fn override_of(&self, flag: &FlagKey) -> Option<&VariantKey> {
+    pub(crate) fn override_of(&self, flag: &FlagKey) -> Option<&OverrideWire> {
         let place = self.overrides.binary_search_by(|(held, _)| held.cmp(flag)).ok()?;
-        self.overrides.get(place).map(|(_, variant)| variant)
+        self.overrides.get(place).map(|(_, entry)| entry)
     }
 
     pub(crate) fn is_in(&self, group: &GroupKey) -> bool {
@@ -74,7 +74,7 @@ impl From<TenantWire> for Tenant {
             uid: wire.uid.into(),
             attributes: wire.attributes,
             groups: groups.into(),
-            overrides: wire.overrides.into_iter().map(|(k, v)| (k, v.variant().clone())).collect(),
+            overrides: wire.overrides.into_iter().collect(),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! What an evaluation does, told as it happens: the evaluator calls a visitor, and explaining is a visitor.
 
+use std::time::Duration;
+
 use crate::answer::EvalError;
-use crate::condition::{Found, Operands};
+use crate::condition::Found;
+use crate::operators::Operands;
 use crate::wire::OperatorName;
 
 /// Hears of every step of an evaluation, in order. `()` hears nothing and costs nothing.
@@ -27,6 +30,32 @@ pub enum Event<'e> {
     },
     /// The flag is off here; its off outcome follows.
     Off,
+    /// The configuration is older than the flag allows; what the flag does then follows.
+    Stale {
+        /// The time since it was last confirmed.
+        age: Duration,
+        /// How old it may be.
+        after: Duration,
+    },
+    /// Another flag or a segment is asked; its own steps follow, their depths counted from 0 again.
+    Asked {
+        /// Who asks.
+        asked: Asked,
+        /// The other flag's or the segment's key.
+        key: &'e str,
+    },
+    /// It has answered.
+    Told {
+        /// Whether it is what it has to be.
+        held: bool,
+    },
+    /// The lists of a segment were looked into.
+    Listed {
+        /// Who was looked for.
+        key: Option<&'e str>,
+        /// Whether they are in or out; `None` when neither list has them.
+        included: Option<bool>,
+    },
     /// The tenant was looked up in the directory.
     Tenant {
         /// The tenant; `None` is an untenanted context.
@@ -38,6 +67,8 @@ pub enum Event<'e> {
     TenantOverride {
         /// What it gives.
         variant: Option<&'e str>,
+        /// Whether it counts no more.
+        expired: bool,
     },
     /// An override for a group was reached.
     GroupOverride {
@@ -47,6 +78,17 @@ pub enum Event<'e> {
         variant: &'e str,
         /// Whether the tenant is in the group.
         member: bool,
+        /// Whether it counts no more.
+        expired: bool,
+    },
+    /// A list of individual targets was reached.
+    Target {
+        /// Who was looked for.
+        key: Option<&'e str>,
+        /// What it gives.
+        variant: &'e str,
+        /// Whether they are on it.
+        held: bool,
     },
     /// A rule begins.
     RuleEntered {
@@ -100,7 +142,46 @@ pub enum Event<'e> {
         /// Whether the test holds.
         held: bool,
     },
-    /// A split was reached.
+    /// A condition on the elements of a list begins; for each element the condition's steps follow.
+    Elements {
+        /// How deep it stands.
+        depth: u8,
+        /// The list's path.
+        attribute: &'e str,
+        /// Whether every element has to stand it.
+        every: bool,
+        /// What stood there.
+        found: Found<'e>,
+    },
+    /// The tenant was looked for in a group.
+    InGroup {
+        /// How deep the condition stands.
+        depth: u8,
+        /// The group.
+        group: &'e str,
+        /// Whether the tenant is in it.
+        held: bool,
+    },
+    /// A percentage was asked as a condition.
+    Rollout {
+        /// How deep the condition stands.
+        depth: u8,
+        /// The path of its unit.
+        unit: &'e str,
+        /// The unit.
+        found: Found<'e>,
+        /// How many buckets there are.
+        buckets: u32,
+        /// The unit's bucket; `None` when there is nothing to hash.
+        bucket: Option<u32>,
+        /// The first bucket for which it holds.
+        from: u32,
+        /// One past the last.
+        until: u32,
+        /// Whether it holds.
+        held: bool,
+    },
+    /// A split or a ramp was reached.
     Split {
         /// The path of its unit.
         unit: &'e str,
@@ -110,6 +191,8 @@ pub enum Event<'e> {
         buckets: u32,
         /// The unit's bucket; `None` when the unit is missing or cannot be hashed, and the split does not match.
         bucket: Option<u32>,
+        /// For a ramp, the bound at this instant.
+        bound: Option<u32>,
         /// The variant whose range has the bucket.
         variant: Option<&'e str>,
     },
@@ -126,4 +209,25 @@ pub enum Junction {
     Any,
     /// The part does not hold.
     Not,
+    /// Some element stands the part.
+    AnyElement,
+    /// Every element does.
+    AllElements,
+}
+
+/// Who asks for another flag or a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// A prerequisite, for another flag.
+    Prerequisite,
+    /// A condition, for another flag.
+    Flag {
+        /// How deep the condition stands.
+        depth: u8,
+    },
+    /// A condition, for a segment.
+    Segment {
+        /// How deep the condition stands.
+        depth: u8,
+    },
 }

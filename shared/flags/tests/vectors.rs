@@ -219,6 +219,7 @@ fn signed_root(chunks: Vec<manifest::ChunkRef>) -> manifest::Root {
         committed: issued,
         flag_shards: 1,
         tenant_shards: 1,
+        segment_shards: 1,
         chunks,
     };
     let text = manifest::sign_root(&claims, &certificate, &signing).unwrap();

@@ -1,9 +1,10 @@
 //! Limits at the limit and one past it, and bytes of every kind.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::wire::ConditionWire;
 
 fn flag() -> Json {
     json!({

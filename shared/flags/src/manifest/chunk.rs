@@ -15,7 +15,7 @@ use super::{Digest, Refusal};
 use crate::access_key::KeyKind;
 use crate::keys::{EnvKey, TenantKey};
 use crate::time::Timestamp;
-use crate::wire::{FlagWire, TenantWire};
+use crate::wire::{FlagWire, SegmentWire, TenantWire};
 
 /// What a shard should weigh: small enough to fetch at every flip, large enough that a root lists hundreds
 /// and not tens of thousands.
@@ -40,6 +40,11 @@ pub fn flag_shard(key: &str, shards: u32) -> u32 {
 
 /// The shard of a tenant, below `shards`.
 pub fn tenant_shard(key: &str, shards: u32) -> u32 {
+    shard_of(key_hash(key), shards)
+}
+
+/// The shard of a segment, below `shards`.
+pub fn segment_shard(key: &str, shards: u32) -> u32 {
     shard_of(key_hash(key), shards)
 }
 
@@ -78,6 +83,11 @@ pub fn encode_tenants<'t>(
     tenants: impl Iterator<Item = (&'t TenantKey, &'t TenantWire)>,
 ) -> Vec<u8> {
     encode(ChunkKind::Tenants, tenants.map(|(key, tenant)| (key.as_str(), tenant)))
+}
+
+/// The bytes of a chunk of segments: `{"segments":{<key>:<segment>,…}}`.
+pub fn encode_segments<'s>(segments: impl Iterator<Item = &'s SegmentWire>) -> Vec<u8> {
+    encode(ChunkKind::Segments, segments.map(|segment| (segment.key.as_str(), segment)))
 }
 
 /// The bytes of a chunk of keys: `{"keys":{<id>:<key>,…}}`.

@@ -7,6 +7,7 @@ use super::chunk::{entries, key_hash, shard_of};
 use super::{ChunkKind, ChunkRef, Digest, KeyWire, Refusal, Root, RootClaims};
 use crate::compile::compile_json;
 use crate::fault::{EntryFault, parse};
+use crate::segment::{Segment, compile_segment_json};
 use crate::snapshot::{Shard, Snapshot};
 use crate::tenant::Tenant;
 use serde_json::value::RawValue;
@@ -25,6 +26,7 @@ pub fn load<B: AsRef<[u8]>>(
     let claims = root.into_claims();
     let mut flags = empty(claims.flag_shards);
     let mut tenants = empty(claims.tenant_shards);
+    let mut segments = empty(claims.segment_shards);
     let mut keys = Arc::default();
     for listed in &claims.chunks {
         let identity = identity(&claims, listed);
@@ -46,6 +48,13 @@ pub fn load<B: AsRef<[u8]>>(
                 };
                 put(&mut tenants, listed.shard, shard);
             }
+            ChunkKind::Segments => {
+                let shard = match held.segments.get(&identity) {
+                    Some(shard) => Arc::clone(shard),
+                    None => compiled(&claims, listed, fetch()?.as_ref(), compile_segment_json)?,
+                };
+                put(&mut segments, listed.shard, shard);
+            }
             ChunkKind::Keys => {
                 keys = match held.keys.get(&identity) {
                     Some(shard) => Arc::clone(shard),
@@ -56,8 +65,9 @@ pub fn load<B: AsRef<[u8]>>(
             }
         }
     }
-    let (flags, tenants) = (flags.into(), tenants.into());
-    Ok(Snapshot { scope: claims.scope_id(), root: claims, stale_from, flags, tenants, keys })
+    let (flags, tenants, segments) = (flags.into(), tenants.into(), segments.into());
+    let scope = claims.scope_id();
+    Ok(Snapshot { scope, root: claims, stale_from, flags, tenants, segments, keys })
 }
 
 /// What to fetch before `root` can be loaded: the chunks that `previous` does not hold.
@@ -79,6 +89,7 @@ fn identity(claims: &RootClaims, listed: &ChunkRef) -> Identity {
 struct Held<'s> {
     flags: HashMap<Identity, &'s Arc<Shard<crate::Flag, crate::FlagFault>>>,
     tenants: HashMap<Identity, &'s Arc<Shard<Tenant, EntryFault>>>,
+    segments: HashMap<Identity, &'s Arc<Shard<Segment, crate::FlagFault>>>,
     keys: HashMap<Identity, &'s Arc<Shard<KeyWire, EntryFault>>>,
 }
 
@@ -94,6 +105,10 @@ impl<'s> Held<'s> {
                 ChunkKind::Tenants => {
                     held.tenants.extend(snapshot.tenants.get(place).map(|shard| (identity, shard)));
                 }
+                ChunkKind::Segments => {
+                    let shard = snapshot.segments.get(place);
+                    held.segments.extend(shard.map(|shard| (identity, shard)));
+                }
                 ChunkKind::Keys => {
                     held.keys.insert(identity, &snapshot.keys);
                 }
@@ -105,6 +120,7 @@ impl<'s> Held<'s> {
     fn has(&self, identity: &Identity) -> bool {
         self.flags.contains_key(identity)
             || self.tenants.contains_key(identity)
+            || self.segments.contains_key(identity)
             || self.keys.contains_key(identity)
     }
 }

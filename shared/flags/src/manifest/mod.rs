@@ -21,7 +21,8 @@ pub use certificate::{
     KeyClaims, MAX_CERTIFICATE_BYTES, certificate, certificate_message, verify_certificate,
 };
 pub use chunk::{
-    KeyWire, encode_flags, encode_keys, encode_tenants, flag_shard, shards_for, tenant_shard,
+    KeyWire, encode_flags, encode_keys, encode_segments, encode_tenants, flag_shard, segment_shard,
+    shards_for, tenant_shard,
 };
 pub(crate) use chunk::{key_hash, shard_of};
 pub use digest::{Digest, DigestError};
@@ -30,7 +31,8 @@ pub use load::{load, missing};
 pub use refusal::Refusal;
 pub use root::{
     ChunkKind, ChunkRef, Encoding, MAX_CHUNK_BYTES, MAX_CHUNKS, MAX_CLOCK_SKEW, MAX_ROOT_BYTES,
-    MAX_SHARDS, MAX_TOTAL_BYTES, Position, Root, RootClaims, sign_root, verify_root,
+    MAX_SEGMENT_CHUNK_BYTES, MAX_SHARDS, MAX_TOTAL_BYTES, Position, Root, RootClaims, sign_root,
+    verify_root,
 };
 pub use scope::{Scope, ScopeError, ScopeId};
 pub use trust::{

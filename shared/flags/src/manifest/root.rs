@@ -20,6 +20,8 @@ pub const MAX_CHUNKS: usize = 8_192;
 pub const MAX_ROOT_BYTES: usize = 2 * 1024 * 1024;
 /// Bytes of one chunk. Shards aim at 32 KiB; one flag has at most 256 KiB, and a few such may fall together.
 pub const MAX_CHUNK_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes of one chunk of segments: one of a million hashed ids has 11 MB.
+pub const MAX_SEGMENT_CHUNK_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes of all chunks of a root, which is what a reader may have to hold in memory.
 pub const MAX_TOTAL_BYTES: u64 = 256 * 1024 * 1024;
 /// Shards of one kind.
@@ -38,6 +40,8 @@ pub enum ChunkKind {
     Flags,
     /// The tenant directory with overrides, by tenant shard.
     Tenants,
+    /// Segments, by segment shard.
+    Segments,
     /// The keys that may ask; in relay scope only, shard 0 only.
     Keys,
 }
@@ -48,9 +52,26 @@ impl ChunkKind {
         match self {
             Self::Flags => "flags",
             Self::Tenants => "tenants",
+            Self::Segments => "segments",
             Self::Keys => "keys",
         }
     }
+
+    /// Bytes that one chunk may have.
+    pub const fn max_bytes(self) -> u64 {
+        match self {
+            Self::Segments => MAX_SEGMENT_CHUNK_BYTES,
+            Self::Flags | Self::Tenants | Self::Keys => MAX_CHUNK_BYTES,
+        }
+    }
+}
+
+const fn one() -> u32 {
+    1
+}
+
+fn is_one(shards: &u32) -> bool {
+    *shards == 1
 }
 
 impl fmt::Display for ChunkKind {
@@ -111,6 +132,9 @@ pub struct RootClaims {
     pub flag_shards: u32,
     /// Shards of tenants: a power of two.
     pub tenant_shards: u32,
+    /// Shards of segments: a power of two; absent: 1.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub segment_shards: u32,
     /// The chunks.
     pub chunks: Vec<ChunkRef>,
 }
@@ -131,6 +155,7 @@ impl RootClaims {
         match kind {
             ChunkKind::Flags => self.flag_shards,
             ChunkKind::Tenants => self.tenant_shards,
+            ChunkKind::Segments => self.segment_shards,
             ChunkKind::Keys => 1,
         }
     }
@@ -143,7 +168,11 @@ impl RootClaims {
         if self.expires <= self.issued {
             return malformed("it expires before it is issued".into());
         }
-        for (kind, shards) in [("flag", self.flag_shards), ("tenant", self.tenant_shards)] {
+        for (kind, shards) in [
+            ("flag", self.flag_shards),
+            ("tenant", self.tenant_shards),
+            ("segment", self.segment_shards),
+        ] {
             if !shards.is_power_of_two() || shards > MAX_SHARDS {
                 return malformed(format!(
                     "{shards} {kind} shards: neither a power of two nor at most {MAX_SHARDS}"
@@ -163,7 +192,7 @@ impl RootClaims {
                     "{kind} shard {shard} does not exist or is listed twice"
                 ));
             }
-            within("chunk", MAX_CHUNK_BYTES, chunk.bytes)?;
+            within("chunk", chunk.kind.max_bytes(), chunk.bytes)?;
             total = total.saturating_add(chunk.bytes);
         }
         within("sum of all chunks", MAX_TOTAL_BYTES, total)

@@ -217,7 +217,6 @@ impl OperatorName {
     }
 }
 
-
 /// What another flag answers for the same context.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -204,7 +204,7 @@ fn a_fault_names_the_field() {
     let operator = "/state/rules/0/when/all/0/test/operator";
     let path = "state.rules[0].when.all[0].test.operator: unknown variant `foo`, expected `equals`";
     check(operator, json!("foo"), path);
-    check("/key", json!("other"), "key: the flag under `rich` calls itself `other`");
+    check("/key", json!("other"), "key: what stands under `rich` calls itself `other`");
     check(
         "/variants/1/value",
         json!("x"),

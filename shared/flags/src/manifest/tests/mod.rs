@@ -81,6 +81,7 @@ pub(super) fn root_claims() -> RootClaims {
         committed: at(-60),
         flag_shards: 1,
         tenant_shards: 1,
+        segment_shards: 1,
         chunks: Vec::new(),
     }
 }

@@ -1,0 +1,335 @@
+//! The operators in their working form: operands parsed and sorted once, so that evaluation only compares.
+
+mod deep;
+mod digest;
+mod fold;
+mod instant;
+mod network;
+mod number;
+mod read;
+mod semver;
+mod set;
+mod text;
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::net::IpAddr;
+
+use regex::Regex;
+use serde_json::Value as Json;
+
+use crate::answer::EvalError;
+use crate::budget::Budget;
+use crate::condition::Found;
+use crate::text::clipped;
+use crate::time::Timestamp;
+use crate::wire::Comparison;
+
+use digest::Digests;
+use fold::Needle;
+use instant::Moment;
+use network::Network;
+use number::Num;
+use semver::Version;
+use set::Set;
+use text::{Scalar, Text};
+
+pub(crate) use deep::depth_within;
+pub(crate) use read::read;
+
+/// Bytes of an attribute that a regular expression may search. Its time grows with the text and the program both.
+pub const MAX_ATTRIBUTE_BYTES: usize = 8 * 1024;
+
+/// What an operator holds an attribute against. `Display` shows the first few operands.
+#[derive(Debug)]
+pub struct Operands {
+    kind: Kind,
+    compare: Comparison,
+    ignore_case: bool,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Set(Set),
+    Deep(Json),
+    Text(Place, Box<[Box<str>]>),
+    /// `contains` where case does not matter.
+    Needles(Box<[(Box<str>, Needle)]>),
+    Regex(Box<[Regex]>),
+    TextOrder(Bound, Box<[Box<str>]>),
+    Number(Bound, Box<[Num]>),
+    Modulo {
+        divisor: i128,
+        remainder: i128,
+    },
+    Semver {
+        bound: Bound,
+        lenient: bool,
+        operands: Box<[Version<Box<str>>]>,
+    },
+    Instant(Bound, Box<[Moment]>),
+    Network(Box<[Network]>),
+    Exists,
+    IsNull,
+    Type(Box<[JsonType]>),
+    Size(Bound, Box<[u64]>),
+    Digest(Digests),
+}
+
+/// Where in a text an operand has to stand.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Inside,
+    Start,
+    End,
+}
+
+/// On which side of an operand a value has to be.
+#[derive(Debug, Clone, Copy)]
+enum Bound {
+    Equal,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl Bound {
+    const fn admits(self, order: Ordering) -> bool {
+        match self {
+            Self::Equal => order.is_eq(),
+            Self::Less => order.is_lt(),
+            Self::LessOrEqual => order.is_le(),
+            Self::Greater => order.is_gt(),
+            Self::GreaterOrEqual => order.is_ge(),
+        }
+    }
+}
+
+/// The types that `is-type` tells apart. A whole number is a number, too.
+#[derive(Debug, Clone, Copy)]
+enum JsonType {
+    Boolean,
+    String,
+    Number,
+    Integer,
+    List,
+    Object,
+}
+
+impl JsonType {
+    const ALL: [(Self, &'static str); 6] = [
+        (Self::Boolean, "boolean"),
+        (Self::String, "string"),
+        (Self::Number, "number"),
+        (Self::Integer, "integer"),
+        (Self::List, "list"),
+        (Self::Object, "object"),
+    ];
+
+    fn has(self, found: Found<'_>) -> bool {
+        match (self, found) {
+            (Self::String, Found::Key(_))
+            | (Self::Boolean, Found::Attribute(Json::Bool(_)))
+            | (Self::String, Found::Attribute(Json::String(_)))
+            | (Self::Number, Found::Attribute(Json::Number(_)))
+            | (Self::List, Found::Attribute(Json::Array(_)))
+            | (Self::Object, Found::Attribute(Json::Object(_))) => true,
+            (Self::Integer, Found::Attribute(Json::Number(n))) => number::integer(n).is_some(),
+            _ => false,
+        }
+    }
+}
+
+impl Operands {
+    /// The operator's answer, before it is negated; `None` when the attribute is missing and that is no answer.
+    pub(crate) fn test(
+        &self,
+        found: Found<'_>,
+        now: Timestamp,
+        budget: &mut Budget,
+    ) -> Result<Option<bool>, EvalError> {
+        match (&self.kind, found) {
+            (Kind::Exists, found) => Ok(Some(found != Found::Missing)),
+            (Kind::IsNull, found) => Ok(Some(found == Found::Missing)),
+            (_, Found::Missing) => Ok(None),
+            (Kind::Type(types), found) => Ok(Some(types.iter().any(|t| t.has(found)))),
+            (Kind::Size(bound, sizes), found) => {
+                let held = |size: u64| sizes.iter().any(|other| bound.admits(size.cmp(other)));
+                Ok(Some(size(found).is_some_and(held)))
+            }
+            (Kind::Deep(wanted), Found::Attribute(json)) => Ok(Some(deep::equal(wanted, json))),
+            (Kind::Deep(wanted), Found::Key(key)) => Ok(Some(wanted.as_str() == Some(key))),
+            (_, Found::Key(key)) => self.scalar(Scalar::Text(key), now, budget).map(Some),
+            (_, Found::Attribute(Json::Array(elements))) => {
+                for element in elements {
+                    budget.spend(1)?;
+                    if self.json(element, now, budget)? {
+                        return Ok(Some(true));
+                    }
+                }
+                Ok(Some(false))
+            }
+            (_, Found::Attribute(json)) => self.json(json, now, budget).map(Some),
+        }
+    }
+
+    fn json(&self, json: &Json, now: Timestamp, budget: &mut Budget) -> Result<bool, EvalError> {
+        Scalar::of(json).map_or(Ok(false), |scalar| self.scalar(scalar, now, budget))
+    }
+
+    fn scalar(
+        &self,
+        scalar: Scalar<'_>,
+        now: Timestamp,
+        budget: &mut Budget,
+    ) -> Result<bool, EvalError> {
+        let coerced = self.compare != Comparison::Typed;
+        match &self.kind {
+            Kind::Set(set) => return Ok(set.has(scalar, self.compare, self.ignore_case)),
+            Kind::Number(bound, operands) => {
+                return Ok(text::number(scalar, coerced).is_some_and(|number| {
+                    operands.iter().any(|operand| bound.admits(number.compare(*operand)))
+                }));
+            }
+            Kind::Modulo { divisor, remainder } => {
+                let number = text::number(scalar, coerced);
+                let Some(Num::Whole(whole)) = number else { return Ok(false) };
+                return Ok(whole.checked_rem(*divisor) == Some(*remainder));
+            }
+            Kind::Instant(bound, moments) => {
+                let instant = match scalar {
+                    Scalar::Text(text) => instant::parse(text),
+                    Scalar::Number(number) => instant::of_number(number),
+                    Scalar::Bool(_) => None,
+                };
+                let held = |at: i128| moments.iter().any(|m| bound.admits(at.cmp(&m.at(now))));
+                return Ok(instant.is_some_and(held));
+            }
+            _ => {}
+        }
+        let Some(text) = Text::read(scalar, coerced) else { return Ok(false) };
+        self.text(text.as_str(), budget)
+    }
+
+    fn text(&self, text: &str, budget: &mut Budget) -> Result<bool, EvalError> {
+        Ok(match &self.kind {
+            Kind::Text(place, operands) => {
+                if matches!(place, Place::Inside) {
+                    budget.search(text, operands.len())?;
+                }
+                operands.iter().any(|operand| match (place, self.ignore_case) {
+                    (Place::Inside, _) => text.contains(&**operand),
+                    (Place::Start, false) => text.starts_with(&**operand),
+                    (Place::Start, true) => fold::starts_with(text, operand),
+                    (Place::End, false) => text.ends_with(&**operand),
+                    (Place::End, true) => fold::ends_with(text, operand),
+                })
+            }
+            Kind::Needles(needles) => {
+                budget.search(text, needles.len())?;
+                needles.iter().any(|(_, needle)| needle.is_in(text))
+            }
+            Kind::Regex(regexes) => {
+                if text.len() > MAX_ATTRIBUTE_BYTES {
+                    return Err(EvalError::AttributeTooLong);
+                }
+                budget.search(text, regexes.len())?;
+                regexes.iter().any(|regex| regex.is_match(text))
+            }
+            Kind::TextOrder(bound, operands) => operands.iter().any(|operand| {
+                bound.admits(if self.ignore_case {
+                    fold::compare(text, operand)
+                } else {
+                    text.cmp(operand)
+                })
+            }),
+            Kind::Semver { bound, lenient, operands } => {
+                Version::read(text, *lenient).is_some_and(|version| {
+                    operands.iter().any(|operand| bound.admits(version.precedence(operand)))
+                })
+            }
+            Kind::Network(networks) => text
+                .parse::<IpAddr>()
+                .is_ok_and(|address| networks.iter().any(|network| network.has(address))),
+            Kind::Digest(digests) => {
+                budget.search(text, 1)?;
+                digests.have(text)
+            }
+            // What takes no text was answered before.
+            _ => false,
+        })
+    }
+}
+
+/// Characters of a text, elements of a list or members of an object.
+fn size(found: Found<'_>) -> Option<u64> {
+    let size = match found {
+        Found::Key(text) => text.chars().count(),
+        Found::Attribute(Json::String(text)) => text.chars().count(),
+        Found::Attribute(Json::Array(elements)) => elements.len(),
+        Found::Attribute(Json::Object(members)) => members.len(),
+        Found::Missing | Found::Attribute(_) => return None,
+    };
+    u64::try_from(size).ok()
+}
+
+impl fmt::Display for Operands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts = |texts: &[Box<str>]| texts.iter().map(|t| quoted(t)).collect::<Vec<_>>();
+        match &self.kind {
+            Kind::Set(set) => list(f, set.shown()),
+            Kind::Deep(json) => f.write_str(&clipped(&json.to_string())),
+            Kind::Text(_, operands) | Kind::TextOrder(_, operands) => {
+                list(f, texts(operands).into_iter())
+            }
+            Kind::Needles(needles) => list(f, needles.iter().map(|(text, _)| quoted(text))),
+            Kind::Regex(regexes) => list(f, regexes.iter().map(|regex| quoted(regex.as_str()))),
+            Kind::Number(_, operands) => list(f, operands.iter()),
+            Kind::Modulo { divisor, remainder } => write!(f, "[{divisor}, {remainder}]"),
+            Kind::Semver { operands, .. } => list(f, operands.iter()),
+            Kind::Instant(_, operands) => list(f, operands.iter()),
+            Kind::Network(operands) => list(f, operands.iter()),
+            Kind::Exists | Kind::IsNull => f.write_str("at all"),
+            Kind::Type(types) => {
+                let named = |t: &JsonType| JsonType::ALL.iter().find(|(other, _)| same(other, t));
+                list(f, types.iter().filter_map(named).map(|(_, name)| *name))
+            }
+            Kind::Size(_, operands) => list(f, operands.iter()),
+            Kind::Digest(digests) => write!(f, "{digests}"),
+        }?;
+        f.write_str(match self.compare {
+            Comparison::Typed => "",
+            Comparison::Text => " as texts",
+            Comparison::Number => " as numbers",
+        })?;
+        f.write_str(if self.ignore_case { ", whatever the case" } else { "" })
+    }
+}
+
+fn same(a: &JsonType, b: &JsonType) -> bool {
+    std::mem::discriminant(a) == std::mem::discriminant(b)
+}
+
+fn quoted(text: &str) -> String {
+    format!("{:?}", clipped(text))
+}
+
+/// The first few of a list, and how many more there are.
+fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, all: impl Iterator<Item = T>) -> fmt::Result {
+    /// Operands that a reader takes in at a glance.
+    const SHOWN: usize = 8;
+    f.write_str("[")?;
+    let mut more = 0_usize;
+    for (i, operand) in all.enumerate() {
+        match i {
+            0 => write!(f, "{operand}")?,
+            1..SHOWN => write!(f, ", {operand}")?,
+            _ => more += 1,
+        }
+    }
+    if more > 0 {
+        write!(f, ", … {more} more")?;
+    }
+    f.write_str("]")
+}

@@ -1,0 +1,181 @@
+//! The working form of a segment: who is out, who is in, and the condition for everybody else.
+
+use base64ct::{Base64, Encoding as _};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::compile::at::{At, limit};
+use crate::compile::{Conditions, MAX_TEXT_BYTES, sorted_keys};
+use crate::condition::{Condition, EntityName};
+use crate::fault::{EntryFault, FlagFault, parse};
+use crate::text::clipped;
+use crate::wire::{IdsWire, SegmentWire};
+
+/// Bytes of a segment as JSON: a million hashes of 8 bytes in base64 are 10.7 MB.
+pub const MAX_SEGMENT_BYTES: usize = 16 * 1024 * 1024;
+/// Keys of one list of a segment as they are; longer lists travel as hashes.
+pub const MAX_SEGMENT_KEYS: usize = 10_000;
+/// Hashes of one list of a segment.
+pub const MAX_SEGMENT_IDS: usize = 1_000_000;
+
+/// Bytes of one hash.
+const HASH_BYTES: usize = 8;
+
+/// A saved set that can be asked.
+#[derive(Debug)]
+pub struct Segment {
+    pub(crate) version: u64,
+    pub(crate) entity: EntityName,
+    pub(crate) excluded: Ids,
+    pub(crate) included: Ids,
+    pub(crate) when: Option<Condition>,
+    pub(crate) reads_tenant: bool,
+}
+
+impl Segment {
+    /// Grows with every change of the segment.
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+/// Keys of a segment, sorted for looking up.
+#[derive(Debug)]
+pub(crate) enum Ids {
+    Keys(Box<[Box<str>]>),
+    Hashed { seed: u64, hashes: Box<[u64]> },
+}
+
+impl Ids {
+    pub(crate) fn have(&self, key: &str) -> bool {
+        match self {
+            Self::Keys(keys) => keys.binary_search_by(|held| held.as_ref().cmp(key)).is_ok(),
+            Self::Hashed { seed, hashes } => hashes.binary_search(&hash(*seed, key)).is_ok(),
+        }
+    }
+}
+
+/// Keys as a sorted list of hashes, for lists too long to travel as they are.
+pub fn hashed_ids<'k>(salt: &str, keys: impl Iterator<Item = &'k str>) -> IdsWire {
+    let seed = seed(salt);
+    let mut hashes: Vec<u64> = keys.map(|key| hash(seed, key)).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    let bytes: Vec<u8> = hashes.into_iter().flat_map(u64::to_be_bytes).collect();
+    IdsWire::Hashed { salt: salt.into(), hashes: Base64::encode_string(&bytes) }
+}
+
+fn seed(salt: &str) -> u64 {
+    xxh3_64(salt.as_bytes())
+}
+
+fn hash(seed: u64, key: &str) -> u64 {
+    xxh3_64_with_seed(key.as_bytes(), seed)
+}
+
+/// Compiles a segment, or says which field keeps it from being one.
+pub fn compile_segment(wire: &SegmentWire) -> Result<Segment, FlagFault> {
+    let mut conditions = Conditions::default();
+    let at = At::Whole;
+    let entity = conditions.entity(&at.field("entity"), &wire.entity)?;
+    let excluded = ids(&at.field("excluded"), &wire.excluded)?;
+    let included = ids(&at.field("included"), &wire.included)?;
+    let when = wire.when.as_ref();
+    let when = when.map(|when| conditions.condition(&at.field("when"), when, 1)).transpose()?;
+    let (version, reads_tenant) = (wire.version, conditions.reads_tenant);
+    Ok(Segment { version, entity, excluded, included, when, reads_tenant })
+}
+
+/// Compiles a segment from its JSON, as it stands under `key` in a chunk.
+pub(crate) fn compile_segment_json(key: &str, json: &str) -> Result<Segment, FlagFault> {
+    limit(&At::Whole, "bytes", MAX_SEGMENT_BYTES, json.len())?;
+    let wire: SegmentWire =
+        parse(json).map_err(|EntryFault { path, message }| FlagFault::Shape { path, message })?;
+    if wire.key.as_str() != key {
+        let (expected, actual) = (clipped(key), wire.key.to_string());
+        return Err(FlagFault::OtherKey { expected, actual });
+    }
+    compile_segment(&wire)
+}
+
+fn ids(at: &At<'_>, wire: &IdsWire) -> Result<Ids, FlagFault> {
+    match wire {
+        IdsWire::Keys(keys) => {
+            let at = at.field("keys");
+            limit(&at, "keys", MAX_SEGMENT_KEYS, keys.len())?;
+            sorted_keys(&at, keys).map(Ids::Keys)
+        }
+        IdsWire::Hashed { salt, hashes } => {
+            let at = at.field("hashed");
+            limit(&at.field("salt"), "bytes", MAX_TEXT_BYTES, salt.len())?;
+            let at = at.field("hashes");
+            // Three bytes take four characters; the last group is padded.
+            limit(&at, "hashes", MAX_SEGMENT_IDS, hashes.len() / 4 * 3 / HASH_BYTES)?;
+            let fault = |wanted| FlagFault::Hashes { path: at.path(), wanted };
+            let bytes = Base64::decode_vec(hashes)
+                .map_err(|_| fault("it is not base64 (standard alphabet, padded)"))?;
+            let (chunks, rest) = bytes.as_chunks::<HASH_BYTES>();
+            let hashes: Box<[u64]> =
+                chunks.iter().map(|bytes| u64::from_be_bytes(*bytes)).collect();
+            if !rest.is_empty() || !hashes.is_sorted_by(|a, b| a < b) {
+                return Err(fault("hashes have 8 bytes each, ascend and do not repeat"));
+            }
+            Ok(Ids::Hashed { seed: seed(salt), hashes })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn compiled(json: serde_json::Value) -> Result<Segment, String> {
+        compile_segment_json("s", &json.to_string()).map_err(|fault| fault.to_string())
+    }
+
+    #[test]
+    fn a_million_ids_are_looked_up_and_one_more_is_refused() {
+        let keys: Vec<String> = (0..=MAX_SEGMENT_IDS).map(|i| i.to_string()).collect();
+        let of = |count: usize| hashed_ids("salt", keys.iter().take(count).map(String::as_str));
+        let Ok(ids) = ids(&At::Whole, &of(MAX_SEGMENT_IDS)) else { panic!("a million ids") };
+        let last = MAX_SEGMENT_IDS.to_string();
+        assert!(keys.iter().take(MAX_SEGMENT_IDS).all(|key| ids.have(key)) && !ids.have(&last));
+        let fault = super::ids(&At::Whole, &of(MAX_SEGMENT_IDS + 1)).unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "hashed.hashes: 1000001 hashes are over the limit of 1000000"
+        );
+    }
+
+    #[test]
+    fn hashes_are_pinned() {
+        // Computed with Python's xxhash: xxh3_64(b"u-1", seed=xxh3_64(b"s")).
+        let IdsWire::Hashed { hashes, .. } = hashed_ids("s", ["u-1", "u-1"].into_iter()) else {
+            panic!("hashed")
+        };
+        let bytes: [u8; 8] = Base64::decode_vec(&hashes).unwrap().try_into().unwrap();
+        let bucket = (u128::from(u64::from_be_bytes(bytes)) * 100_000) >> 64;
+        assert_eq!(bucket, 46_004, "the bucket that the bucketing's own vectors pin");
+    }
+
+    #[test]
+    fn lists_that_are_none_are_refused() {
+        let hashed = |hashes: &str| json!({"key": "s", "version": 1, "included": {"hashed": {"salt": "", "hashes": hashes}}});
+        assert!(compiled(hashed("")).is_ok() && compiled(hashed("AAAAAAAAAAA=")).is_ok());
+        for bad in ["AAAA", "????", "AAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAA=="] {
+            let fault = compiled(hashed(bad)).unwrap_err();
+            assert!(fault.starts_with("included.hashed.hashes: "), "{bad}: {fault}");
+        }
+        let keys = |keys: Vec<&str>| json!({"key": "s", "version": 1, "excluded": {"keys": keys}});
+        assert!(compiled(keys(vec!["a"; MAX_SEGMENT_KEYS])).is_ok());
+        let fault = compiled(keys(vec!["a"; MAX_SEGMENT_KEYS + 1])).unwrap_err();
+        assert_eq!(fault, "excluded.keys: 10001 keys are over the limit of 10000");
+        let fault = compiled(keys(vec!["a", ""])).unwrap_err();
+        assert_eq!(fault, "excluded.keys[1]: a key has at least one character");
+        let fault = compiled(json!({"key": "t", "version": 1})).unwrap_err();
+        assert_eq!(fault, "key: what stands under `s` calls itself `t`");
+        let fault = compiled(json!({"key": "s", "version": 1, "entity": "a.b"})).unwrap_err();
+        assert!(fault.starts_with("entity: "), "{fault}");
+    }
+}
