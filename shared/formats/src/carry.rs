@@ -68,6 +68,30 @@ impl Carried {
     }
 }
 
+impl Carried {
+    /// The rules that answer where there is no answer, to stand after the rule of the condition itself.
+    pub(crate) fn rules(
+        &self,
+        id: &str,
+        subject: &str,
+        imported: &mut Imported,
+    ) -> Result<Vec<RuleWire>, String> {
+        let mut rules = Vec::new();
+        for (turn, case) in self.undecided.iter().enumerate() {
+            imported.warn(subject, format!("may answer an error: {}", case.why));
+            let id = format!("{id} undecided {}", turn + 1);
+            rules.push(rule(&id, case.when.clone(), OutcomeWire::Error(case.why.clone()))?);
+        }
+        Ok(rules)
+    }
+}
+
+/// Any of the parts; a part without an answer matters where no other holds, so its case comes after.
+pub(crate) fn any_of(parts: Vec<Carried>) -> Carried {
+    let when = any(parts.iter().map(|part| part.when.clone()));
+    Carried { when, undecided: parts.into_iter().flat_map(|part| part.undecided).collect() }
+}
+
 pub(crate) const fn never() -> ConditionWire {
     ConditionWire::Any(Vec::new())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use flagforge_flags::keys::{EnvKey, KeyError, OrgKey, TenantKey};
 use flagforge_flags::manifest::{Scope, ScopeId};
 use flagforge_flags::time::Timestamp;
+use flagforge_flags::wire::ValueType;
 use flagforge_flags::{Context, Explanation, Revision, Snapshot, View, evaluate, explain};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -107,8 +108,9 @@ impl Config {
 
     fn answer(&self, request: &Request, context: &Context, now: Timestamp) -> Decision {
         let flag = request.flag.as_str();
-        let answer = evaluate(self.view(now), flag, None, context, now);
         let found = self.snapshot.flag(flag).and_then(Result::ok);
+        let want = found.and_then(|found| wanted(found.value_type(), request.default.as_ref()));
+        let answer = evaluate(self.view(now), flag, want, context, now);
         let attachment = answer.variant.and_then(|variant| {
             let mut variants = found.into_iter().flat_map(|flag| flag.variants());
             variants.find(|held| held.key().as_str() == variant)?.attachment().cloned()
@@ -143,4 +145,17 @@ impl Config {
         let unsaid = if self.format == Format::Unleash { Json::Bool(false) } else { Json::Null };
         request.default.clone().unwrap_or(unsaid)
     }
+}
+
+/// The type that a caller with this default asks for, if it is not the flag's. A whole number serves for either kind of number.
+fn wanted(actual: ValueType, default: Option<&Json>) -> Option<ValueType> {
+    let wanted = match default? {
+        Json::Null => return None,
+        Json::Bool(_) => ValueType::Boolean,
+        Json::String(_) => ValueType::String,
+        Json::Number(_) if matches!(actual, ValueType::Integer | ValueType::Number) => actual,
+        Json::Number(_) => ValueType::Number,
+        Json::Array(_) | Json::Object(_) => ValueType::Object,
+    };
+    (wanted != actual).then_some(wanted)
 }

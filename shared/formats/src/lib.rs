@@ -3,8 +3,11 @@
 
 mod carry;
 mod config;
+mod featureprobe;
+mod flipt;
 mod own;
 mod unleash;
+mod yaml;
 
 use std::fmt;
 use std::str::FromStr;
@@ -63,7 +66,9 @@ impl Format {
         match self {
             Self::FlagForge => own::context(start, context),
             Self::Unleash => unleash::context(start, context, now),
-            Self::FeatureProbe | Self::Flipt | Self::Flagd => own::context(start, context),
+            Self::FeatureProbe => featureprobe::context(start, context),
+            Self::Flipt => flipt::context(start, context),
+            Self::Flagd => own::context(start, context),
         }
     }
 }
@@ -172,6 +177,8 @@ pub fn import(format: Format, text: &str) -> Result<Imported, ImportError> {
     match format {
         Format::FlagForge => own::import(&json()?),
         Format::Unleash => unleash::import(&json()?),
-        Format::FeatureProbe | Format::Flipt | Format::Flagd => own::import(&json()?),
+        Format::FeatureProbe => featureprobe::import(&json()?),
+        Format::Flipt => flipt::import(&json().or_else(|_| yaml::read(text))?),
+        Format::Flagd => own::import(&json()?),
     }
 }
