@@ -3,8 +3,9 @@
 use flagforge_flags::keys::{RuleId, VariantKey};
 use flagforge_flags::split::{DEFAULT_BUCKETS, Weight, rebalance};
 use flagforge_flags::wire::{
-    ConditionWire, FlagClass, GroupOverrideWire, HashName, OutcomeWire, RangeWire, RuleWire,
-    SplitWire, StateWire, ValueType, VariantWire,
+    ConditionWire, FlagClass, FlagTestWire, GroupOverrideWire, HashName, MissingUnit, OutcomeWire,
+    RampWire, RangeWire, RuleWire, SplitWire, StaleWire, StateWire, TargetWire, UnitWire,
+    ValueType, VariantWire,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -80,6 +81,12 @@ pub struct StateInput {
     pub enabled: bool,
     pub off: OutcomeInput,
     #[serde(default)]
+    pub stale: Option<StaleWire>,
+    #[serde(default)]
+    pub prerequisites: Vec<FlagTestWire>,
+    #[serde(default)]
+    pub targets: Vec<TargetWire>,
+    #[serde(default)]
     pub group_overrides: Vec<GroupOverrideWire>,
     #[serde(default)]
     pub rules: Vec<RuleInput>,
@@ -104,7 +111,9 @@ pub struct RuleInput {
 pub enum OutcomeInput {
     Variant(VariantKey),
     Split(SplitInput),
+    Ramp(RampWire),
     CallerDefault,
+    Error(String),
 }
 
 /// A split by weights, or by ranges for those who know what they want. Exactly one of the two.
@@ -114,11 +123,20 @@ pub struct SplitInput {
     /// The attribute path whose value is hashed. Default `user.key`.
     #[serde(default = "default_unit")]
     pub unit: String,
+    /// Paths to try in order where the unit is missing.
+    #[serde(default)]
+    pub fallbacks: Vec<String>,
+    /// What happens when all of them are missing. Default: no match.
+    #[serde(default)]
+    pub missing: MissingUnit,
     /// Default: the flag's key and the rule's id, so that two splits are independent.
     #[serde(default)]
     pub salt: Option<String>,
     #[serde(default)]
     pub hash: Option<HashName>,
+    /// A number that some hash functions start from.
+    #[serde(default)]
+    pub seed: u32,
     #[serde(default)]
     pub buckets: Option<u32>,
     #[serde(default)]
@@ -163,6 +181,9 @@ impl StateInput {
         Ok(StateWire {
             enabled: self.enabled,
             off: self.off.resolve(&off, Some(&previous.off))?,
+            stale: self.stale.clone(),
+            prerequisites: self.prerequisites.clone(),
+            targets: self.targets.clone(),
             group_overrides: self.group_overrides.clone(),
             rules,
             fallthrough: self.fallthrough.resolve(&fallthrough, Some(&previous.fallthrough))?,
@@ -185,7 +206,9 @@ impl OutcomeInput {
     ) -> Result<OutcomeWire, Error> {
         Ok(match self {
             Self::Variant(variant) => OutcomeWire::Variant(variant.clone()),
+            Self::Ramp(ramp) => OutcomeWire::Ramp(ramp.clone()),
             Self::CallerDefault => OutcomeWire::CallerDefault,
+            Self::Error(message) => OutcomeWire::Error(message.clone()),
             Self::Split(split) => OutcomeWire::Split(split.resolve(place, previous)?),
         })
     }
@@ -199,17 +222,19 @@ impl SplitInput {
     ) -> Result<SplitWire, Error> {
         let before = match previous {
             // Only a split of the same unit can keep anyone where they are.
-            Some(OutcomeWire::Split(split)) if split.unit == self.unit => Some(split),
+            Some(OutcomeWire::Split(split)) if split.by.unit == self.unit => Some(split),
             _ => None,
         };
         let salt = match (&self.salt, before) {
             (Some(salt), _) => salt.clone(),
-            (None, Some(before)) => before.salt.clone(),
+            (None, Some(before)) => before.by.salt.clone(),
             (None, None) => format!("{}:{}", place.flag, place.part),
         };
-        let buckets = self.buckets.or(before.map(|b| b.buckets)).unwrap_or(DEFAULT_BUCKETS);
+        let buckets = self.buckets.or(before.map(|b| b.by.buckets)).unwrap_or(DEFAULT_BUCKETS);
         let kept = match before {
-            Some(before) if before.salt == salt && before.buckets == buckets => &before.ranges[..],
+            Some(before) if before.by.salt == salt && before.by.buckets == buckets => {
+                &before.ranges[..]
+            }
             _ => &[],
         };
         let ranges = match (&self.weights, &self.ranges) {
@@ -227,8 +252,17 @@ impl SplitInput {
                 return Err(Error::invalid(format!("{}.split", place.field), message));
             }
         };
-        let hash = self.hash.or(before.map(|b| b.hash)).unwrap_or(HashName::Xxh3);
-        Ok(SplitWire { unit: self.unit.clone(), salt, hash, buckets, ranges })
+        let hash = self.hash.or(before.map(|b| b.by.hash)).unwrap_or(HashName::Xxh3);
+        let by = UnitWire {
+            unit: self.unit.clone(),
+            fallbacks: self.fallbacks.clone(),
+            missing: self.missing,
+            salt,
+            hash,
+            seed: self.seed,
+            buckets,
+        };
+        Ok(SplitWire { by, ranges })
     }
 }
 

@@ -89,6 +89,9 @@ impl Definition {
         StateWire {
             enabled: false,
             off: self.off.clone(),
+            stale: None,
+            prerequisites: Vec::new(),
+            targets: Vec::new(),
             group_overrides: Vec::new(),
             rules: Vec::new(),
             fallthrough: self.fallthrough.clone(),

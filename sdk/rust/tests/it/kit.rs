@@ -182,6 +182,7 @@ impl Publisher {
             committed: self.issued,
             flag_shards: self.shards,
             tenant_shards: self.shards,
+            segment_shards: 1,
             chunks,
         };
         let certified = KeyClaims {

@@ -8,9 +8,14 @@ pub(crate) fn fold(c: char) -> char {
     if c.is_ascii() {
         return c.to_ascii_lowercase();
     }
-    // The dotless i is no case of i, but its capital is.
-    if c == 'ı' {
-        return c;
+    match c {
+        // The dotless i is no case of i, though its capital is i's.
+        'ı' => return c,
+        // Letters that were encoded twice, whose capitals are three or two characters.
+        '\u{1FD3}' => return '\u{390}',
+        '\u{1FE3}' => return '\u{3B0}',
+        '\u{FB05}' => return '\u{FB06}',
+        _ => {}
     }
     let upper = only(c.to_uppercase()).unwrap_or(c);
     only(upper.to_lowercase()).unwrap_or(upper)

@@ -5,6 +5,7 @@
 
 mod condition;
 mod outcome;
+mod overrides;
 mod segment;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ pub use condition::{
 pub use outcome::{
     HashName, MissingUnit, OutcomeWire, RampWire, RangeWire, RolloutWire, SplitWire, UnitWire,
 };
+pub use overrides::OverrideWire;
 pub use segment::{IdsWire, SegmentWire};
 
 /// A flag as a manifest carries it: the part of the definition that evaluation needs, and the state in one environment.
@@ -212,37 +214,4 @@ pub struct TenantWire {
     /// Variants that this tenant gets whatever the rules say, by flag.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub overrides: std::collections::BTreeMap<FlagKey, OverrideWire>,
-}
-
-/// A tenant's override of one flag: the variant alone, or with the instant from which it counts no more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(untagged)]
-pub enum OverrideWire {
-    /// For good.
-    Variant(VariantKey),
-    /// Until it expires.
-    Expiring {
-        /// What the tenant gets.
-        variant: VariantKey,
-        /// From this instant on it counts no more.
-        expires: Timestamp,
-    },
-}
-
-impl OverrideWire {
-    /// What the tenant gets.
-    pub const fn variant(&self) -> &VariantKey {
-        match self {
-            Self::Variant(variant) | Self::Expiring { variant, .. } => variant,
-        }
-    }
-
-    /// From when on it counts no more.
-    pub const fn expires(&self) -> Option<Timestamp> {
-        match self {
-            Self::Variant(_) => None,
-            Self::Expiring { expires, .. } => Some(*expires),
-        }
-    }
 }

@@ -126,12 +126,20 @@ fn set_weights(
             (id.as_str(), &mut rule.serve)
         }
     };
-    let standing_unit = match outcome {
-        OutcomeWire::Split(split) => Some(split.unit.clone()),
-        OutcomeWire::Variant(_) | OutcomeWire::CallerDefault => None,
+    let standing = match outcome {
+        OutcomeWire::Split(split) => Some(split.by.clone()),
+        OutcomeWire::Variant(_)
+        | OutcomeWire::Ramp(_)
+        | OutcomeWire::CallerDefault
+        | OutcomeWire::Error(_) => None,
     };
+    let standing_unit = standing.as_ref().map(|by| by.unit.clone());
+    let same = standing.filter(|by| unit.is_none_or(|unit| *unit == by.unit));
     let input = OutcomeInput::Split(SplitInput {
         unit: unit.cloned().or(standing_unit).unwrap_or_else(|| "user.key".to_owned()),
+        fallbacks: same.as_ref().map(|by| by.fallbacks.clone()).unwrap_or_default(),
+        missing: same.as_ref().map(|by| by.missing).unwrap_or_default(),
+        seed: same.as_ref().map(|by| by.seed).unwrap_or_default(),
         salt: None,
         hash: None,
         buckets: None,

@@ -8,7 +8,7 @@ use flagforge_flags::manifest::{
     ChunkKind, ChunkRef, Digest, Encoding, KeyWire, encode_flags, encode_keys, encode_tenants,
     flag_shard, shards_for, tenant_shard,
 };
-use flagforge_flags::wire::{FlagWire, StateWire, TenantWire};
+use flagforge_flags::wire::{FlagWire, OverrideWire, StateWire, TenantWire};
 
 use super::view::View;
 use crate::store::ABSENT;
@@ -107,7 +107,8 @@ impl View {
                 && stands
                 && tenant.uid == over.value.tenant_uid
             {
-                tenant.overrides.insert(flag.clone(), over.value.variant.clone());
+                let variant = OverrideWire::Variant(over.value.variant.clone());
+                tenant.overrides.insert(flag.clone(), variant);
             }
         }
         tenants

@@ -125,6 +125,7 @@ impl Platform {
             committed: view.committed,
             flag_shards: rendered.flag_shards,
             tenant_shards: rendered.tenant_shards,
+            segment_shards: 1,
             // Only a relay may see the keys.
             chunks: chunks
                 .filter(|chunk| chunk.kind != ChunkKind::Keys || id.scope == Scope::Relay)

@@ -202,7 +202,8 @@ fn a_fault_names_the_field() {
         assert!(actual.starts_with(fault), "{actual}");
     };
     let operator = "/state/rules/0/when/all/0/test/operator";
-    let path = "state.rules[0].when.all[0].test.operator: unknown variant `foo`, expected `equals`";
+    let path =
+        "state.rules[0].when.all[0].test.operator: unknown variant `foo`, expected one of `equals`";
     check(operator, json!("foo"), path);
     check("/key", json!("other"), "key: what stands under `rich` calls itself `other`");
     check(
