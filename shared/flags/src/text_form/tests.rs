@@ -256,8 +256,6 @@ fn every_hash_and_operator_comes_back() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_024, ..ProptestConfig::default() })]
-
     #[test]
     fn tree_to_text_to_tree_is_the_identity(tree in trees::condition()) {
         let text = print(&tree);
