@@ -4,8 +4,8 @@
 use flagforge_flags::compile;
 use flagforge_flags::keys::{FlagKey, RuleId, VariantKey};
 use flagforge_flags::wire::{
-    Comparison, ConditionWire, FlagClass, FlagWire, OperatorName, OutcomeWire, RuleWire, StateWire,
-    TestWire, ValueType, VariantWire,
+    Comparison, ConditionWire, ElementsWire, FlagClass, FlagWire, OperatorName, OutcomeWire,
+    RuleWire, StateWire, TestWire, ValueType, VariantWire,
 };
 use serde_json::Value as Json;
 
@@ -161,10 +161,17 @@ pub(crate) fn present(attribute: &str) -> ConditionWire {
 
 /// The test, if the engine takes it: a malformed operand must spoil less than its flag.
 pub(crate) fn accepted(wire: TestWire) -> Result<ConditionWire, String> {
+    let of_an_element = wire.attribute.split('.').next() == Some("element");
     let when = ConditionWire::Test(wire);
+    let asked = if of_an_element {
+        let (attribute, when) = ("user.list".to_owned(), Box::new(when.clone()));
+        ConditionWire::AnyElement(ElementsWire { attribute, when })
+    } else {
+        when.clone()
+    };
     let key = FlagKey::new("probe").map_err(|error| error.to_string())?;
     let mut probe = refused(key, "probe");
-    probe.state.rules = vec![rule("probe", when.clone(), OutcomeWire::CallerDefault)?];
+    probe.state.rules = vec![rule("probe", asked, OutcomeWire::CallerDefault)?];
     match compile(&probe) {
         Ok(_) => Ok(when),
         Err(fault) => {

@@ -73,8 +73,8 @@ impl Config {
         let scope = ScopeId { org, env, scope: Scope::Environment };
         let revision = Revision { org: 0, env: 0 };
         let names = renamed.into_iter().map(|it| ((it.flag, it.variant), it.name)).collect();
-        let snapshot = Snapshot::from_parts(scope, revision, flags, tenants);
-        _ = segments;
+        let snapshot =
+            Snapshot::from_parts(scope, revision, flags, tenants).with_segments(segments);
         Ok(Self { format, snapshot, names, warnings })
     }
 

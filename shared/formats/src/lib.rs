@@ -4,6 +4,7 @@
 mod carry;
 mod config;
 mod featureprobe;
+mod flagd;
 mod flipt;
 mod own;
 mod unleash;
@@ -68,7 +69,7 @@ impl Format {
             Self::Unleash => unleash::context(start, context, now),
             Self::FeatureProbe => featureprobe::context(start, context),
             Self::Flipt => flipt::context(start, context),
-            Self::Flagd => own::context(start, context),
+            Self::Flagd => flagd::context(start, context, now),
         }
     }
 }
@@ -168,6 +169,16 @@ impl ImportError {
 #[error("the context is malformed: {0}")]
 pub struct ContextError(pub(crate) String);
 
+/// Whether flagd's schema takes this targeting, as it stands in a flag.
+pub fn check_flagd_targeting(targeting: &Json) -> Result<(), ImportError> {
+    flagd::check_targeting(targeting, "targeting")
+}
+
+/// YAML as JSON: one document, without aliases, tags or keys that are no texts.
+pub fn yaml_as_json(text: &str) -> Result<Json, ImportError> {
+    yaml::read(text)
+}
+
 /// Reads a configuration. Any bytes are either read or refused with a reason.
 pub fn import(format: Format, text: &str) -> Result<Imported, ImportError> {
     if text.len() > MAX_CONFIG_BYTES {
@@ -179,6 +190,6 @@ pub fn import(format: Format, text: &str) -> Result<Imported, ImportError> {
         Format::Unleash => unleash::import(&json()?),
         Format::FeatureProbe => featureprobe::import(&json()?),
         Format::Flipt => flipt::import(&json().or_else(|_| yaml::read(text))?),
-        Format::Flagd => own::import(&json()?),
+        Format::Flagd => flagd::import(&json()?),
     }
 }

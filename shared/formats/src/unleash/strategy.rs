@@ -49,7 +49,7 @@ fn own(strategy: &Json, toggle: &str, imported: &mut Imported) -> Result<Carried
     let items = |name: &str| -> Vec<Json> {
         let text = parameter(name).unwrap_or_default();
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-        items.map(|item| Json::from(item)).collect()
+        items.map(Json::from).collect()
     };
     match name {
         "default" => Ok(ConditionWire::Always.into()),
