@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use flagforge_formats::Format;
 
 /// FlagForge: feature flags for software with many tenants.
 #[derive(Debug, Parser)]
@@ -27,6 +28,10 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Run the sample service: a small program that uses the SDK and says what its flags tell it.
     Sample(Sample),
+    /// Ask a configuration, ours or another vendor's, a line at a time. Needs no server.
+    Eval(Eval),
+    /// Show every step to one answer of a configuration. Needs no server.
+    Explain(Explain),
     /// Make and renew the documents that SDKs trust.
     #[command(subcommand)]
     Trust(TrustCommand),
@@ -60,6 +65,53 @@ pub(crate) struct Sample {
     /// A tenant to speak for. Repeat it for several.
     #[arg(long = "tenant", value_name = "KEY", default_values_t = crate::demo::TENANTS.map(String::from))]
     pub(crate) tenants: Vec<String>,
+}
+
+/// A configuration in a file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Configuration {
+    /// Whose format it is in: flagforge, unleash, featureprobe, flipt or flagd.
+    #[arg(long, value_name = "FORMAT", default_value_t = Format::FlagForge)]
+    pub(crate) format: Format,
+    /// The file; `-` is the standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A line in is a question, and a line out its answer:
+  {\"flag\": \"beta\", \"tenant\": \"acme\", \"context\": {\"userId\": \"ann\"}, \"default\": false}
+  {\"flag\": \"beta\", \"value\": true, \"variant\": \"blue\", \"reason\": \"TARGETING_MATCH\", \"errorCode\": null}
+The context has the format's own shape. Only `flag` is needed.
+  flagforge eval --format unleash --config features.json --contexts questions.jsonl
+What could not be carried over is said on the standard error, and answered with an error.")]
+pub(crate) struct Eval {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+    /// The questions, a JSON object a line; `-` is the standard input.
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub(crate) contexts: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+  flagforge explain --format unleash --config features.json --flag beta --context '{\"userId\": \"ann\"}'")]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+    /// The flag.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) flag: String,
+    /// Who asks, in the format's own shape.
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub(crate) context: String,
+    /// The tenant that asks.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) tenant: Option<String>,
+    /// Print the trace as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -114,6 +166,11 @@ pub(crate) struct TrustCreate {
 /// A line for the person at the terminal. One who closed the pipe wants no more of them.
 pub(crate) fn say(line: &str) {
     _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// A line beside the answers.
+pub(crate) fn note(line: &str) {
+    _ = writeln!(std::io::stderr().lock(), "flagforge: {line}");
 }
 
 /// The error and its causes, each once.

@@ -2,6 +2,8 @@
 
 mod args;
 mod demo;
+mod eval;
+mod explain;
 mod inside;
 mod page;
 mod sample;
@@ -23,6 +25,8 @@ async fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Serve(serve) => serve::run(&serve).await,
         Command::Sample(sample) => sample::run(&sample.connection, &sample.tenants).await,
+        Command::Eval(eval) => eval::run(&eval),
+        Command::Explain(explain) => explain::run(&explain),
         Command::Trust(TrustCommand::Create(create)) => trust::create(&create),
     };
     match done {
