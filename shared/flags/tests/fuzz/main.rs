@@ -12,14 +12,14 @@
 
 mod chance;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chance::{Chance, run};
 use flagforge_flags::keys::{EnvKey, OrgKey, TenantKey};
 use flagforge_flags::manifest::{Scope, ScopeId};
 use flagforge_flags::text_form::{parse, print};
 use flagforge_flags::time::Timestamp;
-use flagforge_flags::wire::{FlagWire, TenantWire};
+use flagforge_flags::wire::{FlagWire, SegmentWire, TenantWire};
 use flagforge_flags::{
     Context, Revision, Snapshot, Value, View, compile, compile_json, evaluate, explain,
 };
@@ -27,28 +27,39 @@ use serde_json::{Value as Json, json};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
-/// The flags of all vectors.
-fn corpus() -> Vec<Json> {
+/// Flags and segments that know one another, as in one file of vectors.
+type Neighbours = (Vec<Json>, Vec<Json>);
+
+fn corpus() -> Vec<Neighbours> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/evaluate");
-    let mut flags = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-        let vectors: Json = serde_json::from_str(&text).unwrap();
-        let members = vectors["config"]["flags"].as_object().cloned().unwrap_or_default();
-        flags.extend(members.into_iter().map(|(_, flag)| flag));
-    }
-    // An order that does not depend on the file system's.
-    flags.sort_by_key(Json::to_string);
-    assert!(!flags.is_empty());
-    flags
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let read = |file: &PathBuf| {
+        let vectors: Json = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let members = |of: &str| {
+            let members = vectors["config"][of].as_object().into_iter().flatten();
+            members.map(|(_, entry)| entry.clone()).collect()
+        };
+        (members("flags"), members("segments"))
+    };
+    files.iter().map(read).filter(|(flags, _): &Neighbours| !flags.is_empty()).collect()
 }
 
-fn mutated(chance: &mut Chance, corpus: &[Json]) -> Json {
-    let mut flag = corpus[chance.below(corpus.len())].clone();
-    for _ in 0..chance.below(4) {
-        chance.mutate_json(&mut flag);
+/// Up to three changes somewhere in one of them.
+fn mutate_one(chance: &mut Chance, of: &mut [Json]) {
+    if of.is_empty() {
+        return;
     }
-    flag
+    let place = chance.below(of.len());
+    for _ in 0..chance.below(4) {
+        chance.mutate_json(&mut of[place]);
+    }
+}
+
+/// What of them the wire form takes.
+fn taken<T: serde::de::DeserializeOwned>(from: &[Json]) -> Vec<T> {
+    from.iter().filter_map(|json| serde_json::from_value(json.clone()).ok()).collect()
 }
 
 #[test]
@@ -58,7 +69,10 @@ fn the_wire_form() {
         ["\"", "{", "}", "[", "]", ",", ":", "null", "1e999", "\\u0000", "\\ud800", "-", "/"];
     run(
         |chance| {
-            let text = mutated(chance, &corpus).to_string();
+            let flags = &corpus[chance.below(corpus.len())].0;
+            let mut flag = [flags[chance.below(flags.len())].clone()];
+            mutate_one(chance, &mut flag);
+            let text = flag[0].to_string();
             if chance.one_in(3) { chance.mutate(&text, &words) } else { text }
         },
         |text| {
@@ -340,17 +354,17 @@ fn evaluation() {
     let corpus = corpus();
     run(
         |chance| {
-            let flags: Vec<Json> =
-                (0..=chance.below(3)).map(|_| mutated(chance, &corpus)).collect();
+            let (mut flags, mut segments) = corpus[chance.below(corpus.len())].clone();
+            mutate_one(chance, &mut flags);
+            mutate_one(chance, &mut segments);
             let mut attributes = json!({"country": "DE", "age": 17, "plan": "gold", "x": [1, "a", null], "y": {"z": 1.5}});
             chance.mutate_json(&mut attributes);
-            (flags, attributes, chance.below(4))
+            (flags, segments, attributes, chance.below(4))
         },
-        |(flags, attributes, who)| {
-            let wires = flags.iter().filter_map(|flag| serde_json::from_value(flag.clone()).ok());
-            let wires: Vec<FlagWire> = wires.collect();
+        |(flags, segments, attributes, who)| {
+            let wires: Vec<FlagWire> = taken(flags);
             let keys: Vec<String> = wires.iter().map(|wire| wire.key.to_string()).collect();
-            let snapshot = snapshot(wires);
+            let snapshot = snapshot(wires).with_segments(taken::<SegmentWire>(segments));
             let mut context = match who {
                 0 => Context::untenanted(),
                 1 => Context::for_tenant(TenantKey::new("unknown").unwrap()),
