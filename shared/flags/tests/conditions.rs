@@ -16,7 +16,7 @@ fn from<T: serde::de::DeserializeOwned>(json: Json) -> T {
     serde_json::from_value(json).unwrap()
 }
 
-fn flag(key: &str, enabled: bool, when: Json) -> FlagWire {
+fn flag(key: &str, enabled: bool, when: &Json) -> FlagWire {
     from(json!({
         "key": key, "version": 1, "class": "release", "type": "boolean",
         "variants": [{"key": "on", "value": true}, {"key": "off", "value": false}],
@@ -31,9 +31,9 @@ fn flag(key: &str, enabled: bool, when: Json) -> FlagWire {
 fn holds(text: &str, attributes: &Json) -> bool {
     let when = parse(text).map_err(|error| error.to_string()).unwrap();
     let flags = [
-        flag("k", true, json!(when)),
-        flag("lit", true, json!("always")),
-        flag("dark", false, json!("always")),
+        flag("k", true, &json!(when)),
+        flag("lit", true, &json!("always")),
+        flag("dark", false, &json!("always")),
     ];
     let scope = ScopeId {
         org: OrgKey::new("demo").unwrap(),
