@@ -5,6 +5,7 @@ pub mod access_key;
 mod answer;
 pub mod bucket;
 mod budget;
+pub mod checks;
 pub mod compile;
 mod condition;
 pub mod context;
@@ -31,6 +32,7 @@ pub mod wire;
 
 pub use access_key::{AccessKey, AccessKeyError, KeyKind};
 pub use answer::{Answer, EvalError, FineReason, Reason};
+pub use checks::{Warning, WarningKind, check};
 pub use compile::{compile, compile_json};
 pub use condition::Found;
 pub use context::Context;

@@ -5,8 +5,8 @@
 use flagforge_flags::keys::{EnvKey, OrgKey, TenantKey};
 use flagforge_flags::manifest::{Scope, ScopeId};
 use flagforge_flags::time::Timestamp;
-use flagforge_flags::wire::{FlagWire, TenantWire, ValueType};
-use flagforge_flags::{Answer, Context, Revision, Snapshot, View, evaluate};
+use flagforge_flags::wire::{FlagWire, SegmentWire, TenantWire, ValueType};
+use flagforge_flags::{Answer, Context, Revision, Snapshot, View, evaluate, hashed_ids};
 use serde_json::{Value as Json, json};
 
 fn tenant(key: &str) -> TenantKey {
@@ -40,12 +40,148 @@ fn flag(key: &str, value_type: &str, values: &[Json; 2]) -> Json {
     })
 }
 
+fn test(attribute: &str, operator: &str, values: &Json, options: &Json) -> Json {
+    let mut test = json!({"attribute": attribute, "operator": operator, "values": values});
+    test.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+    json!({ "test": test })
+}
+
+/// A flag whose rules ask with every operator and every way to compare, and then decide by the fallthrough.
+fn operators() -> Json {
+    let (none, folded) = (json!({}), json!({"ignoreCase": true}));
+    let (text, number) = (json!({"compare": "text"}), json!({"compare": "number"}));
+    let hash = "00".repeat(32);
+    let tests = [
+        ("equals", json!(["ÄÖ"]), &folded),
+        ("one-of", json!(["x", 1, 0.5, true]), &text),
+        ("one-of", json!(["1", 2]), &number),
+        ("deep-equals", json!([{"a": [1, {"b": 2}]}]), &none),
+        ("contains", json!(["none", "such"]), &none),
+        ("contains", json!(["NONE", "SUCH"]), &folded),
+        ("starts-with", json!(["none"]), &folded),
+        ("ends-with", json!(["none"]), &folded),
+        ("text-less", json!(["\u{0}"]), &text),
+        ("text-less-or-equal", json!(["\u{0}"]), &folded),
+        ("text-greater", json!(["\u{10ffff}"]), &none),
+        ("text-greater-or-equal", json!(["\u{10ffff}"]), &none),
+        ("less", json!([-1e300]), &none),
+        ("less-or-equal", json!([-1e300]), &number),
+        ("greater", json!([1e300]), &number),
+        ("greater-or-equal", json!([1e300]), &none),
+        ("modulo", json!([1_000, 999]), &number),
+        ("semver-equals", json!(["9.9.9-none"]), &text),
+        ("semver-less", json!(["0.0.0-0"]), &none),
+        ("semver-less-or-equal", json!(["0.0.0-0"]), &none),
+        ("semver-greater", json!(["99999999999999999999.0.0"]), &none),
+        ("semver-greater-or-equal", json!(["99999999999999999999.0.0"]), &none),
+        ("lenient-semver-equals", json!(["v9999"]), &text),
+        ("lenient-semver-less", json!(["0-0"]), &none),
+        ("lenient-semver-less-or-equal", json!(["0-0"]), &none),
+        ("lenient-semver-greater", json!(["99999999999999999999"]), &none),
+        ("lenient-semver-greater-or-equal", json!(["99999999999999999999"]), &none),
+        ("before", json!(["0000-01-01", "0000-01-01T00:00:00.5+00:00"]), &none),
+        ("after", json!(["9999-12-31"]), &none),
+        ("in-network", json!(["203.0.113.0/24", "2001:db8::/32"]), &none),
+        ("size-equals", json!([999]), &none),
+        ("size-less", json!([0]), &none),
+        ("size-greater", json!([999_999]), &none),
+        ("hash-equals", json!([hash]), &text),
+        ("hash-prefix", json!([hash]), &text),
+    ];
+    let attributes = ["user.x", "user.key", "user.tags"];
+    let each = tests.iter().flat_map(|(operator, values, options)| {
+        attributes.map(|attribute| test(attribute, operator, values, options))
+    });
+    let mut conditions: Vec<Json> = each.collect();
+    conditions.extend([
+        json!({"test": {"attribute": "user.x", "operator": "exists"}}),
+        json!({"test": {"attribute": "user.tags", "operator": "is-null"}}),
+        test("user.x", "is-type", &json!(["list", "object", "boolean", "integer", "number", "string"]), &none),
+        json!({"inSegment": "hashed"}),
+        json!({"inSegment": "condition"}),
+        json!({"inGroup": "friends"}),
+        json!({"flag": {"flag": "boolean", "is": {"variants": ["none"]}}}),
+        json!({"flag": {"flag": "off", "is": "enabled"}}),
+        json!({"anyElement": {"attribute": "user.tags", "when": test("element", "equals", &json!(["none"]), &none)}}),
+        json!({"not": {"allElements": {"attribute": "user.tags", "when": {"not": "always"}}}}),
+    ]);
+    let hashes = [
+        "xxh3",
+        "unleash",
+        "launchdarkly",
+        "configcat",
+        "eppo",
+        "flagsmith",
+        "growthbook-1",
+        "growthbook-2",
+        "split",
+        "flagd",
+        "flipt",
+        "featureprobe",
+        "statsig",
+        "posthog",
+        "confidence",
+    ];
+    conditions.extend(hashes.map(|hash| {
+        json!({"rollout": {"unit": "user.none", "fallbacks": ["user.x", "user.key"], "salt": "s", "hash": hash,
+                           "buckets": 10_000, "from": 0, "until": 0}})
+    }));
+    let rules: Vec<Json> = conditions.iter().enumerate().map(|(i, when)| {
+        // Whether it holds or not, the next rule is asked: the split has no unit.
+        json!({"id": format!("r{i}"), "when": when, "serve": {"split": {"unit": "user.none", "salt": "s",
+            "hash": "xxh3", "buckets": 1, "ranges": [{"from": 0, "until": 1, "variant": "a"}]}}})
+    }).collect();
+    let ramp = json!({"ramp": {"unit": "user.key", "salt": "s", "hash": "xxh3", "buckets": 1_000, "variant": "a",
+        "rest": "b", "from": 0, "until": 1_000, "start": "1970-01-01T00:00:00Z", "end": "1970-01-01T00:00:09Z"}});
+    json!({
+        "key": "operators", "version": 1, "class": "release", "type": "boolean",
+        "variants": [{"key": "a", "value": true}, {"key": "b", "value": false}],
+        "state": {"enabled": true, "off": {"variant": "a"}, "rules": rules, "fallthrough": ramp,
+                  "prerequisites": [{"flag": "string", "is": "enabled"}],
+                  "targets": [{"variant": "a", "keys": ["targeted"]}]}
+    })
+}
+
+/// Flags that end in every way that the first ones do not.
+fn endings() -> Vec<Json> {
+    let with = |key: &str, state: Json| {
+        let mut whole =
+            json!({"enabled": true, "off": {"variant": "a"}, "fallthrough": {"variant": "b"}});
+        whole.as_object_mut().unwrap().extend(state.as_object().unwrap().clone());
+        json!({"key": key, "version": 1, "class": "release", "type": "boolean", "state": whole,
+               "variants": [{"key": "a", "value": true}, {"key": "b", "value": false}]})
+    };
+    let stale = |then: Json| json!({"stale": {"afterSeconds": 2, "then": then}});
+    let segment = |key: &str| json!({"rules": [{"id": "r", "when": {"inSegment": key}, "serve": {"variant": "a"}}]});
+    vec![
+        with("blocked", json!({"prerequisites": [{"flag": "off", "is": "enabled"}]})),
+        with("circle", json!({"prerequisites": [{"flag": "circle", "is": "enabled"}]})),
+        with("told", json!({"fallthrough": {"error": "a message"}})),
+        with("stale", stale(json!({"serve": {"variant": "a"}}))),
+        with("last-known", stale(json!("lastKnown"))),
+        with("pause", stale(json!("pause"))),
+        with("other-bad", json!({"prerequisites": [{"flag": "bad", "is": "enabled"}]})),
+        with("segment-bad", segment("bad")),
+        with("segment-absent", segment("absent")),
+    ]
+}
+
+fn segments() -> Vec<SegmentWire> {
+    let hashed = hashed_ids("s", ["other", "another"].into_iter());
+    let segments = json!([
+        {"key": "hashed", "version": 1, "included": hashed, "excluded": {"keys": ["nobody", "somebody"]}},
+        {"key": "condition", "version": 1, "when": {"inSegment": "hashed"}},
+        {"key": "bad", "version": 1, "when": {"test": {"attribute": "bad", "operator": "equals"}}},
+    ]);
+    serde_json::from_value(segments).unwrap()
+}
+
 fn snapshot() -> Snapshot {
     let mut off = flag("off", "boolean", &[json!(true), json!(false)]);
     off["state"]["enabled"] = json!(false);
     let mut bad = flag("bad", "boolean", &[json!(true), json!(false)]);
     bad["variants"][0]["value"] = json!("no boolean");
-    let flags = json!([
+    let mut flags = json!([
         flag("boolean", "boolean", &[json!(true), json!(false)]),
         flag("string", "string", &[json!("one"), json!("two")]),
         flag("integer", "integer", &[json!(1), json!(2)]),
@@ -53,7 +189,9 @@ fn snapshot() -> Snapshot {
         flag("object", "object", &[json!({"deep": [1, 2, 3]}), json!([])]),
         off,
         bad,
+        operators(),
     ]);
+    flags.as_array_mut().unwrap().extend(endings());
     let flags: Vec<FlagWire> = serde_json::from_value(flags).unwrap();
     let wire = |json| serde_json::from_value::<TenantWire>(json).unwrap();
     let tenants = [
@@ -64,6 +202,7 @@ fn snapshot() -> Snapshot {
     let (org, env) = (OrgKey::new("demo").unwrap(), EnvKey::new("prod").unwrap());
     let scope = ScopeId { org, env, scope: Scope::Environment };
     Snapshot::from_parts(scope, Revision { org: 1, env: 1 }, flags, tenants)
+        .with_segments(segments())
 }
 
 #[test]
@@ -83,12 +222,22 @@ fn no_evaluation_allocates() {
         of("acme").attr("text", "a text of more than a few bytes, to be hashed as it is"),
         of("acme").entity("tenant", "globex"),
         Context::for_tenant(tenant("acme")),
+        of("acme").user("targeted"),
+        of("acme").attr("x", "2026-11-20T09:30:00.125+01:00"),
+        of("acme").attr("x", "1.2.3-rc.1+build"),
+        of("acme").attr("x", "ÄÖÜ ß İ 2001:db8::1"),
+        of("acme").attr("x", "10.0.0.1"),
+        of("acme").attr("x", -17),
+        of("acme").attr("x", 0.1).attr("tags", json!([1.5e300, "v1.2", null, [1], {"a": 1}, true])),
+        of("acme").attr("x", json!({"a": [1, {"b": 3}]})),
         Context::untenanted(),
     ];
-    let keys = ["boolean", "string", "integer", "number", "object", "off", "bad", "absent"];
+    let mut keys = vec!["boolean", "string", "integer", "number", "object", "off", "bad", "absent"];
+    keys.extend(["operators", "blocked", "circle", "told", "stale", "last-known", "pause"]);
+    keys.extend(["other-bad", "segment-bad", "segment-absent"]);
     let mut reasons = std::collections::BTreeSet::new();
     for context in &contexts {
-        for key in keys {
+        for &key in &keys {
             for want in [None, Some(ValueType::Boolean)] {
                 let now = Timestamp::from_seconds(3);
                 let mut kept: Option<Answer<'_>> = None;
@@ -115,10 +264,36 @@ fn no_evaluation_allocates() {
         "OFF",
         "TENANT_OVERRIDE",
         "GROUP_OVERRIDE",
+        "TARGET",
+        "PREREQUISITE_FAILED",
+        "STALE",
+        "PAUSE",
+        "NESTED_TOO_DEEP",
+        "ERROR_OUTCOME",
         "RULE",
         "FALLTHROUGH",
     ];
     assert_eq!(fine, all.into_iter().collect(), "{reasons:?}");
+}
+
+/// A regular expression's search needs memory of its own, which it makes at its first use in a thread and keeps;
+/// a text that needs more of it may make it grow once.
+#[test]
+fn regular_expressions_allocate_at_first_and_then_no_more() {
+    let mut flag = flag("regex", "boolean", &[json!(true), json!(false)]);
+    flag["state"]["rules"] = json!([{"id": "r", "serve": {"variant": "a"},
+        "when": test("user.text", "regex", &json!(["^(a|b)*c$", "x{3,5}\\d"]), &json!({}))}]);
+    let (org, env) = (OrgKey::new("demo").unwrap(), EnvKey::new("prod").unwrap());
+    let scope = ScopeId { org, env, scope: Scope::Environment };
+    let flags: [FlagWire; 1] = [serde_json::from_value(flag).unwrap()];
+    let snapshot = Snapshot::from_parts(scope, Revision { org: 1, env: 1 }, flags, []);
+    let view = View { snapshot: &snapshot, confirmed: Timestamp::from_seconds(0) };
+    for text in ["ababc", "ababd", "xxxx7"] {
+        let context = Context::for_tenant(tenant("acme")).user("u").attr("text", text);
+        let ask = || drop(evaluate(view, "regex", None, &context, Timestamp::from_seconds(3)));
+        ask();
+        assert_eq!(allocation_counter::measure(ask).count_total, 0, "{text}");
+    }
 }
 
 #[test]
