@@ -124,7 +124,12 @@ impl<'t> Lexer<'t> {
         let number = if whole {
             let negative = digits.parse().ok().map(|number: i64| Number::from(number));
             negative.or_else(|| digits.parse().ok().map(|number: u64| Number::from(number)))
-        } else if digits.ends_with('.') {
+        } else if digits
+            .split('.')
+            .skip(1)
+            .any(|after| !after.starts_with(|c: char| c.is_ascii_digit()))
+        {
+            // Rust reads a point without digits after it; CEL and JSON do not.
             None
         } else {
             digits.parse().ok().and_then(Number::from_f64)

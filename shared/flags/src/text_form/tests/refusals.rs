@@ -22,6 +22,8 @@ fn errors_point_at_the_column() {
     check("user.x == \"\\ud800\"", 12, "a character", "surrogate");
     check("user.x == 99999999999999999999", 11, "64 bits", "9999");
     check("user.x == 007", 11, "a number", "`007`");
+    check("user.x == 1.", 11, "a number", "`1.`");
+    check("user.x == 1.e5", 11, "a number", "`1.e5`");
     check("user.x == 1e999", 11, "finite", "`1e999`");
     check("user.x.includes(1)", 8, "contains, startsWith", "`includes`");
     check("lower(user.x) == 1", 1, "in_segment", "`lower`");
