@@ -30,7 +30,7 @@ pub(crate) enum Command {
     Sample(Sample),
     /// Ask a configuration, ours or another vendor's, a line at a time. Needs no server.
     Eval(Eval),
-    /// Show every step to one answer of a configuration. Needs no server.
+    /// Show every step to one answer, of a configuration in a file or of a running server.
     Explain(Explain),
     /// Make and renew the documents that SDKs trust.
     #[command(subcommand)]
@@ -96,10 +96,28 @@ pub(crate) struct Eval {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-  flagforge explain --format unleash --config features.json --flag beta --context '{\"userId\": \"ann\"}'")]
+A configuration in a file:
+  flagforge explain --format unleash --config features.json --flag beta --context '{\"userId\": \"ann\"}'
+A running server, which knows its tenants:
+  FLAGFORGE_KEY=… flagforge explain --url http://127.0.0.1:8080 --flag beta --tenant acme \\
+      --context '{\"targetingKey\": \"u-2\"}'")]
+#[command(group(clap::ArgGroup::new("source").required(true).args(["config", "url"])))]
 pub(crate) struct Explain {
-    #[command(flatten)]
-    pub(crate) configuration: Configuration,
+    /// Whose format the file is in: flagforge, unleash, featureprobe, flipt or flagd.
+    #[arg(long, value_name = "FORMAT", default_value_t = Format::FlagForge, conflicts_with = "url")]
+    pub(crate) format: Format,
+    /// The file; `-` is the standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// A running server, say http://127.0.0.1:8080. Plain HTTP: this machine, or one behind a tunnel.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// A server's or administrator's key; the environment variable keeps it out of the list of processes.
+    #[arg(long, env = "FLAGFORGE_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// The server's environment, for a key that has several.
+    #[arg(long, value_name = "KEY", requires = "url")]
+    pub(crate) environment: Option<String>,
     /// The flag.
     #[arg(long, value_name = "KEY")]
     pub(crate) flag: String,

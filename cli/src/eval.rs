@@ -6,10 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use flagforge_flags::time::Timestamp;
-use flagforge_formats::{Config, MAX_CONFIG_BYTES, Request};
+use flagforge_formats::{Config, Format, MAX_CONFIG_BYTES, Request};
 use serde::Serialize;
 
-use crate::args::{self, Configuration, Eval};
+use crate::args::{self, Eval};
 
 /// Bytes of a question: a context of some thousand attributes.
 const MAX_LINE_BYTES: u64 = 1024 * 1024;
@@ -40,7 +40,7 @@ pub(crate) fn run(eval: &Eval) -> anyhow::Result<()> {
     if from == Path::new("-") && eval.contexts == Path::new("-") {
         bail!("only one of --config and --contexts can be the standard input");
     }
-    let config = load(&eval.configuration)?;
+    let config = load(eval.configuration.format, from)?;
     for warning in config.warnings() {
         args::note(&format!("{}: {warning}", from.display()));
     }
@@ -116,12 +116,12 @@ fn in_line(error: &serde_json::Error) -> String {
 }
 
 /// Reads a configuration; `-` is the standard input.
-pub(crate) fn load(from: &Configuration) -> anyhow::Result<Config> {
-    let name = || from.config.display().to_string();
+pub(crate) fn load(format: Format, from: &Path) -> anyhow::Result<Config> {
+    let name = || from.display().to_string();
     let mut text = String::new();
     let limit = MAX_CONFIG_BYTES as u64 + 1;
-    open(&from.config)?.take(limit).read_to_string(&mut text).with_context(name)?;
-    Config::load(from.format, &text).with_context(name)
+    open(from)?.take(limit).read_to_string(&mut text).with_context(name)?;
+    Config::load(format, &text).with_context(name)
 }
 
 fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
@@ -139,7 +139,6 @@ pub(crate) fn now() -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use flagforge_formats::Format;
     use serde_json::{Value as Json, json};
 
     use super::*;

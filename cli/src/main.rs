@@ -26,7 +26,7 @@ async fn main() -> ExitCode {
         Command::Serve(serve) => serve::run(&serve).await,
         Command::Sample(sample) => sample::run(&sample.connection, &sample.tenants).await,
         Command::Eval(eval) => eval::run(&eval),
-        Command::Explain(explain) => explain::run(&explain),
+        Command::Explain(explain) => explain::run(&explain).await,
         Command::Trust(TrustCommand::Create(create)) => trust::create(&create),
     };
     match done {

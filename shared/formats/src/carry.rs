@@ -11,6 +11,9 @@ use serde_json::Value as Json;
 
 use crate::{Imported, Warning};
 
+/// How far back a warning is looked for, so that it is not said twice.
+const NEARBY_WARNINGS: usize = 32;
+
 /// A condition carried over, and the cases in which it has no answer here.
 #[derive(Debug, Clone)]
 pub(crate) struct Carried {
@@ -231,7 +234,8 @@ pub(crate) fn refused(key: FlagKey, why: &str) -> FlagWire {
 impl Imported {
     pub(crate) fn warn(&mut self, subject: &str, what: impl Into<String>) {
         let warning = Warning { subject: subject.to_owned(), what: what.into(), left_out: false };
-        if !self.warnings.contains(&warning) {
+        // What repeats, repeats within one flag; a list of thousands is not searched for each.
+        if !self.warnings.iter().rev().take(NEARBY_WARNINGS).any(|held| *held == warning) {
             self.warnings.push(warning);
         }
     }

@@ -149,7 +149,7 @@ pub enum ImportError {
     #[error("the configuration is no YAML: {0}")]
     Yaml(String),
     /// It is not of the format's shape.
-    #[error("{path}: {what}")]
+    #[error("{}: {what}", if path.is_empty() { "the document" } else { path.as_str() })]
     Shape {
         /// The place, as a path of fields.
         path: String,
