@@ -2,7 +2,7 @@
 
 mod greeting;
 mod keys;
-mod pumps;
+mod news;
 #[cfg(test)]
 mod tests;
 
@@ -14,9 +14,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use flagforge::origin::FolderOrigin;
-use flagforge_embedded::Embedded;
+use flagforge_embedded::{Embedded, Works};
 use flagforge_flags::keys::{EnvKey, OrgKey};
-use flagforge_platform::{Platform, bootstrap, handle};
+use flagforge_platform::{Platform, bootstrap};
 use flagforge_relay::{Config, Relay};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
@@ -103,6 +103,8 @@ struct House {
     page: Arc<Page>,
     /// Where the sample service's sayings go, in the demo.
     said: Option<watch::Sender<Vec<sample::Saying>>>,
+    /// Publishes as long as the house stands.
+    _works: Works,
 }
 
 impl House {
@@ -117,14 +119,7 @@ async fn furnish(home: &Home, embedded: Embedded, port: u16) -> anyhow::Result<H
     let trust = embedded.ensure_trust().await?;
     let timer = embedded.timer.clone();
     let objects = embedded.object_folder().context("the hands have no folder of objects")?;
-    let platform = Platform::new(
-        embedded.table.clone(),
-        embedded.objects.clone(),
-        embedded.signer.clone(),
-        embedded.bus.clone(),
-        timer.clone(),
-        None,
-    );
+    let platform = embedded.platform();
     let envs = ENVIRONMENTS.map(|(key, name)| EnvKey::new(key).map(|key| (key, name)));
     let envs = envs.into_iter().collect::<Result<Vec<_>, _>>()?;
     keys::check_home(&home.folder, &home.org)?;
@@ -140,8 +135,8 @@ async fn furnish(home: &Home, embedded: Embedded, port: u16) -> anyhow::Result<H
 
     let relay = Relay::new(Arc::new(FolderOrigin::new(&objects)), Config::new(vec![trust.root]));
     let news = broadcast::Sender::new(MAX_NEWS_BEHIND);
-    pumps::start(&platform, embedded, relay.clone(), news.clone());
-    handle::resign(&platform).await.context("publishing what is there")?;
+    tokio::spawn(news::tell(relay.clone(), embedded.bus.subscribe(), news.clone()));
+    let works = Works::start(&platform, Arc::new(embedded)).await;
 
     let door = Arc::new(Door::new(home.org.as_str(), port, api, timer));
     door.tidy().await?;
@@ -154,7 +149,7 @@ async fn furnish(home: &Home, embedded: Embedded, port: u16) -> anyhow::Result<H
         says: home.is_demo.then_some(says),
     };
     let said = home.is_demo.then_some(said);
-    Ok(House { platform, relay, keys, page: Arc::new(page), said })
+    Ok(House { platform, relay, keys, page: Arc::new(page), said, _works: works })
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
