@@ -66,8 +66,8 @@ data "aws_iam_policy_document" "snapshot" {
 }
 
 module "snapshot_queue" {
-  source                     = "../queue"
-  name                       = "${var.name}-snapshot"
+  source = "../queue"
+  name   = "${var.name}-snapshot"
   # A message whose work failed comes again after this long. AWS's six timeouts are meant for pollers that outrun the
   # function's concurrency, which scaling_config below prevents.
   visibility_timeout_seconds = 2 * local.snapshot_timeout_seconds

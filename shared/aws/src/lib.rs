@@ -4,6 +4,8 @@
 mod bus;
 mod connect;
 pub mod events;
+#[cfg(test)]
+mod faults;
 mod hands;
 mod objects;
 mod settings;
