@@ -83,6 +83,9 @@ def start():
     if _is_ours() and healthy():
         say(f"the emulator is up already ({kind()}, {ENDPOINT})")
         return False
+    if _is_ours():
+        # It hangs, or is on its way up or down; what it holds can be made again.
+        stop()
     if _port_answers():
         raise Failed(f"something else listens on 127.0.0.1:{PORT}; stop it first")
     # What was kept of a stack that is gone would only mislead.

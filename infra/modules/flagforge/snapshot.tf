@@ -15,7 +15,6 @@ module "snapshot" {
     FLAGFORGE_TABLE       = module.table.name
     FLAGFORGE_BUCKET      = module.bucket.name
     FLAGFORGE_KEY         = module.key.arn
-    FLAGFORGE_ROOTS       = join(",", var.roots)
     FLAGFORGE_ROOTS_TOPIC = module.topics.roots_arn
   }
 }
