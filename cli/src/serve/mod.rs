@@ -1,6 +1,7 @@
 //! `flagforge serve`: the composition root of the whole product on one machine's hands.
 
 mod greeting;
+mod in_force;
 mod keys;
 mod news;
 #[cfg(test)]
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
+use axum::{Router, middleware};
 use flagforge::origin::FolderOrigin;
 use flagforge_embedded::{Embedded, Works};
 use flagforge_flags::keys::{EnvKey, OrgKey};
@@ -26,6 +27,7 @@ use crate::inside::Inside;
 use crate::page::{Door, Page};
 use crate::{demo, page, sample};
 use greeting::Greeting;
+use in_force::InForce;
 use keys::Keys;
 
 /// The environments that a home organization begins with.
@@ -110,7 +112,9 @@ struct House {
 impl House {
     /// Everything that is served, on one address.
     fn app(&self) -> Router {
-        let management = flagforge_platform::app(self.platform.clone());
+        let in_force = InForce { platform: self.platform.clone(), news: self.page.news.clone() };
+        let management = flagforge_platform::app(self.platform.clone())
+            .layer(middleware::from_fn_with_state(in_force, in_force::wait));
         page::app(self.page.clone(), management).merge(flagforge_relay::app(self.relay.clone()))
     }
 }

@@ -1,4 +1,4 @@
-//! Who is told of new roots: the relay, and then the pages, which ask the relay.
+//! Who is told of new roots: the relay, and then whoever asks the relay: pages, and answers that wait.
 
 use std::sync::Arc;
 
@@ -19,8 +19,10 @@ pub(super) async fn tell(
         match bus.recv().await {
             Ok(Notice::Published { org, env, revision }) => {
                 relay.notify(&org, &env).await;
-                // An error says that no page is open.
-                drop(news.send(News { env: env.to_string(), revision }));
+                if let Ok(revision) = revision.parse() {
+                    // An error says that nobody listens.
+                    drop(news.send(News { org, env, revision }));
+                }
             }
             // The relay polls, and a page that missed something is told of the next.
             Ok(Notice::Changed { .. }) | Err(RecvError::Lagged(_)) => {}

@@ -16,6 +16,7 @@ use crate::Platform;
 use crate::access::KeySpec;
 use crate::caller::Role;
 use crate::change::Change;
+use crate::place::LogId;
 use crate::record::KeyRecord;
 
 pub(super) fn routes() -> OpenApiRouter<Platform> {
@@ -58,7 +59,8 @@ async fn create(
     let spec: KeySpec = asked.body()?;
     let request = |change| asked.commit(change);
     let (outcome, issued) = platform.issue_key(&asked.caller, &org, spec, request).await?;
-    Ok(with_secret(outcome, "key", "record", &issued.key.expose()))
+    let log = LogId { org, env: None };
+    Ok(with_secret(&log, outcome, "key", "record", &issued.key.expose()))
 }
 
 /// Revokes a key and every key made by it.
