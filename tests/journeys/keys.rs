@@ -83,6 +83,7 @@ pub async fn keys_make_weaker_keys_and_die_with_their_parents(stack: &Stack) -> 
     .await?;
     let keys = org.api.get(&org.path("keys")).await?.expect(200)?;
     ensure!(!keys.body.to_string().contains(&parent_id), "{}", keys.body);
+    ensure!(!keys.body.to_string().contains("secretSha256"), "{}", keys.body);
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use crate::access::KeySpec;
 use crate::caller::Role;
 use crate::change::Change;
 use crate::place::LogId;
-use crate::record::KeyRecord;
+use crate::record::KeyFacts;
 
 pub(super) fn routes() -> OpenApiRouter<Platform> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(revoke))
@@ -26,14 +26,14 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
 /// A new key, shown this once.
 #[derive(Debug, Serialize, ToSchema)]
 struct Issued {
-    record: KeyRecord,
+    record: KeyFacts,
     /// Absent when this answers a repeat: the key was shown the first time.
     key: Option<String>,
 }
 
 /// Lists the organization's keys, without their secrets.
 #[utoipa::path(get, path = "/v1/orgs/{org}/keys", tag = "keys", params(("org" = String, Path), PageOptions), responses(
-    (status = 200, body = PageBody<KeyRecord>),
+    (status = 200, body = PageBody<KeyFacts>),
     (status = "default", body = ProblemBody),
 ))]
 async fn list(

@@ -123,7 +123,7 @@ async fn create_organization(
     };
     plan.put(place::organization(org), ABSENT, &record)?;
     plan.put(place::directory_entry(org), ABSENT, &record)?;
-    plan.put(place::access_key(org, &admin.id), ABSENT, admin)?;
+    plan.put(place::access_key(org, &admin.facts.id), ABSENT, admin)?;
     plan.about(&record, true)
 }
 
