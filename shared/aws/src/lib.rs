@@ -11,7 +11,6 @@ mod objects;
 mod settings;
 mod signer;
 mod table;
-mod timer;
 mod unset;
 
 pub use bus::SnsBus;
@@ -21,4 +20,3 @@ pub use objects::S3Objects;
 pub use settings::{Access, BatchFailures, Settings, SettingsError, Variable};
 pub use signer::KmsSigner;
 pub use table::DynamoTable;
-pub use timer::SystemTimer;
