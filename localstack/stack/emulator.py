@@ -1,4 +1,4 @@
-"""The emulator on port 4566: LocalStack where Docker runs, MiniStack where it doesn't."""
+"""The emulator on port 4566: LocalStack where Docker runs and an account's token is set, MiniStack everywhere else."""
 
 import json
 import os
@@ -19,8 +19,9 @@ ENDPOINT = f"http://127.0.0.1:{PORT}"
 REGION = "us-east-1"
 
 MINISTACK = ("ministack==1.5.33", "cryptography==50.0.2")
-# The last community image; later ones ask for an account.
-LOCALSTACK_IMAGE = "localstack/localstack:4.14"
+# The community image has no HTTP APIs (API Gateway v2); this one has, and asks for an account.
+LOCALSTACK_IMAGE = "localstack/localstack-pro:4.14"
+LOCALSTACK_TOKEN = "LOCALSTACK_AUTH_TOKEN"
 CONTAINER = "flagforge-localstack"
 
 PID_FILE = RUN / "emulator.pid"
@@ -54,7 +55,7 @@ def kind():
         return chosen
     if chosen:
         raise Failed("FLAGFORGE_EMULATOR is localstack or ministack")
-    return "localstack" if _docker_answers() else "ministack"
+    return "localstack" if os.environ.get(LOCALSTACK_TOKEN) and _docker_answers() else "ministack"
 
 
 def runs_functions_natively():
@@ -82,6 +83,9 @@ def start():
     if _is_ours() and healthy():
         say(f"the emulator is up already ({kind()}, {ENDPOINT})")
         return False
+    if _is_ours():
+        # It hangs, or is on its way up or down; what it holds can be made again.
+        stop()
     if _port_answers():
         raise Failed(f"something else listens on 127.0.0.1:{PORT}; stop it first")
     # What was kept of a stack that is gone would only mislead.
@@ -124,6 +128,8 @@ def _start_ministack():
         "MINISTACK_HOST": "localhost",
         "MINISTACK_REGION": REGION,
         "LAMBDA_EXECUTOR": "local",
+        # Signatures are checked, and every function is held to its role's policy.
+        "AUTH": "true",
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "TMPDIR": str(temporary),
@@ -151,9 +157,11 @@ def _start_ministack():
 
 
 def _start_localstack():
-    # The socket lets it start a container for each function.
-    words = ["docker", "run", "--detach", "--name", CONTAINER]
+    if not os.environ.get(LOCALSTACK_TOKEN):
+        raise Failed(f"LocalStack serves HTTP APIs to accounts only: set {LOCALSTACK_TOKEN}, or let MiniStack do it")
+    words = ["docker", "run", "--detach", "--name", CONTAINER, "--env", LOCALSTACK_TOKEN]
     words += ["--publish", f"127.0.0.1:{PORT}:{PORT}"]
+    # The socket lets it start a container for each function.
     words += ["--volume", "/var/run/docker.sock:/var/run/docker.sock"]
     command(words + [LOCALSTACK_IMAGE], CONTAINER_START_SECONDS, quiet=True)
     wait_until(healthy, CONTAINER_START_SECONDS, f"`docker logs {CONTAINER}` may say why: no answer")

@@ -8,8 +8,8 @@ from . import emulator, venv
 from .ground import PACKAGES, ROOT, Failed, command, say
 
 CARGO_LAMBDA = "cargo-lambda==1.9.2"
-# Brings zig, which builds for Lambda's glibc from any machine.
-CARGO_LAMBDA_WITH_ZIG = (CARGO_LAMBDA,)
+# The compiler that links for Lambda's glibc from any machine; a hundred megabytes.
+ZIG = "ziglang==0.17.0"
 BUILD_SECONDS = 2400
 
 NAMES = tuple(sorted(path.parent.name for path in ROOT.glob("functions/*/Cargo.toml")))
@@ -48,9 +48,8 @@ def build(*, release=False):
 def _cargo_lambda(*, with_zig):
     if shutil.which("cargo-lambda"):
         return ["cargo", "lambda"]
+    # Without its dependencies, which are zig: a build with this machine's linker does not use it.
+    venv.ensure((CARGO_LAMBDA,), without_dependencies=True)
     if with_zig:
-        venv.ensure(CARGO_LAMBDA_WITH_ZIG)
-    elif not venv.program("cargo-lambda").exists():
-        # zig is a hundred megabytes that a build with this machine's linker does not use.
-        venv.ensure((CARGO_LAMBDA,), without_dependencies=True)
+        venv.ensure((ZIG,))
     return ["cargo", "lambda"]

@@ -17,7 +17,9 @@ const KILLS: u64 = 200;
 const ORG: &str = "/v1/orgs/default";
 const FLAGS: u64 = 4;
 /// The longest that writers write before the kill.
-const LONGEST_LIFE: Duration = Duration::from_millis(120);
+const LONGEST_LIFE: Duration = Duration::from_millis(200);
+/// Writers at a time: a write is answered when it is in force, so more of them are under way at a kill.
+const WRITERS: usize = 8;
 
 /// A write that was answered with success: what the log must say for ever.
 #[derive(Debug)]
@@ -68,7 +70,7 @@ async fn prepare(api: &Api) {
     }
 }
 
-/// Three writers write as fast as they can until the server is gone.
+/// Writers write as fast as they can until the server is gone.
 async fn write_until_killed(
     server: server::Server,
     kill: u64,
@@ -76,7 +78,7 @@ async fn write_until_killed(
 ) -> Vec<Acknowledged> {
     let next = Arc::new(AtomicU64::new(0));
     let mut writers = tokio::task::JoinSet::new();
-    for _ in 0..3 {
+    for _ in 0..WRITERS {
         let (api, next) = (server.api(), next.clone());
         writers.spawn(async move {
             let mut written = Vec::new();

@@ -252,6 +252,7 @@ pub async fn the_log_tells_it_all(stack: &Stack) -> anyhow::Result<()> {
         ensure!(entry["number"] == index + 1, "a gap before {entry}");
     }
     ensure!(!log.body.to_string().contains(&org.admin_key), "the log holds a secret");
+    ensure!(!log.body.to_string().contains("secretSha256"), "the log tells a secret's hash");
     Ok(())
 }
 

@@ -83,6 +83,7 @@ pub async fn keys_make_weaker_keys_and_die_with_their_parents(stack: &Stack) -> 
     .await?;
     let keys = org.api.get(&org.path("keys")).await?.expect(200)?;
     ensure!(!keys.body.to_string().contains(&parent_id), "{}", keys.body);
+    ensure!(!keys.body.to_string().contains("secretSha256"), "{}", keys.body);
     Ok(())
 }
 
@@ -97,6 +98,8 @@ pub async fn an_operator_founds_and_cannot_read(stack: &Stack) -> anyhow::Result
     ensure!(listed.body.to_string().contains(&org.key), "{}", listed.body);
     let again = operator.post("/v1/orgs", &json!({"key": org.key})).await?.expect(409)?;
     ensure!(again.problem() == "exists", "{}", again.body);
+    let reserved = operator.post("/v1/orgs", &json!({"key": "explain"})).await?.expect(400)?;
+    ensure!(reserved.body["field"] == "key", "{}", reserved.body);
     org.api.get("/v1/orgs").await?.expect(404)?;
     Ok(())
 }

@@ -50,7 +50,8 @@ impl World {
             hands.timer.clone(),
             Some(operator),
         );
-        let works = Works::start(&platform, &hands).await;
+        let hands = Arc::new(hands);
+        let works = Works::start(&platform, hands.clone()).await;
         let origin = Arc::new(ObjectsOrigin(hands.objects.clone()));
         let relay = Relay::new(origin, Config::new(vec![trust.root]));
         let mut tasks = JoinSet::new();
@@ -70,7 +71,7 @@ impl World {
             delivery: Delivery::Http,
             patience: Duration::from_secs(10),
         };
-        Ok(Self { stack, platform, hands: Arc::new(hands), tasks, _works: works })
+        Ok(Self { stack, platform, hands, tasks, _works: works })
     }
 
     /// Stops the listener and everything else, as a crash of the process would look from outside.

@@ -21,11 +21,15 @@ pub(super) async fn live(State(page): State<Arc<Page>>, headers: HeaderMap) -> R
     if page.door.management_of(&headers).await.is_none() {
         return StatusCode::UNAUTHORIZED.into_response();
     }
-    let published = BroadcastStream::new(page.news.subscribe()).map(|news| {
-        // Who missed some news looks at everything again.
-        let data =
-            news.map_or(json!({}), |news| json!({ "env": news.env, "revision": news.revision }));
-        Ok(Event::default().event("published").data(data.to_string()))
+    let org = page.org.clone();
+    let published = BroadcastStream::new(page.news.subscribe()).filter_map(move |news| {
+        let data = match news {
+            Ok(news) if news.org.as_str() != org => return None,
+            Ok(news) => json!({ "env": news.env, "revision": news.revision }),
+            // Who missed some news looks at everything again.
+            Err(_) => json!({}),
+        };
+        Some(Ok(Event::default().event("published").data(data.to_string())))
     });
     match page.says.clone() {
         Some(says) => streamed(published.merge(sayings(says))),

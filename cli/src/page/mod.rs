@@ -13,6 +13,8 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
+use flagforge_flags::Revision;
+use flagforge_flags::keys::{EnvKey, OrgKey};
 use tokio::sync::{broadcast, watch};
 
 use crate::inside::Inside;
@@ -32,8 +34,9 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 /// News that open pages are told of.
 #[derive(Debug, Clone)]
 pub(crate) struct News {
-    pub(crate) env: String,
-    pub(crate) revision: String,
+    pub(crate) org: OrgKey,
+    pub(crate) env: EnvKey,
+    pub(crate) revision: Revision,
 }
 
 /// What the page is made of.

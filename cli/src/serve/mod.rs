@@ -1,8 +1,9 @@
 //! `flagforge serve`: the composition root of the whole product on one machine's hands.
 
 mod greeting;
+mod in_force;
 mod keys;
-mod pumps;
+mod news;
 #[cfg(test)]
 mod tests;
 
@@ -12,11 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
+use axum::{Router, middleware};
 use flagforge::origin::FolderOrigin;
-use flagforge_embedded::Embedded;
+use flagforge_embedded::{Embedded, Works};
 use flagforge_flags::keys::{EnvKey, OrgKey};
-use flagforge_platform::{Platform, bootstrap, handle};
+use flagforge_platform::{Platform, bootstrap};
 use flagforge_relay::{Config, Relay};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
@@ -26,6 +27,7 @@ use crate::inside::Inside;
 use crate::page::{Door, Page};
 use crate::{demo, page, sample};
 use greeting::Greeting;
+use in_force::InForce;
 use keys::Keys;
 
 /// The environments that a home organization begins with.
@@ -103,12 +105,16 @@ struct House {
     page: Arc<Page>,
     /// Where the sample service's sayings go, in the demo.
     said: Option<watch::Sender<Vec<sample::Saying>>>,
+    /// Publishes as long as the house stands.
+    _works: Works,
 }
 
 impl House {
     /// Everything that is served, on one address.
     fn app(&self) -> Router {
-        let management = flagforge_platform::app(self.platform.clone());
+        let in_force = InForce { platform: self.platform.clone(), news: self.page.news.clone() };
+        let management = flagforge_platform::app(self.platform.clone())
+            .layer(middleware::from_fn_with_state(in_force, in_force::wait));
         page::app(self.page.clone(), management).merge(flagforge_relay::app(self.relay.clone()))
     }
 }
@@ -117,14 +123,7 @@ async fn furnish(home: &Home, embedded: Embedded, port: u16) -> anyhow::Result<H
     let trust = embedded.ensure_trust().await?;
     let timer = embedded.timer.clone();
     let objects = embedded.object_folder().context("the hands have no folder of objects")?;
-    let platform = Platform::new(
-        embedded.table.clone(),
-        embedded.objects.clone(),
-        embedded.signer.clone(),
-        embedded.bus.clone(),
-        timer.clone(),
-        None,
-    );
+    let platform = embedded.platform();
     let envs = ENVIRONMENTS.map(|(key, name)| EnvKey::new(key).map(|key| (key, name)));
     let envs = envs.into_iter().collect::<Result<Vec<_>, _>>()?;
     keys::check_home(&home.folder, &home.org)?;
@@ -140,8 +139,8 @@ async fn furnish(home: &Home, embedded: Embedded, port: u16) -> anyhow::Result<H
 
     let relay = Relay::new(Arc::new(FolderOrigin::new(&objects)), Config::new(vec![trust.root]));
     let news = broadcast::Sender::new(MAX_NEWS_BEHIND);
-    pumps::start(&platform, embedded, relay.clone(), news.clone());
-    handle::resign(&platform).await.context("publishing what is there")?;
+    tokio::spawn(news::tell(relay.clone(), embedded.bus.subscribe(), news.clone()));
+    let works = Works::start(&platform, Arc::new(embedded)).await;
 
     let door = Arc::new(Door::new(home.org.as_str(), port, api, timer));
     door.tidy().await?;
@@ -154,7 +153,7 @@ async fn furnish(home: &Home, embedded: Embedded, port: u16) -> anyhow::Result<H
         says: home.is_demo.then_some(says),
     };
     let said = home.is_demo.then_some(said);
-    Ok(House { platform, relay, keys, page: Arc::new(page), said })
+    Ok(House { platform, relay, keys, page: Arc::new(page), said, _works: works })
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -335,3 +335,28 @@ fn every_documented_request_works_as_it_stands() {
         }
     });
 }
+
+#[test]
+fn a_change_that_was_answered_is_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    in_a_demo(folder.path(), async |house| {
+        let admin = format!("Bearer {}", house.keys.admin.expose());
+        let headers = [("authorization", &*admin)];
+        // The relay has to have the environment before it can be behind with it.
+        answer_to(&house, "new-dashboard", "acme").await;
+        for round in 0..10 {
+            let verb = if round % 2 == 0 { "kill" } else { "enable" };
+            let flip = format!("POST {STATE}/{verb}");
+            assert_eq!(send(&house, &flip, &headers, "").await.status, StatusCode::OK);
+            let answer = answer_to(&house, "new-dashboard", "acme").await;
+            assert_eq!(answer, Json::Bool(verb == "enable"), "round {round}");
+        }
+        let over = format!("PUT {STATE}/overrides/globex");
+        send(&house, &over, &headers, r#"{"variant":"on"}"#).await;
+        assert_eq!(answer_to(&house, "new-dashboard", "globex").await, Json::Bool(true));
+        // What every environment shares, too.
+        let gone = "DELETE /v1/orgs/demo/tenants/globex";
+        assert_eq!(send(&house, gone, &headers, "").await.status, StatusCode::NO_CONTENT);
+        assert_eq!(answer_to(&house, "new-dashboard", "globex").await, Json::Bool(false));
+    });
+}

@@ -15,7 +15,6 @@ module "api" {
   environment = {
     FLAGFORGE_TABLE               = module.table.name
     FLAGFORGE_BUCKET              = module.bucket.name
-    FLAGFORGE_ROOTS               = join(",", var.roots)
     FLAGFORGE_OPERATOR_KEY_ID     = var.operator_key.id
     FLAGFORGE_OPERATOR_KEY_SHA256 = var.operator_key.secret_sha256
   }

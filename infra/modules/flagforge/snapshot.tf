@@ -15,7 +15,6 @@ module "snapshot" {
     FLAGFORGE_TABLE       = module.table.name
     FLAGFORGE_BUCKET      = module.bucket.name
     FLAGFORGE_KEY         = module.key.arn
-    FLAGFORGE_ROOTS       = join(",", var.roots)
     FLAGFORGE_ROOTS_TOPIC = module.topics.roots_arn
   }
 }
@@ -66,8 +65,8 @@ data "aws_iam_policy_document" "snapshot" {
 }
 
 module "snapshot_queue" {
-  source                     = "../queue"
-  name                       = "${var.name}-snapshot"
+  source = "../queue"
+  name   = "${var.name}-snapshot"
   # A message whose work failed comes again after this long. AWS's six timeouts are meant for pollers that outrun the
   # function's concurrency, which scaling_config below prevents.
   visibility_timeout_seconds = 2 * local.snapshot_timeout_seconds

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use flagforge_platform::Platform;
-use flagforge_platform::ports::{Objects, Signer, Table};
+use flagforge_platform::ports::{Objects, Signer, SystemTimer, Table};
 
 use crate::settings::{Settings, Variable};
 use crate::unset::Unset;
-use crate::{Connection, DynamoTable, KmsSigner, S3Objects, SnsBus, SystemTimer};
+use crate::{Connection, DynamoTable, KmsSigner, S3Objects, SnsBus};
 
 /// A platform on the hands that the settings name. Nothing is sent yet; a hand without a setting fails when it is used,
 /// and says which variable it misses.

@@ -4,12 +4,13 @@
 mod bus;
 mod connect;
 pub mod events;
+#[cfg(test)]
+mod faults;
 mod hands;
 mod objects;
 mod settings;
 mod signer;
 mod table;
-mod timer;
 mod unset;
 
 pub use bus::SnsBus;
@@ -19,4 +20,3 @@ pub use objects::S3Objects;
 pub use settings::{Access, BatchFailures, Settings, SettingsError, Variable};
 pub use signer::KmsSigner;
 pub use table::DynamoTable;
-pub use timer::SystemTimer;

@@ -122,7 +122,7 @@ impl Settings {
         Self::read(&|name| std::env::var(name).ok(), needed)
     }
 
-    fn read(
+    pub(crate) fn read(
         lookup: &dyn Fn(&str) -> Option<String>,
         needed: &[Variable],
     ) -> Result<Self, SettingsError> {

@@ -18,9 +18,7 @@ mod hands {
         AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     };
     use aws_sdk_kms::types::{KeySpec, KeyUsageType};
-    use flagforge_aws::{
-        Connection, DynamoTable, KmsSigner, S3Objects, Settings, SnsBus, SystemTimer,
-    };
+    use flagforge_aws::{Connection, DynamoTable, KmsSigner, S3Objects, Settings, SnsBus};
     use flagforge_platform::ports::{Bus, Objects, Signer, Table, Timer};
 
     use super::conformance::unique;
@@ -97,7 +95,7 @@ mod hands {
     }
 
     pub(super) async fn timer() -> (Arc<dyn Timer>, ()) {
-        (Arc::new(SystemTimer), ())
+        (Arc::new(flagforge_platform::ports::SystemTimer), ())
     }
 
     fn s3(connection: &Connection) -> aws_sdk_s3::Client {

@@ -163,7 +163,9 @@ impl Table for FaultTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{EmbeddedTable, SystemTimer};
+    use flagforge_platform::ports::SystemTimer;
+
+    use crate::EmbeddedTable;
     use flagforge_platform::ports::Condition;
 
     fn put(sk: &str) -> Vec<Write> {

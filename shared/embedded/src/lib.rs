@@ -31,6 +31,6 @@ pub use table::{
     EmbeddedTable, MAX_PAGE_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES,
     MAX_TOKEN_CHARACTERS, Misuse, StoreError, TOKEN_LIFETIME,
 };
-pub use timer::{ManualTimer, SystemTimer};
+pub use timer::ManualTimer;
 pub use trust::{LocalRoot, LocalTrust, TRUST_LIFETIME, TRUST_RENEWAL, TrustError, ensure_trust};
 pub use works::Works;

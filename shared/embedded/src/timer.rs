@@ -1,29 +1,12 @@
-//! Timers: the machine's, and one that a test moves by hand.
+//! A timer that a test moves by hand; the machine's own is the port's.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use flagforge_flags::time::Timestamp;
 use flagforge_platform::ports::Timer;
 use tokio::sync::watch;
-
-/// The machine's wall clock, and tokio's sleep. The clock may step when the machine's is set.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemTimer;
-
-#[async_trait]
-impl Timer for SystemTimer {
-    fn now(&self) -> Timestamp {
-        // A clock before 1970 is a broken clock; the epoch itself is the least wrong answer.
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_millis(0).plus(since_epoch)
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
-    }
-}
 
 /// A timer that stands still until it is moved. Clones share their time.
 #[derive(Debug, Clone)]
@@ -68,6 +51,8 @@ impl Timer for ManualTimer {
 
 #[cfg(test)]
 mod tests {
+    use flagforge_platform::ports::SystemTimer;
+
     use super::*;
 
     #[tokio::test]

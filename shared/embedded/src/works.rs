@@ -15,21 +15,26 @@ use tokio::task::JoinSet;
 use crate::embedded::Embedded;
 use crate::feed::{Feed, FeedEvent};
 
-/// How often roots are looked at for signing again: they are when six hours old and expire after 24.
-const RESIGN_EVERY: Duration = Duration::from_secs(3_600);
+/// How often everything is looked at, bells or not: what failed is tried again, what is old is signed again.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How often the trust document is looked at; it lasts a year and is renewed a month before its end.
+const RENEW_TRUST_EVERY: Duration = Duration::from_secs(24 * 3_600);
 /// The wait before a publication that failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The tasks that publish. Dropping it stops them; nothing is lost, the next start catches up.
 #[derive(Debug)]
 pub struct Works {
+    #[expect(dead_code, reason = "held so that the tasks end with it")]
     tasks: JoinSet<()>,
 }
 
 impl Works {
     /// Publishes what the logs hold now, then keeps publishing what is committed. Call it once for a platform on
     /// these hands, inside a tokio runtime.
-    pub async fn start(platform: &Platform, hands: &Embedded) -> Self {
+    ///
+    /// The tasks share the hands, and with them the lock on the data folder, until they are stopped.
+    pub async fn start(platform: &Platform, hands: Arc<Embedded>) -> Self {
         let feed = hands.table.feed();
         let changes = hands.bus.subscribe();
         if let Err(error) = handle::resign(platform).await {
@@ -38,13 +43,9 @@ impl Works {
         let mut tasks = JoinSet::new();
         tasks.spawn(ring(platform.clone(), feed));
         tasks.spawn(publish(platform.clone(), changes, hands.timer.clone()));
-        tasks.spawn(resign(platform.clone(), hands.timer.clone()));
+        tasks.spawn(look(platform.clone(), hands.timer.clone()));
+        tasks.spawn(renew_trust(hands));
         Self { tasks }
-    }
-
-    /// Whether every task is still at work.
-    pub fn healthy(&mut self) -> bool {
-        self.tasks.try_join_next().is_none()
     }
 }
 
@@ -111,9 +112,18 @@ async fn catch_up(platform: &Platform) {
     }
 }
 
-async fn resign(platform: Platform, timer: Arc<dyn Timer>) {
+async fn look(platform: Platform, timer: Arc<dyn Timer>) {
     loop {
-        timer.sleep(RESIGN_EVERY).await;
+        timer.sleep(LOOK_EVERY).await;
         catch_up(&platform).await;
+    }
+}
+
+async fn renew_trust(hands: Arc<Embedded>) {
+    loop {
+        hands.timer.sleep(RENEW_TRUST_EVERY).await;
+        if let Err(error) = hands.ensure_trust().await {
+            tracing::error!(%error, source = ?error, "the trust document was not renewed; tomorrow again");
+        }
     }
 }

@@ -11,7 +11,6 @@ mod hands {
 
     use flagforge_embedded::{
         EmbeddedTable, FaultPlan, FaultTable, FolderObjects, LocalBus, LocalSigner, MemoryObjects,
-        SystemTimer,
     };
     use flagforge_platform::ports::{Bus, Objects, Signer, Table, Timer};
     use tempfile::TempDir;
@@ -19,17 +18,28 @@ mod hands {
     pub(super) async fn file_table() -> (Arc<dyn Table>, TempDir) {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("table.redb");
-        (Arc::new(EmbeddedTable::open(&path, Arc::new(SystemTimer)).unwrap()), folder)
+        (
+            Arc::new(
+                EmbeddedTable::open(&path, Arc::new(flagforge_platform::ports::SystemTimer))
+                    .unwrap(),
+            ),
+            folder,
+        )
     }
 
     pub(super) async fn memory_table() -> (Arc<dyn Table>, ()) {
-        (Arc::new(EmbeddedTable::memory(Arc::new(SystemTimer)).unwrap()), ())
+        (
+            Arc::new(
+                EmbeddedTable::memory(Arc::new(flagforge_platform::ports::SystemTimer)).unwrap(),
+            ),
+            (),
+        )
     }
 
     /// With nothing planned, a table over a table is that table.
     pub(super) async fn calm_fault_table() -> (Arc<dyn Table>, ()) {
         let (inner, ()) = memory_table().await;
-        let timer = Arc::new(SystemTimer);
+        let timer = Arc::new(flagforge_platform::ports::SystemTimer);
         (Arc::new(FaultTable::new(inner, timer, 1, FaultPlan::default())), ())
     }
 
@@ -53,7 +63,7 @@ mod hands {
     }
 
     pub(super) async fn timer() -> (Arc<dyn Timer>, ()) {
-        (Arc::new(SystemTimer), ())
+        (Arc::new(flagforge_platform::ports::SystemTimer), ())
     }
 }
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use flagforge_embedded::{EmbeddedTable, SystemTimer};
+use flagforge_embedded::EmbeddedTable;
+use flagforge_platform::ports::SystemTimer;
 use flagforge_platform::ports::{Condition, Item, ItemKey, Query, Table, Write};
 
 const FOLDER: &str = "FLAGFORGE_CRASH_FOLDER";

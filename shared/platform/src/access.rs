@@ -12,7 +12,7 @@ use crate::caller::{Actor, Caller, Role};
 use crate::error::Error;
 use crate::fresh;
 use crate::place;
-use crate::record::KeyRecord;
+use crate::record::{KeyFacts, KeyRecord};
 use crate::store::{self, Stored};
 
 /// The platform's operator as an installation on AWS configures it: a key that no table holds.
@@ -121,7 +121,7 @@ impl Platform {
             Actor::Key { id } => Some(id.clone()),
             Actor::Operator { .. } | Actor::System { .. } => None,
         };
-        let record = KeyRecord {
+        let facts = KeyFacts {
             id: key.id().to_owned(),
             kind: spec.kind,
             name: spec.name,
@@ -132,8 +132,8 @@ impl Platform {
             operator: spec.operator,
             parent,
             created: self.timer().now(),
-            secret_sha256: key.secret_digest(),
         };
+        let record = KeyRecord { facts, secret_sha256: key.secret_digest() };
         Ok(IssuedKey { record, key })
     }
 
@@ -150,22 +150,22 @@ impl Platform {
         let org = key.org();
         let found: Option<Stored<KeyRecord>> =
             store::read(self.table(), &place::access_key(org, key.id())).await?;
-        let record = found.ok_or(Error::Unauthenticated)?.value;
-        if !record.secret_sha256.same(&key.secret_digest()) || record.kind != key.kind() {
+        let KeyRecord { facts, secret_sha256 } = found.ok_or(Error::Unauthenticated)?.value;
+        if !secret_sha256.same(&key.secret_digest()) || facts.kind != key.kind() {
             return Err(Error::Unauthenticated);
         }
-        if record.expires.is_some_and(|expires| expires <= self.timer().now()) {
+        if facts.expires.is_some_and(|expires| expires <= self.timer().now()) {
             return Err(Error::Unauthenticated);
         }
-        if record.kind != KeyKind::Management {
-            return Err(Error::WrongKeyKind { kind: record.kind.as_str() });
+        if facts.kind != KeyKind::Management {
+            return Err(Error::WrongKeyKind { kind: facts.kind.as_str() });
         }
         Ok(Caller {
-            actor: Actor::Key { id: record.id },
+            actor: Actor::Key { id: facts.id },
             org: Some(org.clone()),
-            role: record.role,
-            envs: record.envs,
-            operator: record.operator,
+            role: facts.role,
+            envs: facts.envs,
+            operator: facts.operator,
         })
     }
 }

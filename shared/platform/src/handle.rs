@@ -18,7 +18,14 @@ pub fn notice_of(record: &FeedRecord) -> Option<Notice> {
     }
     let LogId { org, env } = LogId::of_partition(&record.key.pk)?;
     let item = record.item.as_ref()?;
-    let entry: LogEntry = serde_json::from_str(&item.body).ok()?;
+    let entry: LogEntry = match serde_json::from_str(&item.body) {
+        Ok(entry) => entry,
+        Err(error) => {
+            // A newer writer's, or damage: the publisher stops at it and says so; the scheduled look retries.
+            tracing::error!(pk = record.key.pk, sk = record.key.sk, %error, "an entry could not be read");
+            return None;
+        }
+    };
     let change = entry.change.get("change").and_then(|name| name.as_str()).unwrap_or("unknown");
     Some(Notice::Changed { org, env, number: entry.number, change: change.to_owned() })
 }

@@ -30,6 +30,20 @@ pub struct LogEntry {
     pub previous: Digest,
 }
 
+impl LogEntry {
+    /// Takes out what keys' secrets are held against: readers of the log have no use for it.
+    pub(crate) fn hide_secrets(&mut self) {
+        let made = ["key", "admin"];
+        let keys = self.images.iter_mut().filter(|image| image.sk.starts_with("KEY#"));
+        let keys = keys.filter_map(|image| image.body.as_mut());
+        let hide = |key: &mut Json| key.as_object_mut().map(|fields| fields.remove("secretSha256"));
+        keys.for_each(|key| drop(hide(key)));
+        for name in made {
+            self.change.get_mut(name).and_then(hide);
+        }
+    }
+}
+
 /// An item after a change; no body is a tombstone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::log::LogEntry;
 use crate::place::{self, LOG_PREFIX, LogId};
 use crate::record::{
-    Definition, Environment, Group, KeyRecord, Member, Organization, Override, StateRecord, Tenant,
+    Definition, Environment, Group, KeyFacts, Member, Organization, Override, StateRecord, Tenant,
 };
 use crate::states::FlagState;
 use crate::store::{self, ABSENT, Listing, Stored};
@@ -228,7 +228,7 @@ impl Platform {
         caller: &Caller,
         org: &OrgKey,
         page: &PageOf,
-    ) -> Result<Listing<KeyRecord>, Error> {
+    ) -> Result<Listing<KeyFacts>, Error> {
         caller.may_everywhere(org, Role::Admin)?;
         self.organization(caller, org).await?;
         self.page(&place::org_pk(org), "KEY#", page).await
@@ -249,7 +249,9 @@ impl Platform {
             }
             Some(env) => self.environment(caller, &log.org, env).await.map(drop)?,
         }
-        self.page(&log.partition(), LOG_PREFIX, page).await
+        let mut found: Listing<LogEntry> = self.page(&log.partition(), LOG_PREFIX, page).await?;
+        found.items.iter_mut().for_each(|entry| entry.value.hide_secrets());
+        Ok(found)
     }
 
     async fn page<T: DeserializeOwned>(

@@ -135,10 +135,19 @@ pub struct Override {
     pub variant: VariantKey,
 }
 
-/// An access key without its secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// An access key as it is stored: what may be read of it, and what its secret is held against.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyRecord {
+    #[serde(flatten)]
+    pub facts: KeyFacts,
+    pub secret_sha256: Digest,
+}
+
+/// What may be read of an access key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyFacts {
     /// `<org>.<random>`, or `<org>.<env>.<random>` when bound to one environment.
     pub id: String,
     #[schema(value_type = String, example = "server")]
@@ -160,6 +169,4 @@ pub struct KeyRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
     pub created: Timestamp,
-    #[schema(value_type = String)]
-    pub secret_sha256: Digest,
 }

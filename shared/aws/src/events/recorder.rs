@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use flagforge_platform::Platform;
 use flagforge_platform::ports::{Bus, BusError, Notice};
 
-use crate::SystemTimer;
 use crate::settings::Variable;
 use crate::unset::Unset;
+use flagforge_platform::ports::SystemTimer;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Recorder {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flagforge_platform::Platform;
-use flagforge_platform::ports::{Objects, Timer};
+use flagforge_platform::ports::{Objects, SystemTimer, Timer};
 use thiserror::Error;
 
 use crate::bus::LocalBus;
@@ -16,7 +16,6 @@ use crate::key_file::KeyFileError;
 use crate::objects::{FolderError, FolderObjects, MemoryObjects};
 use crate::signer::LocalSigner;
 use crate::table::{EmbeddedTable, StoreError};
-use crate::timer::SystemTimer;
 use crate::trust::{LocalRoot, LocalTrust, TrustError, ensure_trust};
 
 /// The hands of one machine. The data folder stays taken until this value is dropped, so it is kept as long as its parts.

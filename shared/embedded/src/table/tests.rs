@@ -13,7 +13,8 @@ use super::apply::MAX_DROPPED;
 use super::{
     EmbeddedTable, MAX_PAGE_BYTES, MAX_TOKEN_CHARACTERS, Misuse, StoreError, TOKEN_LIFETIME,
 };
-use crate::{FeedEvent, ManualTimer, SystemTimer};
+use crate::{FeedEvent, ManualTimer};
+use flagforge_platform::ports::SystemTimer;
 
 const START_SECONDS: i64 = 1_800_000_000;
 

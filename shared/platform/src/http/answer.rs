@@ -84,7 +84,7 @@ pub(super) fn changed(log: &LogId, outcome: Outcome) -> Response {
     if committed.body.is_some() {
         set(headers, "etag", &etag(committed.number));
     }
-    set(headers, "flagforge-revision", &format!("{log}:{}", committed.number));
+    set(headers, "flagforge-revision", &revision(log, committed.number));
     if committed.replayed {
         set(headers, "idempotency-replayed", "true");
     }
@@ -95,7 +95,12 @@ fn etag(version: u64) -> String {
     format!("\"{version}\"")
 }
 
-fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+/// An entry of a log in a header: `demo/prod:41`.
+pub(super) fn revision(log: &LogId, number: u64) -> String {
+    format!("{log}:{number}")
+}
+
+pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }

@@ -16,7 +16,8 @@ use crate::Platform;
 use crate::access::KeySpec;
 use crate::caller::Role;
 use crate::change::Change;
-use crate::record::KeyRecord;
+use crate::place::LogId;
+use crate::record::KeyFacts;
 
 pub(super) fn routes() -> OpenApiRouter<Platform> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(revoke))
@@ -25,14 +26,14 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
 /// A new key, shown this once.
 #[derive(Debug, Serialize, ToSchema)]
 struct Issued {
-    record: KeyRecord,
+    record: KeyFacts,
     /// Absent when this answers a repeat: the key was shown the first time.
     key: Option<String>,
 }
 
 /// Lists the organization's keys, without their secrets.
 #[utoipa::path(get, path = "/v1/orgs/{org}/keys", tag = "keys", params(("org" = String, Path), PageOptions), responses(
-    (status = 200, body = PageBody<KeyRecord>),
+    (status = 200, body = PageBody<KeyFacts>),
     (status = "default", body = ProblemBody),
 ))]
 async fn list(
@@ -58,7 +59,8 @@ async fn create(
     let spec: KeySpec = asked.body()?;
     let request = |change| asked.commit(change);
     let (outcome, issued) = platform.issue_key(&asked.caller, &org, spec, request).await?;
-    Ok(with_secret(outcome, "key", "record", &issued.key.expose()))
+    let log = LogId { org, env: None };
+    Ok(with_secret(&log, outcome, "key", "record", &issued.key.expose()))
 }
 
 /// Revokes a key and every key made by it.

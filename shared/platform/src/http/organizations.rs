@@ -15,6 +15,7 @@ use super::asked::{Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::Platform;
 use crate::change::Change;
+use crate::place::LogId;
 use crate::record::{Environment, Organization};
 use crate::store::Listing;
 
@@ -77,7 +78,8 @@ async fn create(State(platform): State<Platform>, asked: Asked) -> Result<Respon
     let request = |change| asked.commit(change);
     let (outcome, issued) =
         platform.create_organization(&asked.caller, &new.key, &name, false, request).await?;
-    Ok(with_secret(outcome, "adminKey", "organization", &issued.key.expose()))
+    let log = LogId { org: new.key, env: None };
+    Ok(with_secret(&log, outcome, "adminKey", "organization", &issued.key.expose()))
 }
 
 /// One organization.
@@ -140,6 +142,7 @@ async fn get_environment(
 
 /// Answers a change that made a key: the record under `name`, and the secret where it is new.
 pub(super) fn with_secret(
+    log: &LogId,
     outcome: crate::commit::Outcome,
     secret_name: &str,
     name: &str,
@@ -153,6 +156,7 @@ pub(super) fn with_secret(
             return (axum::http::StatusCode::ACCEPTED, Json(body)).into_response();
         }
     };
+    let revision = answer::revision(log, committed.number);
     let mut body = serde_json::Map::new();
     body.insert(name.to_owned(), committed.body.unwrap_or_default());
     if !committed.replayed {
@@ -161,5 +165,6 @@ pub(super) fn with_secret(
     let mut response = (axum::http::StatusCode::CREATED, Json(body)).into_response();
     let no_store = axum::http::HeaderValue::from_static("no-store");
     response.headers_mut().insert(axum::http::header::CACHE_CONTROL, no_store);
+    answer::set(response.headers_mut(), "flagforge-revision", &revision);
     response
 }

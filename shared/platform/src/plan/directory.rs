@@ -16,6 +16,9 @@ use crate::store::{self, ABSENT, Stored, version_of};
 /// Environments of an organization (DESIGN §2). A definition change checks each in one transaction of 100.
 pub const MAX_ENVIRONMENTS: usize = 20;
 
+/// Organizations that cannot be: their names are words of the data plane's addresses (`/data/v1/explain/…`).
+const RESERVED: [&str; 1] = ["explain"];
+
 pub(super) async fn draw(
     table: &dyn Table,
     request: &Request,
@@ -104,6 +107,9 @@ async fn create_organization(
     admin: &KeyRecord,
 ) -> Result<(), Error> {
     bounded_text("name", name)?;
+    if RESERVED.contains(&org.as_str()) {
+        return Err(Error::invalid("key", format!("`{org}` is reserved; choose another")));
+    }
     let standing: Option<Stored<Organization>> =
         store::read(table, &place::organization(org)).await?;
     if standing.is_some() {
@@ -117,7 +123,7 @@ async fn create_organization(
     };
     plan.put(place::organization(org), ABSENT, &record)?;
     plan.put(place::directory_entry(org), ABSENT, &record)?;
-    plan.put(place::access_key(org, &admin.id), ABSENT, admin)?;
+    plan.put(place::access_key(org, &admin.facts.id), ABSENT, admin)?;
     plan.about(&record, true)
 }
 

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::input::{bounded, bounded_text};
 use crate::place;
 use crate::ports::{Condition, Table, Write};
-use crate::record::KeyRecord;
+use crate::record::{KeyFacts, KeyRecord};
 use crate::store::{self, ABSENT, Stored};
 
 /// Keys of an organization: their hashes are one chunk of every relay manifest, 200 bytes each, 200 KB together.
@@ -25,8 +25,8 @@ pub(super) async fn draw(
         Change::CreateKey { org, key } => {
             let owner = organization_in(table, org).await?;
             plan.require(place::organization(org), owner.version);
-            check_scope(table, request, caller, key).await?;
-            if let Some(parent) = &key.parent {
+            check_scope(table, request, caller, &key.facts).await?;
+            if let Some(parent) = &key.facts.parent {
                 // A revocation that comes between takes the parent away, and the child with it.
                 let key = place::access_key(org, parent);
                 plan.writes.push(Write::Check { key, condition: Condition::Present });
@@ -34,8 +34,8 @@ pub(super) async fn draw(
             let standing: Vec<Stored<KeyRecord>> =
                 store::all(table, &place::org_pk(org), "KEY#").await?;
             bounded("keys", "keys", MAX_KEYS, standing.len() + 1)?;
-            plan.put(place::access_key(org, &key.id), ABSENT, key)?;
-            plan.about(key, true)
+            plan.put(place::access_key(org, &key.facts.id), ABSENT, key)?;
+            plan.about(&key.facts, true)
         }
         Change::RevokeKey { org, id } => revoke(table, plan, org, id).await,
         _ => Err(Error::Internal { context: "not a change of keys", source: None }),
@@ -46,7 +46,7 @@ async fn check_scope(
     table: &dyn Table,
     request: &Request,
     caller: &Caller,
-    key: &KeyRecord,
+    key: &KeyFacts,
 ) -> Result<(), Error> {
     bounded_text("name", &key.name)?;
     let org = request.change.log().org;
@@ -84,17 +84,18 @@ async fn revoke(
     let mut doomed = vec![id.to_owned()];
     let mut next = 0;
     while let Some(parent) = doomed.get(next).cloned() {
-        let children = standing.iter().filter(|key| key.value.parent.as_ref() == Some(&parent));
-        doomed.extend(children.map(|key| key.value.id.clone()));
+        let children =
+            standing.iter().filter(|key| key.value.facts.parent.as_ref() == Some(&parent));
+        doomed.extend(children.map(|key| key.value.facts.id.clone()));
         next += 1;
     }
     // A batch is at most 50 items (DESIGN §6). A larger family is cut from its leaves.
     const MAX_FAMILY: usize = 50;
     bounded("the key and those made by it", "keys", MAX_FAMILY, doomed.len())?;
     let mut found = false;
-    for key in standing.iter().filter(|key| doomed.contains(&key.value.id)) {
-        found |= key.value.id == id;
-        plan.delete(place::access_key(org, &key.value.id), key.version);
+    for key in standing.iter().filter(|key| doomed.contains(&key.value.facts.id)) {
+        found |= key.value.facts.id == id;
+        plan.delete(place::access_key(org, &key.value.facts.id), key.version);
     }
     if found { Ok(()) } else { Err(Error::NotFound { what: "key" }) }
 }

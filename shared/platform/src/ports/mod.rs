@@ -16,4 +16,4 @@ pub use table::{
     Condition, FeedRecord, Item, ItemKey, MAX_ITEM_BYTES, MAX_PAGE_ITEMS, MAX_TRANSACTION_BYTES,
     MAX_TRANSACTION_WRITES, Page, PageToken, Query, Table, TableError, Write, check_transaction,
 };
-pub use timer::Timer;
+pub use timer::{SystemTimer, Timer};

@@ -11,6 +11,7 @@ use flagforge_flags::manifest::{
 use flagforge_flags::wire::{FlagWire, OverrideWire, StateWire, TenantWire};
 
 use super::view::View;
+use crate::record::KeyRecord;
 use crate::store::ABSENT;
 
 /// The chunks of an environment, and how many shards they are cut into.
@@ -117,18 +118,18 @@ impl View {
     /// The keys that may ask in this environment. One bound to a tenant that is gone may not.
     fn published_keys(&self) -> BTreeMap<String, KeyWire> {
         let mut keys = BTreeMap::new();
-        for key in self.keys.values().map(|stored| &stored.value) {
-            let here = key.envs.as_ref().is_none_or(|envs| envs.contains(&self.env));
-            let bound = key.tenant.as_ref().is_none_or(|tenant| self.tenant(tenant).is_some());
+        for KeyRecord { facts, secret_sha256 } in self.keys.values().map(|stored| &stored.value) {
+            let here = facts.envs.as_ref().is_none_or(|envs| envs.contains(&self.env));
+            let bound = facts.tenant.as_ref().is_none_or(|tenant| self.tenant(tenant).is_some());
             if here && bound {
                 let wire = KeyWire {
-                    secret_sha256: key.secret_sha256,
-                    kind: key.kind,
-                    tenant: key.tenant.clone(),
-                    envs: key.envs.clone(),
-                    expires: key.expires,
+                    secret_sha256: *secret_sha256,
+                    kind: facts.kind,
+                    tenant: facts.tenant.clone(),
+                    envs: facts.envs.clone(),
+                    expires: facts.expires,
                 };
-                keys.insert(key.id.clone(), wire);
+                keys.insert(facts.id.clone(), wire);
             }
         }
         keys
