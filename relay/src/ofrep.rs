@@ -154,7 +154,9 @@ fn context(asker: &Asker, headers: &HeaderMap, body: &[u8]) -> Result<Context, R
     let Json::Object(mut request) = json else {
         return Err(invalid("the body must be an object with a `context`"));
     };
-    let Some(Json::Object(mut attributes)) = request.remove("context") else {
+    // OFREP's schema does not require it: nothing is known of the user then.
+    let context = request.remove("context").unwrap_or_else(|| Json::Object(Map::new()));
+    let Json::Object(mut attributes) = context else {
         return Err(invalid("`context` must be an object"));
     };
     let tenant = text(&mut attributes, "tenant")?;

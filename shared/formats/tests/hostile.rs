@@ -207,3 +207,28 @@ fn what_depends_on_dice_or_the_clock_says_so_only_where_it_matters() {
     assert_eq!(ask(json!({"userId": "ann"})).value, true);
     assert_eq!(config.warnings().len(), 1);
 }
+
+#[test]
+fn a_dependency_on_what_dice_decide_says_so() {
+    let drawn = json!([{"name": "gradualRolloutRandom", "parameters": {"percentage": "30"}}]);
+    let variants = json!([{"name": "a", "weight": 1}, {"name": "b", "weight": 1}]);
+    let document = json!({"features": [
+        {"name": "dice", "enabled": true, "strategies": drawn},
+        {"name": "halves", "enabled": true, "strategies": [], "variants": variants},
+        {"name": "on dice", "enabled": true, "strategies": [], "dependencies": [{"feature": "dice"}]},
+        {"name": "not dice", "enabled": true, "strategies": [], "dependencies": [{"feature": "dice", "enabled": false}]},
+        {"name": "a", "enabled": true, "strategies": [], "dependencies": [{"feature": "halves", "variants": ["a"]}]},
+        {"name": "any", "enabled": true, "strategies": [], "dependencies": [{"feature": "halves"}]}]});
+    let config = Config::load(Format::Unleash, &document.to_string()).unwrap();
+    let ask = |flag: &str, context: Json| {
+        let request = Request { flag: flag.into(), tenant: None, context, default: None };
+        let decision = config.decide(&request, Timestamp::default());
+        (decision.value == true, decision.error_code.is_some())
+    };
+    for flag in ["on dice", "not dice", "a"] {
+        assert_eq!(ask(flag, json!({})), (false, true), "{flag}");
+    }
+    assert_eq!(ask("any", json!({})), (true, false));
+    let halves: Vec<_> = (1..=20).map(|user| ask("a", json!({"userId": user}))).collect();
+    assert!(halves.contains(&(true, false)) && halves.contains(&(false, false)), "{halves:?}");
+}

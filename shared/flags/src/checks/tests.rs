@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 
-fn flag(key: &str, state: Json) -> FlagWire {
+fn flag(key: &str, state: &Json) -> FlagWire {
     let mut whole =
         json!({"enabled": true, "off": {"variant": "off"}, "fallthrough": {"variant": "on"}});
     whole.as_object_mut().unwrap().extend(state.as_object().unwrap().clone());
@@ -20,7 +20,7 @@ fn rules(whens: &[Json]) -> Json {
     json!({"rules": whens.iter().enumerate().map(rule).collect::<Vec<_>>()})
 }
 
-fn segment(key: &str, when: Json) -> SegmentWire {
+fn segment(key: &str, when: &Json) -> SegmentWire {
     serde_json::from_value(json!({"key": key, "version": 1, "when": when})).unwrap()
 }
 
@@ -32,14 +32,14 @@ fn found(flags: &[FlagWire], segments: &[SegmentWire]) -> Vec<String> {
 fn what_is_in_order_is_passed_over() {
     let user = json!({"test": {"attribute": "user.key", "operator": "equals", "values": ["u"]}});
     let state = rules(&[user.clone(), json!({"inSegment": "s"}), json!("always")]);
-    assert_eq!(found(&[flag("f", state)], &[segment("s", user)]), Vec::<String>::new());
+    assert_eq!(found(&[flag("f", &state)], &[segment("s", &user)]), Vec::<String>::new());
 }
 
 #[test]
 fn rules_after_one_that_always_holds() {
     let state = rules(&[json!({"any": ["always", {"inGroup": "g"}]}), json!("always")]);
     assert_eq!(
-        found(&[flag("f", state)], &[]),
+        found(&[flag("f", &state)], &[]),
         ["f state.rules[1]: it is never asked: `r0` decides for everybody"]
     );
 }
@@ -57,13 +57,16 @@ fn conditions_that_nobody_stands() {
         rollout,
     ] {
         let kinds: Vec<WarningKind> =
-            check(&[flag("f", rules(&[never.clone()]))], &[]).iter().map(|w| w.kind).collect();
+            check(&[flag("f", &rules(std::slice::from_ref(&never)))], &[])
+                .iter()
+                .map(|w| w.kind)
+                .collect();
         assert_eq!(kinds.first(), Some(&WarningKind::NeverTrue), "{never}");
     }
     let maybe = json!({"test": {"attribute": "user.x", "operator": "one-of", "ifMissing": true}});
-    assert!(check(&[flag("f", rules(&[maybe]))], &[]).is_empty());
+    assert!(check(&[flag("f", &rules(&[maybe]))], &[]).is_empty());
     assert!(
-        check(&[flag("f", rules(&[json!({"all": [equals("a"), equals("a")]})]))], &[]).is_empty()
+        check(&[flag("f", &rules(&[json!({"all": [equals("a"), equals("a")]})]))], &[]).is_empty()
     );
 }
 
@@ -74,7 +77,7 @@ fn what_is_asked_for_and_not_there() {
         "rules": [{"id": "r", "when": {"inSegment": "absent"}, "serve": {"variant": "on"}}]
     });
     assert_eq!(
-        found(&[flag("f", state), flag("g", json!({}))], &[segment("lonely", json!("always"))]),
+        found(&[flag("f", &state), flag("g", &json!({}))], &[segment("lonely", &json!("always"))]),
         [
             "f state.prerequisites[0]: there is no flag `gone`, so this never holds",
             "f state.prerequisites[1]: the flag `g` has no variant `blue`",
@@ -89,7 +92,7 @@ fn ranges_and_variants() {
     let split = json!({"split": {"unit": "user.key", "salt": "", "hash": "xxh3", "buckets": 10,
         "ranges": [{"from": 2, "until": 5, "variant": "on"}, {"from": 6, "until": 9, "variant": "on"}]}});
     assert_eq!(
-        found(&[flag("f", json!({"fallthrough": split, "off": "callerDefault"}))], &[]),
+        found(&[flag("f", &json!({"fallthrough": split, "off": "callerDefault"}))], &[]),
         [
             "f state.fallthrough: buckets 0 to below 2 have no variant",
             "f state.fallthrough: buckets 5 to below 6 have no variant",
@@ -104,14 +107,14 @@ fn circles_of_flags_and_segments() {
     let needs = |other: &str| json!({"prerequisites": [{"flag": other, "is": "enabled"}]});
     let asks = |segment: &str| rules(&[json!({"inSegment": segment})]);
     let flags = [
-        flag("a", needs("b")),
-        flag("b", asks("s")),
-        flag("c", needs("a")),
-        flag("d", json!({})),
-        flag("e", needs("d")),
-        flag("self", needs("self")),
+        flag("a", &needs("b")),
+        flag("b", &asks("s")),
+        flag("c", &needs("a")),
+        flag("d", &json!({})),
+        flag("e", &needs("d")),
+        flag("self", &needs("self")),
     ];
-    let segments = [segment("s", json!({"flag": {"flag": "a", "is": "enabled"}}))];
+    let segments = [segment("s", &json!({"flag": {"flag": "a", "is": "enabled"}}))];
     let circles = check(&flags, &segments);
     let subjects: Vec<&str> = circles.iter().map(|warning| warning.subject.as_str()).collect();
     assert_eq!(subjects, ["a", "b", "c", "self", "s"]);

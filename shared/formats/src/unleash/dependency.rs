@@ -1,27 +1,22 @@
 //! Dependencies: a toggle that is off unless its parents answer so.
 
 use flagforge_flags::keys::FlagKey;
-use flagforge_flags::wire::{FlagIsWire, FlagTestWire};
+use flagforge_flags::wire::{ConditionWire, FlagIsWire, FlagTestWire};
 use serde_json::Value as Json;
 
 use super::variant::OFF;
 use super::{Surroundings, toggle};
-use crate::Imported;
-use crate::carry::{list, text, text_of};
+use crate::carry::{Undecided, list, text, text_of};
 
 /// When a dependency is met.
 pub(crate) enum Met {
     Always,
     Never(String),
-    When(FlagTestWire),
+    /// Met, or not decided where the parent's variant would be drawn.
+    When(FlagTestWire, Option<Undecided>),
 }
 
-pub(crate) fn carry(
-    child: &str,
-    dependency: &Json,
-    surroundings: &Surroundings<'_>,
-    imported: &mut Imported,
-) -> Result<Met, String> {
+pub(crate) fn carry(dependency: &Json, surroundings: &Surroundings<'_>) -> Result<Met, String> {
     let name = text(dependency, "feature")?;
     let Some(parent) = surroundings.toggles.get(name) else {
         return Ok(Met::Never(format!("it depends on `{name}`, which is not there")));
@@ -44,12 +39,12 @@ pub(crate) fn carry(
     let variants = toggle::on_variants(name, parent, surroundings)?;
     if !wanted_on {
         let is = FlagIsWire::Variants(vec![variants.off]);
-        return Ok(Met::When(FlagTestWire { flag, is }));
+        return Ok(Met::When(FlagTestWire { flag, is }, None));
     }
     let names: Vec<String> = list(dependency, "variants")?.iter().filter_map(text_of).collect();
     if names.is_empty() {
         let is = FlagIsWire::Variants(variants.all_on());
-        return Ok(Met::When(FlagTestWire { flag, is }));
+        return Ok(Met::When(FlagTestWire { flag, is }, None));
     }
     let mut keys: Vec<_> = variants
         .named
@@ -63,10 +58,12 @@ pub(crate) fn carry(
     if keys.is_empty() {
         return Ok(Met::Never(format!("it depends on variants that `{name}` does not have")));
     }
-    if !variants.named.is_empty() {
-        let what =
-            format!("depends on a variant of `{name}`: where that is drawn at random, this is off");
-        imported.warn(child, what);
-    }
-    Ok(Met::When(FlagTestWire { flag, is: FlagIsWire::Variants(keys) }))
+    // A drawn variant meets the dependency here, so that a rule behind it can say that there is no answer.
+    let drawn = FlagIsWire::Variants(vec![variants.drawn.clone()]);
+    let case = Undecided {
+        when: ConditionWire::Flag(FlagTestWire { flag: flag.clone(), is: drawn }),
+        why: format!("it depends on a variant of `{name}` that is drawn at random"),
+    };
+    keys.push(variants.drawn);
+    Ok(Met::When(FlagTestWire { flag, is: FlagIsWire::Variants(keys) }, Some(case)))
 }

@@ -63,10 +63,16 @@ pub(crate) fn carry(
     let name = key.as_str();
     let on = feature.get("enabled").and_then(Json::as_bool).ok_or("`enabled` is no boolean")?;
     let (ways, variants) = ways(name, feature, surroundings, imported)?;
-    let (mut enabled, mut prerequisites) = (on, Vec::new());
+    let (mut enabled, mut prerequisites, mut first) = (on, Vec::new(), Vec::new());
     for entry in list(feature, "dependencies")? {
-        match dependency::carry(name, entry, surroundings, imported)? {
-            Met::When(test) => prerequisites.push(test),
+        match dependency::carry(entry, surroundings)? {
+            Met::When(test, undecided) => {
+                prerequisites.push(test);
+                if let Some(case) = undecided {
+                    let id = format!("dependency {} undecided", prerequisites.len());
+                    first.push(rule(&id, case.when, OutcomeWire::Error(case.why))?);
+                }
+            }
             Met::Always => {}
             Met::Never(why) => {
                 imported.warn(name, format!("is off for good: {why}"));
@@ -74,6 +80,7 @@ pub(crate) fn carry(
             }
         }
     }
+    first.extend(rules(&ways)?);
     let off = OutcomeWire::Variant(variants.off.clone());
     Ok(FlagWire {
         version: 1,
@@ -88,7 +95,7 @@ pub(crate) fn carry(
             prerequisites,
             targets: Vec::new(),
             group_overrides: Vec::new(),
-            rules: rules(&ways)?,
+            rules: first,
             fallthrough: off,
         },
         key,
