@@ -160,7 +160,7 @@ impl RootClaims {
         }
     }
 
-    fn check(&self) -> Result<(), Refusal> {
+    pub(super) fn check(&self) -> Result<(), Refusal> {
         let malformed = |why: String| Err(Refusal::malformed(WHAT, why));
         if self.format != 1 {
             return Err(Refusal::UnknownFormat { what: WHAT, format: self.format.into() });

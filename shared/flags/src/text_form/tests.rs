@@ -109,6 +109,18 @@ fn every_option_has_its_text() {
 }
 
 #[test]
+fn numbers_are_the_nearest_that_there_is_in_text_as_in_json() {
+    // Found by fuzzing: JSON's reader was one bit off, and so again each time that the flag was stored.
+    for digits in ["1844674407370944073709551615.0", "1.844674407370944e27", "5e-324", "0.1"] {
+        let json: Json = serde_json::from_str(digits).unwrap();
+        assert_eq!(serde_json::from_str::<Json>(&json.to_string()).unwrap(), json, "{digits}");
+        let parsed = parse(&format!("user.x == {digits}")).unwrap();
+        let test = json!({"attribute": "user.x", "operator": "equals", "values": [json]});
+        assert_eq!(parsed, tree(json!({"test": test})), "{digits}");
+    }
+}
+
+#[test]
 fn conditions_nest_as_they_are_written() {
     let a = || json!({"test": {"attribute": "a", "operator": "equals", "values": [1]}});
     check("a == 1 && a == 1", json!({"all": [a(), a()]}));

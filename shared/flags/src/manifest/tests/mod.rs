@@ -3,6 +3,7 @@
 mod keys;
 mod load;
 mod root;
+mod segments;
 mod trust;
 
 use std::collections::HashMap;
