@@ -38,9 +38,15 @@ pub async fn two_tenants_get_different_answers(stack: &Stack) -> anyhow::Result<
     org.flip("express", true).await?;
     let path = org.path("environments/prod/flags/express/overrides/globex");
     org.api.put(&path, &json!({"variant": "off"})).await?.expect(201)?;
-    let globex = org.sees(&key, "express", "globex", &json!(false)).await?;
+    // `false` alone would also be the flag's answer from before it was on.
+    let globex = eventually(org.patience(), || async {
+        let answer = org.evaluate(&key, "express", "globex", "u-1").await?;
+        ensure!(answer.body["metadata"]["fineReason"] == "TENANT_OVERRIDE", "{}", answer.body);
+        Ok(Some(answer))
+    })
+    .await?;
+    ensure!(globex.body["value"] == false, "{}", globex.body);
     ensure!(globex.body["reason"] == "TARGETING_MATCH", "{}", globex.body);
-    ensure!(globex.body["metadata"]["fineReason"] == "TENANT_OVERRIDE", "{}", globex.body);
     let acme = org.sees(&key, "express", "acme", &json!(true)).await?;
     ensure!(acme.body["reason"] == "DEFAULT", "{}", acme.body);
     let listed = org.api.get(&org.path("environments/prod/flags/express/overrides")).await?;
@@ -147,6 +153,7 @@ pub async fn a_deleted_tenant_leaves_nothing_to_its_successor(stack: &Stack) -> 
     org.flip("perk", true).await?;
     let over = org.path("environments/prod/flags/perk/overrides/acme");
     org.api.put(&over, &json!({"variant": "off"})).await?.expect(201)?;
+    org.sees(&key, "perk", "globex", &json!(true)).await?;
     org.sees(&key, "perk", "acme", &json!(false)).await?;
     org.api.delete(&org.path("tenants/acme")).await?.expect(204)?;
     let answers = |known: bool| {
