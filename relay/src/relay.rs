@@ -80,13 +80,35 @@ impl Relay {
     /// while one is carried out are carried out together.
     pub async fn notify(&self, org: &OrgKey, env: &EnvKey) {
         let id = EnvId { org: org.clone(), env: env.clone() };
-        let loaded = {
+        let (loaded, loading) = {
             let mut places = places(&self.places);
             places.unknown.remove(&id);
-            places.loaded.get(&id).cloned()
+            (places.loaded.get(&id).cloned(), places.loading.get(&id).cloned())
         };
-        if let Some(environment) = loaded {
+        let environment = match (loaded, loading) {
+            (None, Some(loading)) => self.after_load(&id, loading).await,
+            (loaded, _) => loaded,
+        };
+        if let Some(environment) = environment {
             environment.refresh().await;
+        }
+    }
+
+    /// What a load under way came to. It may have read what stood before the notice, or that nothing did.
+    async fn after_load(
+        &self,
+        id: &EnvId,
+        mut loading: watch::Receiver<Option<Found>>,
+    ) -> Option<Arc<Environment>> {
+        // A load that takes longer is the origin's trouble; polling finds the root.
+        let found = timeout(LOAD_WITHIN, loading.wait_for(Option::is_some)).await;
+        let found = found.ok().and_then(|found| found.ok().and_then(|found| found.clone()));
+        match found {
+            Some(Found::Loaded(environment)) => Some(environment),
+            Some(Found::Unknown | Found::Failed) | None => {
+                places(&self.places).unknown.remove(id);
+                None
+            }
         }
     }
 
