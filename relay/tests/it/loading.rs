@@ -237,3 +237,20 @@ async fn chunks_are_fetched_once_however_many_ask_and_only_what_changed() {
     let second = place.origin.chunks.load(Ordering::Relaxed) - first;
     assert!(second <= 4, "{second} reads for a root of four chunks, of which some are as before");
 }
+
+#[tokio::test]
+async fn a_notice_that_comes_while_its_environment_loads_is_not_lost() {
+    let mut place = place();
+    let relay = relay(&place, |_| {});
+    let app = app(Arc::clone(&relay));
+    let (first, key) = (app.clone(), place.server.clone());
+    let asking = tokio::spawn(async move { theme(&first, &key, "prod").await });
+    // The old root has been read: its chunks are being fetched.
+    while place.origin.chunks.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    publish(&mut place.publisher, "light");
+    relay.notify(&place.publisher.org, &place.publisher.env).await;
+    assert_eq!(asking.await.unwrap().status, StatusCode::OK);
+    assert_eq!(theme(&app, &place.server, "prod").await.json()["value"], "light");
+}

@@ -245,9 +245,10 @@ impl Loader {
         let root = self.reader.verify(&stored.root)?;
         let snapshot = load(root.clone(), &mut |digest| stored.chunk(digest), None)?;
         self.reader.accept(&root, None);
-        // Whoever signed the root knew it for current, which is all that is known when its writer died before saying more.
+        // A writer that died before `seen.json` left a root that was current when it was signed; more is not known.
+        let known = stored.position.map_or(root.claims().issued, |_| stored.confirmed);
         // A clock that was set back must not make the age negative.
-        let confirmed = stored.confirmed.max(root.claims().issued).min(clock::now());
+        let confirmed = known.min(clock::now());
         Ok(Arc::new(Manifest::new(snapshot, root, confirmed)))
     }
 
