@@ -33,9 +33,11 @@ impl Platform {
         };
         let certified = self.certified(&trust).await?;
         let mut outcome = Published::Unchanged(view.revision);
+        // Both scopes are made of the same chunks.
+        let mut rendered = view.render();
         for scope in [Scope::Relay, Scope::Environment] {
             if let Published::Roots(revision) =
-                self.publish_scope(view, scope, &trust, &certified).await?
+                self.publish_scope(view, &mut rendered, scope, &trust, &certified).await?
             {
                 outcome = Published::Roots(revision);
             }
@@ -46,6 +48,7 @@ impl Platform {
     async fn publish_scope(
         &self,
         view: &mut View,
+        rendered: &mut Rendered,
         scope: Scope,
         trust: &Trust,
         certified: &Certified,
@@ -58,16 +61,16 @@ impl Platform {
             if ahead.is_some_and(|ahead| !view.revision.includes(ahead)) {
                 // Another publisher knows more; read what it read.
                 view.catch_up(self.table()).await?;
+                *rendered = view.render();
             }
-            let rendered = view.render();
-            let claims = self.claims(view, &id, trust, &standing, &rendered);
+            let claims = self.claims(view, &id, trust, &standing, rendered);
             if standing.root.as_ref().is_some_and(|root| self.still_good(root, &claims)) {
                 return Ok(Published::Unchanged(view.revision));
             }
             let text = sign_root(&claims, &certified.certificate, &certified.key)
                 .map_err(|refusal| Error::internal("a root was refused", refusal))?;
-            self.self_check(&text, &id, trust, &rendered)?;
-            self.put_chunks(view, &claims, standing.root.as_ref(), &rendered).await?;
+            self.self_check(&text, &id, trust, rendered)?;
+            self.put_chunks(view, &claims, standing.root.as_ref(), rendered).await?;
             let put = self
                 .objects()
                 .put(&name, Bytes::from(text), "application/jose", standing.condition)
