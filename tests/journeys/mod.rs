@@ -4,12 +4,14 @@
 mod bad_input;
 mod changes;
 mod delivery;
+mod directory;
 mod isolation;
 mod keys;
 
 pub use bad_input::*;
 pub use changes::*;
 pub use delivery::*;
+pub use directory::*;
 pub use isolation::*;
 pub use keys::*;
 
@@ -32,6 +34,9 @@ macro_rules! for_each_journey {
         $each!(bad_bodies_name_the_field_and_change_nothing);
         $each!(bodies_and_keys_have_limits);
         $each!(bad_headers_and_paths_are_told);
+        $each!(a_schema_holds_tenants_to_their_types);
+        $each!(tenants_are_searched_and_filtered);
+        $each!(a_group_with_a_condition_follows_its_tenants);
         $each!(a_stranger_finds_nothing);
         $each!(what_is_not_yours_looks_like_what_is_not_there);
         $each!(a_key_of_one_environment_stays_there);

@@ -78,6 +78,7 @@ pub(crate) fn tenant(key: &str) -> Change {
         uid: format!("uid-of-{key}"),
         name: key.to_owned(),
         attributes: serde_json::Map::new(),
+        synthetic: false,
     }
 }
 

@@ -1,12 +1,14 @@
 //! A change: one serializable mutation. What it does to the table is in [`crate::plan`].
 
 use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, RuleId, TenantKey, VariantKey};
+use flagforge_flags::wire::ConditionWire;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::input::{DefinitionInput, StateInput, WeightInput};
 use crate::place::LogId;
 use crate::record::KeyRecord;
+use crate::schema::TenantSchema;
 
 /// Every mutation there is. It can be stored (a change request) and applied later: generated ids are in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,16 +32,27 @@ pub enum Change {
         uid: String,
         name: String,
         attributes: serde_json::Map<String, Json>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        synthetic: bool,
     },
     DeleteTenant {
         org: OrgKey,
         tenant: TenantKey,
+    },
+    PutTenantSchema {
+        org: OrgKey,
+        schema: TenantSchema,
+        /// Refuse it while tenants stand that do not fit it.
+        strict: bool,
     },
     PutGroup {
         org: OrgKey,
         group: GroupKey,
         uid: String,
         description: String,
+        /// Who is in it; absent: its members.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        when: Option<ConditionWire>,
     },
     DeleteGroup {
         org: OrgKey,
@@ -124,6 +137,7 @@ impl Change {
             | Self::CreateEnvironment { org, .. }
             | Self::PutTenant { org, .. }
             | Self::DeleteTenant { org, .. }
+            | Self::PutTenantSchema { org, .. }
             | Self::PutGroup { org, .. }
             | Self::DeleteGroup { org, .. }
             | Self::AddMember { org, .. }
@@ -149,6 +163,7 @@ impl Change {
             Self::CreateEnvironment { .. } => "create-environment",
             Self::PutTenant { .. } => "put-tenant",
             Self::DeleteTenant { .. } => "delete-tenant",
+            Self::PutTenantSchema { .. } => "put-tenant-schema",
             Self::PutGroup { .. } => "put-group",
             Self::DeleteGroup { .. } => "delete-group",
             Self::AddMember { .. } => "add-member",

@@ -18,6 +18,8 @@ pub mod ports;
 mod publish;
 pub mod read;
 pub mod record;
+pub mod schema;
+pub mod search;
 mod states;
 mod store;
 mod strict;
@@ -34,7 +36,9 @@ pub use commit::{
 pub use error::Error;
 pub use http::{MAX_BODY_BYTES, app, health, openapi};
 pub use place::LogId;
-pub use plan::{MAX_ENVIRONMENTS, MAX_GROUP_OVERRIDES, MAX_KEYS, MAX_RECORD_BYTES};
+pub use plan::{
+    MAX_CONDITION_GROUPS, MAX_ENVIRONMENTS, MAX_GROUP_OVERRIDES, MAX_KEYS, MAX_RECORD_BYTES,
+};
 pub use publish::{Published, RESIGN_AFTER, ROOT_LIFETIME};
 pub use states::FlagState;
 pub use store::{Listing, Stored};

@@ -94,6 +94,10 @@ pub(crate) fn tenant(org: &OrgKey, tenant: &TenantKey) -> ItemKey {
     ItemKey::new(org_pk(org), format!("TENANT#{tenant}"))
 }
 
+pub(crate) fn tenant_schema(org: &OrgKey) -> ItemKey {
+    ItemKey::new(org_pk(org), "TENANT-SCHEMA")
+}
+
 pub(crate) fn group(org: &OrgKey, group: &GroupKey) -> ItemKey {
     ItemKey::new(org_pk(org), format!("GROUP#{group}"))
 }

@@ -9,8 +9,9 @@ use crate::error::Error;
 use crate::log::LogEntry;
 use crate::place::{self, LOG_PREFIX, LogId};
 use crate::record::{
-    Definition, Environment, Group, KeyFacts, Member, Organization, Override, StateRecord, Tenant,
+    Definition, Environment, Group, KeyFacts, Organization, Override, StateRecord, Tenant,
 };
+use crate::schema::TenantSchema;
 use crate::states::FlagState;
 use crate::store::{self, ABSENT, Listing, Stored};
 
@@ -28,7 +29,7 @@ pub struct PageOf {
 }
 
 impl PageOf {
-    fn limit(&self) -> Result<u32, Error> {
+    pub(crate) fn limit(&self) -> Result<u32, Error> {
         match self.limit {
             None => Ok(DEFAULT_PAGE),
             Some(limit @ 1..=MAX_PAGE) => Ok(limit),
@@ -80,16 +81,6 @@ impl Platform {
         store::standing(self.table(), &place::environment(org, env), "environment").await
     }
 
-    pub async fn tenants(
-        &self,
-        caller: &Caller,
-        org: &OrgKey,
-        page: &PageOf,
-    ) -> Result<Listing<Tenant>, Error> {
-        self.organization(caller, org).await?;
-        self.page(&place::org_pk(org), "TENANT#", page).await
-    }
-
     pub async fn tenant(
         &self,
         caller: &Caller,
@@ -98,6 +89,17 @@ impl Platform {
     ) -> Result<Stored<Tenant>, Error> {
         caller.may(org, Role::Reader)?;
         store::standing(self.table(), &place::tenant(org, tenant), "tenant").await
+    }
+
+    /// What tenants' attributes may be. An empty one, which takes anything, until one is set.
+    pub async fn tenant_schema(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+    ) -> Result<Stored<TenantSchema>, Error> {
+        self.organization(caller, org).await?;
+        let stored = store::read(self.table(), &place::tenant_schema(org)).await?;
+        Ok(stored.unwrap_or_else(|| Stored { value: TenantSchema::default(), version: ABSENT }))
     }
 
     pub async fn groups(
@@ -118,21 +120,6 @@ impl Platform {
     ) -> Result<Stored<Group>, Error> {
         caller.may(org, Role::Reader)?;
         store::standing(self.table(), &place::group(org, group), "group").await
-    }
-
-    /// The members of a group that count: those of earlier groups or tenants of the same key are left out.
-    pub async fn members(
-        &self,
-        caller: &Caller,
-        org: &OrgKey,
-        group: &GroupKey,
-        page: &PageOf,
-    ) -> Result<Listing<Member>, Error> {
-        let uid = self.group(caller, org, group).await?.value.uid;
-        let prefix = format!("MEMBER#{group}#");
-        let mut found: Listing<Member> = self.page(&place::org_pk(org), &prefix, page).await?;
-        found.items.retain(|member| member.value.group_uid == uid);
-        Ok(found)
     }
 
     pub async fn definitions(
@@ -254,7 +241,7 @@ impl Platform {
         Ok(found)
     }
 
-    async fn page<T: DeserializeOwned>(
+    pub(crate) async fn page<T: DeserializeOwned>(
         &self,
         pk: &str,
         prefix: &str,

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, TenantKey, VariantKey};
 use flagforge_flags::manifest::{Digest, KeyKind};
 use flagforge_flags::time::Timestamp;
-use flagforge_flags::wire::{FlagClass, FlagWire, OutcomeWire, StateWire, ValueType, VariantWire};
+use flagforge_flags::wire::{
+    ConditionWire, FlagClass, FlagWire, OutcomeWire, StateWire, ValueType, VariantWire,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use utoipa::ToSchema;
@@ -41,15 +43,21 @@ pub struct Tenant {
     pub name: String,
     #[schema(value_type = Object)]
     pub attributes: serde_json::Map<String, Json>,
+    /// Made for tests, and no customer: lists and counts can leave it out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub synthetic: bool,
 }
 
-/// A tenant group with a list of members.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// A tenant group: a list of members, or a condition on tenants' attributes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Group {
     pub key: GroupKey,
     pub uid: String,
     pub description: String,
+    /// Who is in it. With it, a list of members counts for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<ConditionWire>,
 }
 
 /// A tenant's membership in a group. It counts only while both uids are current.

@@ -4,7 +4,9 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use flagforge_flags::keys::{GroupKey, OrgKey, TenantKey};
+use flagforge_flags::wire::ConditionWire;
 use serde::Deserialize;
+use serde_json::Value as Json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -13,8 +15,9 @@ use super::answer::{self, PageBody, PageOptions};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::change::Change;
+use crate::error::Error;
 use crate::record::{Group, Member};
-use crate::{Platform, fresh};
+use crate::{Platform, fresh, search, strict};
 
 pub(super) fn routes() -> OpenApiRouter<Platform> {
     OpenApiRouter::new()
@@ -30,6 +33,11 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
 struct GroupInput {
     #[serde(default)]
     description: String,
+    /// Who is in it: a condition on `tenant.<attribute>`, as a tree or as text, say `tenant.plan == "gold"`.
+    /// Absent: the members that are put into it.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    when: Option<Json>,
 }
 
 /// Lists tenant groups, by key.
@@ -60,7 +68,8 @@ async fn get(
     Ok(answer::one(&headers, &platform.group(&caller, &org, &group).await?))
 }
 
-/// Creates a group, or replaces its description (then If-Match is required). Members stay.
+/// Creates a group, or replaces its description and condition (then If-Match is required). Members stay, and
+/// count while there is no condition.
 #[utoipa::path(put, path = "/v1/orgs/{org}/groups/{group}", tag = "groups", params(("org" = String, Path), ("group" = String, Path)), request_body = GroupInput, responses(
     (status = 200, body = Group),
     (status = 201, body = Group),
@@ -72,8 +81,10 @@ async fn put(
     asked: Asked,
 ) -> Result<Response, Problem> {
     asked.caller.may(&org, crate::caller::Role::Reader)?;
-    let GroupInput { description } = asked.body_but(&["key", "uid"])?;
-    asked.replace(&platform, Change::PutGroup { org, group, uid: fresh::id()?, description }).await
+    let GroupInput { description, when } = asked.body_but(&["key", "uid"])?;
+    let when = when.map(condition).transpose()?;
+    let change = Change::PutGroup { org, group, uid: fresh::id()?, description, when };
+    asked.replace(&platform, change).await
 }
 
 /// Deletes a group. Overrides for it are void from then on, also for a new group of the same key.
@@ -89,7 +100,7 @@ async fn delete(
     asked.change(&platform, Change::DeleteGroup { org, group }).await
 }
 
-/// Lists the members of a group.
+/// Lists the members of a group; of one with a condition, the tenants for whom it holds.
 #[utoipa::path(get, path = "/v1/orgs/{org}/groups/{group}/members", tag = "groups", params(("org" = String, Path), ("group" = String, Path), PageOptions), responses(
     (status = 200, body = PageBody<Member>),
     (status = "default", body = ProblemBody),
@@ -128,4 +139,22 @@ async fn remove_member(
     asked: Asked,
 ) -> Result<Response, Problem> {
     asked.change(&platform, Change::RemoveMember { org, group, tenant }).await
+}
+
+/// A condition as people send it: text, or the tree.
+fn condition(sent: Json) -> Result<ConditionWire, Error> {
+    match sent {
+        // The tree of what always holds is the text `always` too.
+        Json::String(text) if text != "always" => search::condition(&text),
+        tree => {
+            let wrapped = serde_json::json!({ "when": tree });
+            strict::from_value::<Tree>(wrapped, &[]).map(|tree| tree.when)
+        }
+    }
+}
+
+/// Only so that an error's path begins with `when`.
+#[derive(Deserialize)]
+struct Tree {
+    when: ConditionWire,
 }

@@ -6,19 +6,25 @@ use axum::response::Response;
 use flagforge_flags::keys::{OrgKey, TenantKey};
 use serde::Deserialize;
 use serde_json::Value as Json;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody, PageOptions};
+use super::answer::{self, PageBody};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::change::Change;
+use crate::read::PageOf;
 use crate::record::Tenant;
+use crate::schema::TenantSchema;
+use crate::search::TenantFilter;
 use crate::{Platform, fresh};
 
 pub(super) fn routes() -> OpenApiRouter<Platform> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get, put, delete))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(get, put, delete))
+        .routes(routes!(get_schema, put_schema))
 }
 
 /// A tenant as it shall be.
@@ -31,10 +37,38 @@ struct TenantInput {
     #[serde(default)]
     #[schema(value_type = Object)]
     attributes: serde_json::Map<String, Json>,
+    /// Made for tests, and no customer.
+    #[serde(default)]
+    synthetic: bool,
+}
+
+/// Which tenants a list holds.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct TenantOptions {
+    /// Items a page, 1 to 500; 100 when not said. With a filter a page can be shorter and still have a successor.
+    limit: Option<u32>,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+    /// Part of the key or name, upper and lower case the same.
+    search: Option<String>,
+    /// Only synthetic tenants, or only real ones.
+    synthetic: Option<bool>,
+    /// A condition on attributes as text, say `tenant.plan == "gold"`.
+    when: Option<String>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct SchemaOptions {
+    /// Refuse the schema while tenants stand that do not fit it (the default), or hold only later writes to it.
+    strict: Option<bool>,
 }
 
 /// Lists tenants, by key.
-#[utoipa::path(get, path = "/v1/orgs/{org}/tenants", tag = "tenants", params(("org" = String, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/tenants", tag = "tenants", params(("org" = String, Path), TenantOptions), responses(
     (status = 200, body = PageBody<Tenant>),
     (status = "default", body = ProblemBody),
 ))]
@@ -42,9 +76,46 @@ async fn list(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
-    Options(page): Options<PageOptions>,
+    Options(asked): Options<TenantOptions>,
 ) -> Result<Response, Problem> {
-    Ok(answer::listing(platform.tenants(&caller, &org, &page.into()).await?))
+    let TenantOptions { limit, cursor, search, synthetic, when } = asked;
+    caller.may(&org, crate::caller::Role::Reader)?;
+    let filter = TenantFilter::parse(search, synthetic, when.as_deref())?;
+    let page = PageOf { limit, cursor };
+    Ok(answer::listing(platform.tenants(&caller, &org, &filter, &page).await?))
+}
+
+/// What tenants' attributes may be. Without attributes it takes anything.
+#[utoipa::path(get, path = "/v1/orgs/{org}/tenant-schema", tag = "tenants", params(("org" = String, Path)), responses(
+    (status = 200, body = TenantSchema),
+    (status = "default", body = ProblemBody),
+))]
+async fn get_schema(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys(org): Keys<OrgKey>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Ok(answer::one(&headers, &platform.tenant_schema(&caller, &org).await?))
+}
+
+/// Sets what tenants' attributes may be (If-Match is required to replace it). Refused while tenants stand that do
+/// not fit, naming the first; with `strict=false` those stay as they are and only later writes are held to it.
+#[utoipa::path(put, path = "/v1/orgs/{org}/tenant-schema", tag = "tenants", params(("org" = String, Path), SchemaOptions), request_body = TenantSchema, responses(
+    (status = 200, body = TenantSchema),
+    (status = 201, body = TenantSchema),
+    (status = "default", body = ProblemBody),
+))]
+async fn put_schema(
+    State(platform): State<Platform>,
+    Keys(org): Keys<OrgKey>,
+    Options(options): Options<SchemaOptions>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    asked.caller.may(&org, crate::caller::Role::Reader)?;
+    let schema: TenantSchema = asked.body()?;
+    let strict = options.strict.unwrap_or(true);
+    asked.replace(&platform, Change::PutTenantSchema { org, schema, strict }).await
 }
 
 /// One tenant.
@@ -75,10 +146,9 @@ async fn put(
     asked.caller.may(&org, crate::caller::Role::Reader)?;
     let input: TenantInput = asked.body_but(&["key", "uid"])?;
     let name = if input.name.is_empty() { tenant.to_string() } else { input.name };
-    let attributes = input.attributes;
-    asked
-        .replace(&platform, Change::PutTenant { org, tenant, uid: fresh::id()?, name, attributes })
-        .await
+    let (attributes, synthetic, uid) = (input.attributes, input.synthetic, fresh::id()?);
+    let change = Change::PutTenant { org, tenant, uid, name, attributes, synthetic };
+    asked.replace(&platform, change).await
 }
 
 /// Deletes a tenant. Its overrides and memberships are void from then on, also for a new tenant of the same key.

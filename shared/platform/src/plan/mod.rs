@@ -3,10 +3,13 @@
 
 mod directory;
 mod flags;
+mod groups;
 mod keys;
 mod states;
+pub(crate) mod tenants;
 
 pub use directory::MAX_ENVIRONMENTS;
+pub use groups::MAX_CONDITION_GROUPS;
 pub use keys::MAX_KEYS;
 pub use states::MAX_GROUP_OVERRIDES;
 
@@ -92,6 +95,7 @@ pub(crate) fn authorize(caller: &Caller, change: &Change) -> Result<(), Error> {
         | Change::RevokeKey { org, .. } => caller.may_everywhere(org, Role::Admin),
         Change::PutTenant { org, .. }
         | Change::DeleteTenant { org, .. }
+        | Change::PutTenantSchema { org, .. }
         | Change::PutGroup { org, .. }
         | Change::DeleteGroup { org, .. }
         | Change::AddMember { org, .. }
@@ -115,14 +119,16 @@ pub(crate) async fn draw(
     plan: &mut Plan,
 ) -> Result<(), Error> {
     match &request.change {
-        Change::CreateOrganization { .. }
-        | Change::CreateEnvironment { .. }
-        | Change::PutTenant { .. }
-        | Change::DeleteTenant { .. }
-        | Change::PutGroup { .. }
+        Change::CreateOrganization { .. } | Change::CreateEnvironment { .. } => {
+            directory::draw(table, request, plan).await
+        }
+        Change::PutTenant { .. } | Change::DeleteTenant { .. } | Change::PutTenantSchema { .. } => {
+            tenants::draw(table, request, plan).await
+        }
+        Change::PutGroup { .. }
         | Change::DeleteGroup { .. }
         | Change::AddMember { .. }
-        | Change::RemoveMember { .. } => directory::draw(table, request, plan).await,
+        | Change::RemoveMember { .. } => groups::draw(table, request, plan).await,
         Change::PutFlag { .. } | Change::DeleteFlag { .. } => {
             flags::draw(table, request, plan).await
         }

@@ -2,6 +2,7 @@
 //! depends on how often or in which order it is woken.
 
 mod certify;
+mod membership;
 mod render;
 mod roots;
 pub(crate) mod trust;

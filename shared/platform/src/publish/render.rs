@@ -30,7 +30,8 @@ pub(super) struct Chunk {
 
 impl View {
     /// Renders all chunks. The same configuration gives the same bytes, so unchanged chunks keep their names.
-    pub(super) fn render(&self) -> Rendered {
+    pub(super) fn render(&mut self) -> Rendered {
+        self.memberships.settle(&self.groups, &self.tenants);
         let flags = self.flags();
         let tenants = self.tenants_with_overrides();
         let keys = self.published_keys();
@@ -85,6 +86,7 @@ impl View {
             let wire = TenantWire {
                 uid: tenant.value.uid.clone(),
                 attributes: tenant.value.attributes.clone(),
+                groups: self.memberships.of(&tenant.value.key).to_vec(),
                 ..TenantWire::default()
             };
             tenants.insert(tenant.value.key.clone(), wire);
@@ -92,7 +94,9 @@ impl View {
         for member in self.members.values() {
             let (group, uid): (&GroupKey, &str) = (&member.value.group, &member.value.group_uid);
             let stands = self.groups.get(&format!("GROUP#{group}"));
-            let stands = stands.is_some_and(|stored| stored.value.uid == *uid);
+            // A group's condition, where it has one, alone decides.
+            let stands = stands
+                .is_some_and(|stored| stored.value.uid == *uid && stored.value.when.is_none());
             if let Some(tenant) = tenants.get_mut(&member.value.tenant)
                 && stands
                 && tenant.uid == member.value.tenant_uid

@@ -8,6 +8,7 @@ use flagforge_flags::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+use super::membership::Memberships;
 use crate::error::Error;
 use crate::log::{Head, LogEntry};
 use crate::place::{self, LogId, log_sk};
@@ -19,7 +20,7 @@ use crate::store::{self, Stored, decode};
 const MAX_ROUNDS: usize = 8;
 
 /// Records by their sort keys.
-type Records<T> = BTreeMap<String, Stored<T>>;
+pub(super) type Records<T> = BTreeMap<String, Stored<T>>;
 
 /// Everything that the manifests of one environment are made of.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ pub(super) struct View {
     pub(super) tenants: Records<Tenant>,
     pub(super) groups: Records<Group>,
     pub(super) members: Records<Member>,
+    pub(super) memberships: Memberships,
     pub(super) keys: Records<KeyRecord>,
     pub(super) states: Records<StateRecord>,
     pub(super) overrides: Records<Override>,
@@ -51,6 +53,7 @@ impl View {
             tenants: BTreeMap::new(),
             groups: BTreeMap::new(),
             members: BTreeMap::new(),
+            memberships: Memberships::default(),
             keys: BTreeMap::new(),
             states: BTreeMap::new(),
             overrides: BTreeMap::new(),
@@ -133,8 +136,14 @@ impl View {
     fn apply(&mut self, sk: &str, version: u64, body: Option<Json>) -> Result<(), Error> {
         match sk.split('#').next().unwrap_or_default() {
             "FLAG" => set(&mut self.definitions, sk, version, body),
-            "TENANT" => set(&mut self.tenants, sk, version, body),
-            "GROUP" => set(&mut self.groups, sk, version, body),
+            "TENANT" => {
+                self.memberships.tenant_changed(sk);
+                set(&mut self.tenants, sk, version, body)
+            }
+            "GROUP" => {
+                self.memberships.group_changed();
+                set(&mut self.groups, sk, version, body)
+            }
             "MEMBER" => set(&mut self.members, sk, version, body),
             "KEY" => set(&mut self.keys, sk, version, body),
             "STATE" => set(&mut self.states, sk, version, body),
