@@ -43,6 +43,7 @@ fn filled(path: &str, org: &str) -> String {
         .replace("{tenant}", "acme")
         .replace("{group}", "secret-group")
         .replace("{id}", "someones-key")
+        .replace("{role}", "secret-role")
 }
 
 /// A body that would do, were it allowed.
@@ -59,6 +60,7 @@ fn body_for(route: &Route) -> Option<String> {
         (path, "PUT") if path.ends_with("/environments/{env}/flags/{flag}") => {
             json!({"enabled": true, "off": "callerDefault", "fallthrough": "callerDefault"})
         }
+        (path, "PUT") if path.ends_with("/roles/{role}") => json!({"permissions": ["kill"]}),
         (path, "PUT") if path.ends_with("/flags/{flag}") => {
             json!({"class": "ops", "type": "boolean"})
         }

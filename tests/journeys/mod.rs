@@ -7,6 +7,7 @@ mod delivery;
 mod directory;
 mod isolation;
 mod keys;
+mod roles;
 
 pub use bad_input::*;
 pub use changes::*;
@@ -14,6 +15,7 @@ pub use delivery::*;
 pub use directory::*;
 pub use isolation::*;
 pub use keys::*;
+pub use roles::*;
 
 /// Calls the macro `$each` with the name of every journey, so that no runner forgets one.
 #[macro_export]
@@ -43,6 +45,9 @@ macro_rules! for_each_journey {
         $each!(a_tenants_key_speaks_for_that_tenant_only);
         $each!(keys_make_weaker_keys_and_die_with_their_parents);
         $each!(an_operator_founds_and_cannot_read);
+        $each!(a_role_of_ones_own_allows_what_it_says);
+        $each!(a_role_allows_no_more_than_its_maker_may);
+        $each!(a_large_family_of_keys_ends_at_once);
         $each!(a_running_sdk_sees_a_flip);
         $each!(an_sdk_without_its_origin_serves_what_it_has);
     };

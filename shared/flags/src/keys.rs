@@ -1,6 +1,6 @@
 //! Names, parsed once: a key that exists is a key that is valid, and keys of two kinds do not mix.
 //!
-//! Two grammars. A *slug* (organizations, environments) goes into table keys, object names and host
+//! Two grammars. A *slug* (organizations, environments, roles) goes into table keys, object names and host
 //! names: 1–40 bytes of `a-z`, `0-9` and `-`, beginning and ending with a letter or digit. A *name* (flags, tenants, groups,
 //! variants, rules) comes from other people's systems: 1–128 bytes of UTF-8 without control
 //! characters, without `/ ? # % \ "`, neither beginning nor ending with a space, and neither `.` nor `..`.
@@ -153,6 +153,10 @@ key!(
 key!(
     /// An environment of an organization. A slug.
     EnvKey, "environment key", slug
+);
+key!(
+    /// A role that an organization made for itself. A slug.
+    RoleKey, "role key", slug
 );
 key!(
     /// A flag of an organization. A name.

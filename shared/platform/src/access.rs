@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Platform;
-use crate::caller::{Actor, Caller, Role};
+use crate::caller::{Actor, Caller, Grant, PermissionSet, Role, RoleName};
 use crate::error::Error;
 use crate::fresh;
 use crate::place;
-use crate::record::{KeyFacts, KeyRecord};
+use crate::ports::Table;
+use crate::record::{KeyFacts, KeyRecord, RoleRecord};
 use crate::store::{self, Stored};
 
 /// The platform's operator as an installation on AWS configures it: a key that no table holds.
@@ -31,12 +32,17 @@ pub struct KeySpec {
     pub kind: KeyKind,
     #[serde(default)]
     pub name: String,
-    /// What a `mgmt` key may do. Default: reader.
+    /// What a `mgmt` key may do: `reader`, `approver`, `maintainer`, `admin`, or a role of the organization's own.
+    /// Default: reader.
     #[serde(default = "reader")]
-    pub role: Role,
+    #[schema(value_type = String, example = "maintainer")]
+    pub role: RoleName,
     /// The only environments it works in; absent: all.
     #[serde(default)]
     pub envs: Option<Vec<EnvKey>>,
+    /// The only domains whose flags a `mgmt` key changes; absent: all, and flags of no domain. It reads all the same.
+    #[serde(default)]
+    pub domains: Option<Vec<String>>,
     /// The only tenant it speaks for. Required for `client` keys.
     #[serde(default)]
     pub tenant: Option<TenantKey>,
@@ -47,8 +53,8 @@ pub struct KeySpec {
     pub operator: bool,
 }
 
-fn reader() -> Role {
-    Role::Reader
+fn reader() -> RoleName {
+    Role::Reader.into()
 }
 
 impl KeySpec {
@@ -57,8 +63,9 @@ impl KeySpec {
         Self {
             kind: KeyKind::Server,
             name: name.to_owned(),
-            role: Role::Reader,
+            role: reader(),
             envs: Some(vec![env]),
+            domains: None,
             tenant: None,
             expires: None,
             operator: false,
@@ -71,8 +78,9 @@ impl KeySpec {
         Self {
             kind,
             name: name.to_owned(),
-            role,
+            role: role.into(),
             envs: None,
+            domains: None,
             tenant: None,
             expires: None,
             operator: false,
@@ -87,6 +95,49 @@ pub struct IssuedKey {
     pub key: AccessKey,
 }
 
+impl KeySpec {
+    /// What is wrong with the form of it, whoever asks.
+    fn check(&self, now: Timestamp) -> Result<(), Error> {
+        let management = self.kind == KeyKind::Management;
+        if self.kind == KeyKind::Client && self.tenant.is_none() {
+            return Err(Error::invalid("tenant", "a client key speaks for one tenant; name it"));
+        }
+        if management && self.tenant.is_some() {
+            return Err(Error::invalid("tenant", "a `mgmt` key speaks for no tenant"));
+        }
+        if self.operator && !management {
+            return Err(Error::invalid("operator", "only a `mgmt` key can be an operator's"));
+        }
+        if self.domains.is_some() && !management {
+            return Err(Error::invalid("domains", "only a `mgmt` key changes flags"));
+        }
+        if self.expires.is_some_and(|expires| expires <= now) {
+            return Err(Error::invalid("expires", "is in the past"));
+        }
+        if self.envs.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Error::invalid("envs", EMPTY_LIST));
+        }
+        if self.domains.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Error::invalid("domains", EMPTY_LIST));
+        }
+        Ok(())
+    }
+}
+
+const EMPTY_LIST: &str = "an empty list opens nothing; leave it out for all";
+
+impl KeyFacts {
+    /// What a key of these facts may do, given what its role allows.
+    pub(crate) fn grant(&self, permissions: PermissionSet) -> Grant {
+        Grant { permissions, envs: self.envs.clone(), domains: self.domains.clone() }
+    }
+
+    /// Whether its own time is over. Its ancestors have theirs.
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
 impl Platform {
     /// Makes a key that is not yet anywhere: `Change::CreateKey` with its record puts it in force.
     pub(crate) fn forge_key(
@@ -95,42 +146,26 @@ impl Platform {
         org: &OrgKey,
         spec: KeySpec,
     ) -> Result<IssuedKey, Error> {
-        if spec.kind == KeyKind::Client && spec.tenant.is_none() {
-            return Err(Error::invalid("tenant", "a client key speaks for one tenant; name it"));
-        }
-        if spec.operator && spec.kind != KeyKind::Management {
-            return Err(Error::invalid("operator", "only a `mgmt` key can be an operator's"));
-        }
-        if spec.expires.is_some_and(|expires| expires <= self.timer().now()) {
-            return Err(Error::invalid("expires", "is in the past"));
-        }
+        spec.check(self.timer().now())?;
         let only_env = match spec.envs.as_deref() {
             Some([env]) => Some(env.clone()),
-            Some([]) => {
-                return Err(Error::invalid(
-                    "envs",
-                    "an empty list opens nothing; leave it out for all",
-                ));
-            }
             _ => None,
         };
         let key =
             AccessKey::new(spec.kind, org.clone(), only_env, &fresh::id()?, &fresh::secret()?)
                 .map_err(|error| Error::internal("a generated key was not a key", error))?;
-        let parent = match &parent.actor {
-            Actor::Key { id } => Some(id.clone()),
-            Actor::Operator { .. } | Actor::System { .. } => None,
-        };
         let facts = KeyFacts {
             id: key.id().to_owned(),
             kind: spec.kind,
             name: spec.name,
             role: spec.role,
             envs: spec.envs,
+            domains: spec.domains,
             tenant: spec.tenant,
             expires: spec.expires,
             operator: spec.operator,
-            parent,
+            parent: parent.family.last().cloned(),
+            ancestors: parent.family.clone(),
             created: self.timer().now(),
         };
         let record = KeyRecord { facts, secret_sha256: key.secret_digest() };
@@ -144,28 +179,62 @@ impl Platform {
             if !operator.secret_sha256.same(&key.secret_digest()) {
                 return Err(Error::Unauthenticated);
             }
-            let actor = Actor::Operator { id: operator.id.clone() };
-            return Ok(Caller { actor, org: None, role: Role::Admin, envs: None, operator: true });
+            return Ok(Caller::operator(operator.id.clone()));
         }
         let org = key.org();
-        let found: Option<Stored<KeyRecord>> =
-            store::read(self.table(), &place::access_key(org, key.id())).await?;
-        let KeyRecord { facts, secret_sha256 } = found.ok_or(Error::Unauthenticated)?.value;
+        let KeyRecord { facts, secret_sha256 } = self.key_in_force(org, key.id()).await?;
         if !secret_sha256.same(&key.secret_digest()) || facts.kind != key.kind() {
             return Err(Error::Unauthenticated);
         }
-        if facts.expires.is_some_and(|expires| expires <= self.timer().now()) {
-            return Err(Error::Unauthenticated);
-        }
+        let permissions = self.permissions_of(org, &facts).await?;
         if facts.kind != KeyKind::Management {
             return Err(Error::WrongKeyKind { kind: facts.kind.as_str() });
         }
-        Ok(Caller {
-            actor: Actor::Key { id: facts.id },
-            org: Some(org.clone()),
-            role: facts.role,
-            envs: facts.envs,
-            operator: facts.operator,
-        })
+        let grants = vec![facts.grant(permissions)];
+        let mut family = facts.ancestors;
+        family.push(facts.id.clone());
+        let actor = Actor::Key { id: facts.id };
+        Ok(Caller { actor, org: Some(org.clone()), grants, operator: facts.operator, family })
+    }
+
+    async fn key_in_force(&self, org: &OrgKey, id: &str) -> Result<KeyRecord, Error> {
+        let found: Option<Stored<KeyRecord>> =
+            store::read(self.table(), &place::access_key(org, id)).await?;
+        let found = found.ok_or(Error::Unauthenticated)?.value;
+        if found.facts.is_over(self.timer().now()) {
+            Err(Error::Unauthenticated)
+        } else {
+            Ok(found)
+        }
+    }
+
+    /// What a key allows now. Each key above it is read: one that was revoked or is over ends all below it at
+    /// once, however many they are, and a role that was narrowed above narrows below.
+    async fn permissions_of(&self, org: &OrgKey, facts: &KeyFacts) -> Result<PermissionSet, Error> {
+        let mut permissions = role_permissions(self.table(), org, &facts.role).await?;
+        for id in &facts.ancestors {
+            let above = self.key_in_force(org, id).await?.facts;
+            if above.role != facts.role {
+                let bound = role_permissions(self.table(), org, &above.role).await?;
+                permissions = permissions.intersection(&bound);
+            }
+        }
+        Ok(permissions)
+    }
+}
+
+/// What a role allows. One that is gone allows nothing.
+pub(crate) async fn role_permissions(
+    table: &dyn Table,
+    org: &OrgKey,
+    role: &RoleName,
+) -> Result<PermissionSet, Error> {
+    match role {
+        RoleName::BuiltIn(role) => Ok(role.permissions()),
+        RoleName::Custom(key) => {
+            let found: Option<Stored<RoleRecord>> =
+                store::read(table, &place::role(org, key)).await?;
+            Ok(found.map(|found| found.value.permissions).unwrap_or_default())
+        }
     }
 }

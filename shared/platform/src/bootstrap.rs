@@ -3,7 +3,7 @@
 use flagforge_flags::keys::{EnvKey, OrgKey};
 
 use crate::access::{IssuedKey, KeySpec};
-use crate::caller::{Caller, Role};
+use crate::caller::{Caller, Permission, Role};
 use crate::change::Change;
 use crate::commit::{Outcome, Request};
 use crate::error::Error;
@@ -43,7 +43,7 @@ impl Platform {
         spec: KeySpec,
         request: impl FnOnce(Change) -> Request,
     ) -> Result<(Outcome, IssuedKey), Error> {
-        caller.may_everywhere(org, Role::Admin)?;
+        caller.can(org, Permission::ManageKeys)?;
         let issued = self.forge_key(caller, org, spec)?;
         let change = Change::CreateKey { org: org.clone(), key: issued.record.clone() };
         let outcome = self.commit(caller, &request(change)).await?;

@@ -5,28 +5,57 @@ use flagforge_flags::keys::{EnvKey, OrgKey};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+pub use crate::permission::{Permission, PermissionSet, Role, RoleName};
 
-/// What a caller may do within its organization. Each includes those before it.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// Reads everything but key hashes.
-    Reader,
-    /// Changes flags, states, tenants and groups.
-    Maintainer,
-    /// Also environments and keys.
-    Admin,
+/// Permissions, and where they hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Grant {
+    pub(crate) permissions: PermissionSet,
+    /// The environments it holds in; `None` is all of the organization, and what they share.
+    pub(crate) envs: Option<Vec<EnvKey>>,
+    /// The domains whose flags it holds for; `None` is all flags, and those of no domain.
+    pub(crate) domains: Option<Vec<String>>,
 }
 
-impl std::fmt::Display for Role {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Reader => "reader",
-            Self::Maintainer => "maintainer",
-            Self::Admin => "admin",
-        })
+impl Grant {
+    pub(crate) fn everywhere(permissions: PermissionSet) -> Self {
+        Self { permissions, envs: None, domains: None }
+    }
+
+    /// Whether it reaches a place: an environment or (`None`) what all share, and the flags of a domain.
+    fn reaches(&self, env: Option<&EnvKey>, about: About<'_>) -> bool {
+        let here = match (&self.envs, env) {
+            (None, _) => true,
+            (Some(envs), Some(env)) => envs.contains(env),
+            (Some(_), None) => false,
+        };
+        let about = match (&self.domains, about) {
+            (None, _) | (Some(_), About::AnyFlag) => true,
+            (Some(domains), About::Domain(domain)) => domains.iter().any(|held| held == domain),
+            (Some(_), About::EveryFlag) => false,
+        };
+        here && about
+    }
+}
+
+/// Which flags somebody asks about.
+#[derive(Debug, Clone, Copy)]
+enum About<'d> {
+    /// Those of one domain.
+    Domain(&'d str),
+    /// All of them, those of no domain included.
+    EveryFlag,
+    /// Whichever. Reading is not bounded by domains: those who own one see their neighbours.
+    AnyFlag,
+}
+
+impl<'d> About<'d> {
+    fn domain(domain: Option<&'d str>) -> Self {
+        domain.map_or(Self::EveryFlag, Self::Domain)
+    }
+
+    fn whole(permission: Permission) -> Self {
+        if permission == Permission::Read { Self::AnyFlag } else { Self::EveryFlag }
     }
 }
 
@@ -36,11 +65,11 @@ pub struct Caller {
     pub(crate) actor: Actor,
     /// The organization it belongs to; `None` for a pure platform operator and for system callers.
     pub(crate) org: Option<OrgKey>,
-    pub(crate) role: Role,
-    /// The environments it may touch; `None` is all of its organization.
-    pub(crate) envs: Option<Vec<EnvKey>>,
+    pub(crate) grants: Vec<Grant>,
     /// May create organizations and install trust documents.
     pub(crate) operator: bool,
+    /// The keys above what it makes: its own ancestors, and itself if it is a key.
+    pub(crate) family: Vec<String>,
 }
 
 /// How a log entry names who acted.
@@ -61,38 +90,65 @@ impl Caller {
         Self {
             actor: Actor::System { name: name.to_owned() },
             org: None,
-            role: Role::Admin,
-            envs: None,
+            grants: vec![Grant::everywhere(PermissionSet::all())],
             operator: true,
+            family: Vec::new(),
         }
     }
 
-    /// Lets pass who may act in `org` with `needed`; otherwise says "not there" to a stranger and "not yours to do" to a member.
+    /// The platform's operator. It belongs to no organization, and so sees into none.
+    pub(crate) fn operator(id: String) -> Self {
+        let actor = Actor::Operator { id };
+        Self { actor, org: None, grants: Vec::new(), operator: true, family: Vec::new() }
+    }
+
+    /// Lets pass who holds, somewhere in `org`, all that `needed` allows; otherwise says "not there" to a
+    /// stranger and "not yours to do" to a member.
     pub fn may(&self, org: &OrgKey, needed: Role) -> Result<(), Error> {
-        if !self.belongs_to(org) {
-            return Err(Error::NotFound { what: "organization" });
-        }
-        if self.role < needed { Err(Error::Forbidden { needed }) } else { Ok(()) }
+        needed.permissions().iter().try_for_each(|permission| self.can(org, permission))
     }
 
     /// As [`Caller::may`], for one environment. One that the caller is not scoped to does not exist for it.
     pub fn may_in(&self, org: &OrgKey, env: &EnvKey, needed: Role) -> Result<(), Error> {
-        if !self.belongs_to(org) {
-            return Err(Error::NotFound { what: "organization" });
-        }
-        if self.envs.as_ref().is_some_and(|envs| !envs.contains(env)) {
-            return Err(Error::NotFound { what: "environment" });
-        }
-        if self.role < needed { Err(Error::Forbidden { needed }) } else { Ok(()) }
+        needed.permissions().iter().try_for_each(|permission| self.can_in(org, env, permission))
     }
 
     /// As [`Caller::may`], for what concerns every environment: a key scoped to some may not.
     pub fn may_everywhere(&self, org: &OrgKey, needed: Role) -> Result<(), Error> {
-        self.may(org, needed)?;
-        match self.envs {
-            Some(_) => Err(Error::Forbidden { needed: Role::Admin }),
-            None => Ok(()),
+        needed.permissions().iter().try_for_each(|permission| self.can_everywhere(org, permission))
+    }
+
+    /// Lets pass who holds the permission somewhere in `org`: for reading what all environments share.
+    pub fn can(&self, org: &OrgKey, needed: Permission) -> Result<(), Error> {
+        self.belongs(org)?;
+        self.holds(needed, |_| true)
+    }
+
+    /// Lets pass who holds the permission in one environment, whatever the domain of a flag.
+    pub fn can_in(&self, org: &OrgKey, env: &EnvKey, needed: Permission) -> Result<(), Error> {
+        self.sees(org, env)?;
+        self.holds(needed, |grant| grant.reaches(Some(env), About::whole(needed)))
+    }
+
+    /// Lets pass who holds the permission for all environments and domains at once.
+    pub fn can_everywhere(&self, org: &OrgKey, needed: Permission) -> Result<(), Error> {
+        self.belongs(org)?;
+        self.holds(needed, |grant| grant.reaches(None, About::whole(needed)))
+    }
+
+    /// Lets pass who holds the permission for flags of one domain, in one environment or (`None`) in what all share.
+    pub(crate) fn can_for_flag(
+        &self,
+        org: &OrgKey,
+        env: Option<&EnvKey>,
+        domain: Option<&str>,
+        needed: Permission,
+    ) -> Result<(), Error> {
+        match env {
+            Some(env) => self.sees(org, env)?,
+            None => self.belongs(org)?,
         }
+        self.holds(needed, |grant| grant.reaches(env, About::domain(domain)))
     }
 
     /// Lets pass the platform's operator only. To everyone else the operator's doors are not there.
@@ -100,8 +156,53 @@ impl Caller {
         if self.operator { Ok(()) } else { Err(Error::NotFound { what: "route" }) }
     }
 
-    fn belongs_to(&self, org: &OrgKey) -> bool {
-        matches!(self.actor, Actor::System { .. }) || self.org.as_ref() == Some(org)
+    /// Whether some of its grants holds the permission for some domains only.
+    pub(crate) fn is_scoped_by_domain(&self, permission: Permission) -> bool {
+        let scoped = |grant: &Grant| grant.domains.is_some() && grant.permissions.has(permission);
+        self.grants.iter().any(scoped)
+    }
+
+    /// Whether all that `grant` allows, wherever it does, this caller may do too: what is made of it is no stronger.
+    pub(crate) fn covers(&self, grant: &Grant) -> Result<(), Error> {
+        let envs = each(grant.envs.as_deref());
+        let domains = each(grant.domains.as_deref());
+        for permission in grant.permissions.iter() {
+            for env in &envs {
+                for domain in &domains {
+                    let about = About::domain(domain.map(String::as_str));
+                    self.holds(permission, |mine| mine.reaches(*env, about))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn holds(&self, needed: Permission, here: impl Fn(&Grant) -> bool) -> Result<(), Error> {
+        let held = self.grants.iter().any(|grant| grant.permissions.has(needed) && here(grant));
+        if held { Ok(()) } else { Err(Error::Forbidden { needed }) }
+    }
+
+    fn sees(&self, org: &OrgKey, env: &EnvKey) -> Result<(), Error> {
+        self.belongs(org)?;
+        let here = |grant: &Grant| grant.envs.as_ref().is_none_or(|envs| envs.contains(env));
+        if self.grants.iter().any(here) {
+            Ok(())
+        } else {
+            Err(Error::NotFound { what: "environment" })
+        }
+    }
+
+    pub(crate) fn belongs(&self, org: &OrgKey) -> Result<(), Error> {
+        let member = matches!(self.actor, Actor::System { .. }) || self.org.as_ref() == Some(org);
+        if member { Ok(()) } else { Err(Error::NotFound { what: "organization" }) }
+    }
+}
+
+/// Each of a list, or the one place without bounds.
+fn each<T>(bounds: Option<&[T]>) -> Vec<Option<&T>> {
+    match bounds {
+        None => vec![None],
+        Some(all) => all.iter().map(Some).collect(),
     }
 }
 
@@ -109,14 +210,22 @@ impl Caller {
 mod tests {
     use super::*;
 
-    fn key(org: &str, role: Role, envs: Option<&[&str]>) -> Caller {
-        Caller {
-            actor: Actor::Key { id: "k".to_owned() },
-            org: Some(OrgKey::new(org).unwrap()),
-            role,
+    fn grant(role: Role, envs: Option<&[&str]>, domains: Option<&[&str]>) -> Grant {
+        Grant {
+            permissions: role.permissions(),
             envs: envs.map(|envs| envs.iter().map(|env| EnvKey::new(env).unwrap()).collect()),
-            operator: false,
+            domains: domains.map(|all| all.iter().map(|domain| (*domain).to_owned()).collect()),
         }
+    }
+
+    fn caller(org: &str, grants: Vec<Grant>) -> Caller {
+        let actor = Actor::Key { id: "k".to_owned() };
+        let org = Some(OrgKey::new(org).unwrap());
+        Caller { actor, org, grants, operator: false, family: vec!["k".to_owned()] }
+    }
+
+    fn key(org: &str, role: Role, envs: Option<&[&str]>) -> Caller {
+        caller(org, vec![grant(role, envs, None)])
     }
 
     #[test]
@@ -139,5 +248,54 @@ mod tests {
         let prod = EnvKey::new("prod").unwrap();
         assert!(matches!(dev.may_in(&demo, &prod, Role::Reader), Err(Error::NotFound { .. })));
         assert!(matches!(dev.may_everywhere(&demo, Role::Reader), Err(Error::Forbidden { .. })));
+    }
+
+    #[test]
+    fn grants_do_not_lend_each_other_their_places() {
+        let demo = OrgKey::new("demo").unwrap();
+        let [dev, prod] = ["dev", "prod"].map(|env| EnvKey::new(env).unwrap());
+        let grants = vec![
+            grant(Role::Admin, Some(&["dev"]), None),
+            grant(Role::Reader, Some(&["prod"]), None),
+        ];
+        let person = caller("demo", grants);
+        assert!(person.can_in(&demo, &dev, Permission::Kill).is_ok());
+        assert!(person.can_in(&demo, &prod, Permission::Read).is_ok());
+        let refused = person.can_in(&demo, &prod, Permission::Kill);
+        assert!(matches!(refused, Err(Error::Forbidden { needed: Permission::Kill })));
+    }
+
+    #[test]
+    fn a_domain_bounds_what_is_written_and_not_what_is_read() {
+        let (demo, prod) = (OrgKey::new("demo").unwrap(), EnvKey::new("prod").unwrap());
+        let billing = caller("demo", vec![grant(Role::Maintainer, None, Some(&["billing"]))]);
+        let write = |domain| {
+            billing.can_for_flag(&demo, Some(&prod), domain, Permission::WriteStates).is_ok()
+        };
+        assert!(write(Some("billing")));
+        assert!(!write(Some("search")) && !write(None));
+        assert!(billing.can_in(&demo, &prod, Permission::Read).is_ok());
+        assert!(billing.can_in(&demo, &prod, Permission::WriteStates).is_err());
+        assert!(billing.can_everywhere(&demo, Permission::WriteDirectory).is_err());
+        assert!(billing.can_everywhere(&demo, Permission::Read).is_ok());
+    }
+
+    #[test]
+    fn weaker_is_a_partial_order_over_permissions_and_places() {
+        let admin = key("demo", Role::Admin, None);
+        for role in Role::ALL {
+            assert!(admin.covers(&grant(role, None, None)).is_ok());
+            assert!(admin.covers(&grant(role, Some(&["dev"]), Some(&["billing"]))).is_ok());
+        }
+        let maintainer = key("demo", Role::Maintainer, None);
+        assert!(maintainer.covers(&grant(Role::Approver, None, None)).is_err());
+        let approver = key("demo", Role::Approver, None);
+        assert!(approver.covers(&grant(Role::Maintainer, None, None)).is_err());
+        let of_dev = key("demo", Role::Admin, Some(&["dev"]));
+        assert!(of_dev.covers(&grant(Role::Reader, Some(&["dev"]), None)).is_ok());
+        assert!(of_dev.covers(&grant(Role::Reader, None, None)).is_err());
+        assert!(of_dev.covers(&grant(Role::Reader, Some(&["dev", "prod"]), None)).is_err());
+        let billing = caller("demo", vec![grant(Role::Admin, None, Some(&["billing"]))]);
+        assert!(billing.covers(&grant(Role::Reader, None, None)).is_err());
     }
 }

@@ -1,10 +1,13 @@
 //! A change: one serializable mutation. What it does to the table is in [`crate::plan`].
 
-use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, RuleId, TenantKey, VariantKey};
+use flagforge_flags::keys::{
+    EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, RuleId, TenantKey, VariantKey,
+};
 use flagforge_flags::wire::ConditionWire;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::caller::PermissionSet;
 use crate::input::{DefinitionInput, StateInput, WeightInput};
 use crate::place::LogId;
 use crate::record::KeyRecord;
@@ -127,6 +130,16 @@ pub enum Change {
         org: OrgKey,
         id: String,
     },
+    PutRole {
+        org: OrgKey,
+        role: RoleKey,
+        description: String,
+        permissions: PermissionSet,
+    },
+    DeleteRole {
+        org: OrgKey,
+        role: RoleKey,
+    },
 }
 
 impl Change {
@@ -145,7 +158,9 @@ impl Change {
             | Self::PutFlag { org, .. }
             | Self::DeleteFlag { org, .. }
             | Self::CreateKey { org, .. }
-            | Self::RevokeKey { org, .. } => (org, None),
+            | Self::RevokeKey { org, .. }
+            | Self::PutRole { org, .. }
+            | Self::DeleteRole { org, .. } => (org, None),
             Self::PutState { org, env, .. }
             | Self::PatchState { org, env, .. }
             | Self::SetEnabled { org, env, .. }
@@ -178,6 +193,8 @@ impl Change {
             Self::ClearOverride { .. } => "clear-override",
             Self::CreateKey { .. } => "create-key",
             Self::RevokeKey { .. } => "revoke-key",
+            Self::PutRole { .. } => "put-role",
+            Self::DeleteRole { .. } => "delete-role",
         }
     }
 }

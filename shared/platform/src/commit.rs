@@ -130,7 +130,7 @@ impl Platform {
     /// Contention is retried a bounded number of times. An answer that the table lost is settled by
     /// looking for this commit's id in the log, so an effect never doubles.
     pub async fn commit(&self, caller: &Caller, request: &Request) -> Result<Outcome, Error> {
-        plan::authorize(caller, &request.change)?;
+        self.authorize(caller, &request.change).await?;
         if let Some(reason) = &request.reason {
             bounded("reason", "bytes", MAX_REASON_BYTES, reason.len())?;
         }

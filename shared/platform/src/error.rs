@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::caller::Role;
+use crate::caller::Permission;
 use crate::ports::{BusError, ObjectError, SignerError, TableError};
 
 /// Why something was not done. `Display` is what a stranger may read; sources are for the log.
@@ -15,8 +15,8 @@ pub enum Error {
     #[error("there is no such {what}")]
     NotFound { what: &'static str },
     /// It is the caller's organization, but not its right.
-    #[error("this needs the role `{needed}` here")]
-    Forbidden { needed: Role },
+    #[error("this needs the permission `{needed}` here")]
+    Forbidden { needed: Permission },
     /// A kind of key that may not manage.
     #[error("a key of kind `{kind}` cannot manage; use one of kind `mgmt`")]
     WrongKeyKind { kind: &'static str },

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod access;
+mod authority;
 pub mod bootstrap;
 pub mod caller;
 mod change;
@@ -12,6 +13,7 @@ mod http;
 pub mod input;
 pub mod log;
 mod merge;
+mod permission;
 mod place;
 mod plan;
 pub mod ports;
@@ -27,7 +29,7 @@ mod strict;
 use std::sync::Arc;
 
 pub use access::{IssuedKey, KeySpec, Operator};
-pub use caller::{Caller, Role};
+pub use caller::{Caller, Permission, PermissionSet, Role, RoleName};
 pub use change::Change;
 pub use commit::{
     Committed, IDEMPOTENCY_SECONDS, Idempotency, MAX_IDEMPOTENCY_KEY_BYTES, MAX_REASON_BYTES,
@@ -37,7 +39,8 @@ pub use error::Error;
 pub use http::{MAX_BODY_BYTES, app, health, openapi};
 pub use place::LogId;
 pub use plan::{
-    MAX_CONDITION_GROUPS, MAX_ENVIRONMENTS, MAX_GROUP_OVERRIDES, MAX_KEYS, MAX_RECORD_BYTES,
+    MAX_CONDITION_GROUPS, MAX_ENVIRONMENTS, MAX_GROUP_OVERRIDES, MAX_KEY_DEPTH, MAX_KEYS,
+    MAX_RECORD_BYTES, MAX_ROLES,
 };
 pub use publish::{Published, RESIGN_AFTER, ROOT_LIFETIME};
 pub use states::FlagState;

@@ -1,7 +1,7 @@
 //! Where things are in the table. Every partition key begins with the organization (DESIGN §5), so
 //! that credentials can be narrowed to one; `#` cannot occur in a key, so places never collide.
 
-use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, TenantKey};
+use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, TenantKey};
 
 use crate::ports::ItemKey;
 
@@ -108,6 +108,10 @@ pub(crate) fn member(org: &OrgKey, group: &GroupKey, tenant: &TenantKey) -> Item
 
 pub(crate) fn access_key(org: &OrgKey, id: &str) -> ItemKey {
     ItemKey::new(org_pk(org), format!("KEY#{id}"))
+}
+
+pub(crate) fn role(org: &OrgKey, role: &RoleKey) -> ItemKey {
+    ItemKey::new(org_pk(org), format!("ROLE#{role}"))
 }
 
 pub(crate) fn state(org: &OrgKey, env: &EnvKey, flag: &FlagKey) -> ItemKey {

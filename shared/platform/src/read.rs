@@ -1,15 +1,17 @@
 //! Reads, each asking the caller first.
 
-use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, TenantKey};
+use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, TenantKey};
 use serde::de::DeserializeOwned;
 
 use crate::Platform;
-use crate::caller::{Caller, Role};
+use crate::caller::{Caller, Permission, Role};
 use crate::error::Error;
 use crate::log::LogEntry;
 use crate::place::{self, LOG_PREFIX, LogId};
+use crate::plan::take_dead;
 use crate::record::{
-    Definition, Environment, Group, KeyFacts, Organization, Override, StateRecord, Tenant,
+    Definition, Environment, Group, KeyFacts, Organization, Override, RoleRecord, StateRecord,
+    Tenant,
 };
 use crate::schema::TenantSchema;
 use crate::states::FlagState;
@@ -216,9 +218,49 @@ impl Platform {
         org: &OrgKey,
         page: &PageOf,
     ) -> Result<Listing<KeyFacts>, Error> {
-        caller.may_everywhere(org, Role::Admin)?;
+        caller.can(org, Permission::ManageKeys)?;
+        store::standing::<Organization>(self.table(), &place::organization(org), "organization")
+            .await?;
+        let mut keys = store::all(self.table(), &place::org_pk(org), "KEY#").await?;
+        // Those that lost a key above them wait to be swept; they are in force no more.
+        take_dead(&mut keys);
+        let everywhere = caller.can_everywhere(org, Permission::ManageKeys).is_ok();
+        let own = caller.family.last();
+        let after = page.cursor.as_deref();
+        let limit = page.limit()? as usize;
+        let mut items: Vec<Stored<KeyFacts>> = keys
+            .into_iter()
+            .map(|key| Stored { value: key.value.facts, version: key.version })
+            .filter(|key| everywhere || own.is_some_and(|own| key.value.ancestors.contains(own)))
+            .filter(|key| after.is_none_or(|after| key.value.id.as_str() > after))
+            .take(limit + 1)
+            .collect();
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let last = items.last().filter(|_| more);
+        let next = last.map(|key| key.value.id.clone());
+        Ok(Listing { items, next })
+    }
+
+    /// The organization's own roles.
+    pub async fn roles(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        page: &PageOf,
+    ) -> Result<Listing<RoleRecord>, Error> {
         self.organization(caller, org).await?;
-        self.page(&place::org_pk(org), "KEY#", page).await
+        self.page(&place::org_pk(org), "ROLE#", page).await
+    }
+
+    pub async fn role(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        role: &RoleKey,
+    ) -> Result<Stored<RoleRecord>, Error> {
+        caller.can(org, Permission::Read)?;
+        store::standing(self.table(), &place::role(org, role), "role").await
     }
 
     /// A page of a log, oldest first.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, TenantKey, VariantKey};
+use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, TenantKey, VariantKey};
 use flagforge_flags::manifest::{Digest, KeyKind};
 use flagforge_flags::time::Timestamp;
 use flagforge_flags::wire::{
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use utoipa::ToSchema;
 
-use crate::caller::Role;
+use crate::caller::{PermissionSet, RoleName};
 
 /// An organization.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -161,10 +161,15 @@ pub struct KeyFacts {
     #[schema(value_type = String, example = "server")]
     pub kind: KeyKind,
     pub name: String,
-    pub role: Role,
+    /// What it may do: one of `reader`, `approver`, `maintainer` and `admin`, or a role of the organization's own.
+    #[schema(value_type = String, example = "maintainer")]
+    pub role: RoleName,
     /// The only environments it works in; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub envs: Option<Vec<EnvKey>>,
+    /// The only domains whose flags it changes; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domains: Option<Vec<String>>,
     /// The only tenant it speaks for; absent: any, named by header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<TenantKey>,
@@ -176,5 +181,17 @@ pub struct KeyFacts {
     /// The key that made it, when a key did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
+    /// The keys above it, the first of the family first and its parent last. While one of them is gone, so is this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<String>,
     pub created: Timestamp,
+}
+
+/// A role that the organization made: a set of permissions with a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RoleRecord {
+    pub key: RoleKey,
+    pub description: String,
+    pub permissions: PermissionSet,
 }

@@ -14,7 +14,7 @@ use super::organizations::with_secret;
 use super::problem::{Problem, ProblemBody};
 use crate::Platform;
 use crate::access::KeySpec;
-use crate::caller::Role;
+use crate::caller::Permission;
 use crate::change::Change;
 use crate::place::LogId;
 use crate::record::KeyFacts;
@@ -55,7 +55,7 @@ async fn create(
     Keys(org): Keys<OrgKey>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    asked.caller.may_everywhere(&org, Role::Admin)?;
+    asked.caller.can(&org, Permission::ManageKeys)?;
     let spec: KeySpec = asked.body()?;
     let request = |change| asked.commit(change);
     let (outcome, issued) = platform.issue_key(&asked.caller, &org, spec, request).await?;

@@ -8,6 +8,7 @@ mod keys;
 mod logs;
 mod organizations;
 mod problem;
+mod roles;
 mod states;
 mod tenants;
 mod trust;
@@ -58,6 +59,7 @@ fn routes() -> OpenApiRouter<Platform> {
         .merge(flags::routes())
         .merge(states::routes())
         .merge(keys::routes())
+        .merge(roles::routes())
         .merge(logs::routes())
         .merge(trust::routes())
 }

@@ -14,6 +14,7 @@ use super::answer::{self, PageBody, PageOptions};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::Platform;
+use crate::caller::Permission;
 use crate::change::Change;
 use crate::place::LogId;
 use crate::record::{Environment, Organization};
@@ -120,7 +121,7 @@ async fn create_environment(
     Keys(org): Keys<OrgKey>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    asked.caller.may_everywhere(&org, crate::caller::Role::Admin)?;
+    asked.caller.can_everywhere(&org, Permission::WriteEnvironments)?;
     let new: NewEnvironment = asked.body()?;
     let name = if new.name.is_empty() { new.key.to_string() } else { new.name };
     asked.change(&platform, Change::CreateEnvironment { org, env: new.key, name }).await

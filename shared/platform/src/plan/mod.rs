@@ -5,19 +5,22 @@ mod directory;
 mod flags;
 mod groups;
 mod keys;
+mod roles;
 mod states;
 pub(crate) mod tenants;
 
 pub use directory::MAX_ENVIRONMENTS;
 pub use groups::MAX_CONDITION_GROUPS;
-pub use keys::MAX_KEYS;
+pub(crate) use keys::take_dead;
+pub use keys::{MAX_KEY_DEPTH, MAX_KEYS};
+pub use roles::MAX_ROLES;
 pub use states::MAX_GROUP_OVERRIDES;
 
 use flagforge_flags::time::Timestamp;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::caller::{Caller, Role};
+use crate::caller::Caller;
 use crate::change::Change;
 use crate::commit::Request;
 use crate::error::Error;
@@ -86,31 +89,6 @@ fn standing(version: u64) -> Condition {
     if version == ABSENT { Condition::Absent } else { Condition::Version(version) }
 }
 
-/// Refuses a caller that may not make this change, before anything is read.
-pub(crate) fn authorize(caller: &Caller, change: &Change) -> Result<(), Error> {
-    match change {
-        Change::CreateOrganization { .. } => caller.may_operate(),
-        Change::CreateEnvironment { org, .. }
-        | Change::CreateKey { org, .. }
-        | Change::RevokeKey { org, .. } => caller.may_everywhere(org, Role::Admin),
-        Change::PutTenant { org, .. }
-        | Change::DeleteTenant { org, .. }
-        | Change::PutTenantSchema { org, .. }
-        | Change::PutGroup { org, .. }
-        | Change::DeleteGroup { org, .. }
-        | Change::AddMember { org, .. }
-        | Change::RemoveMember { org, .. }
-        | Change::PutFlag { org, .. }
-        | Change::DeleteFlag { org, .. } => caller.may_everywhere(org, Role::Maintainer),
-        Change::PutState { org, env, .. }
-        | Change::PatchState { org, env, .. }
-        | Change::SetEnabled { org, env, .. }
-        | Change::SetWeights { org, env, .. }
-        | Change::SetOverride { org, env, .. }
-        | Change::ClearOverride { org, env, .. } => caller.may_in(org, env, Role::Maintainer),
-    }
-}
-
 /// Draws up the plan of a change on what stands now.
 pub(crate) async fn draw(
     table: &dyn Table,
@@ -134,6 +112,9 @@ pub(crate) async fn draw(
         }
         Change::CreateKey { .. } | Change::RevokeKey { .. } => {
             keys::draw(table, request, caller, plan).await
+        }
+        Change::PutRole { .. } | Change::DeleteRole { .. } => {
+            roles::draw(table, request, caller, plan).await
         }
         Change::PutState { .. }
         | Change::PatchState { .. }

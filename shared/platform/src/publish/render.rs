@@ -11,7 +11,7 @@ use flagforge_flags::manifest::{
 use flagforge_flags::wire::{FlagWire, OverrideWire, StateWire, TenantWire};
 
 use super::view::View;
-use crate::record::KeyRecord;
+use crate::record::{KeyFacts, KeyRecord};
 use crate::store::ABSENT;
 
 /// The chunks of an environment, and how many shards they are cut into.
@@ -119,24 +119,33 @@ impl View {
         tenants
     }
 
-    /// The keys that may ask in this environment. One bound to a tenant that is gone may not.
+    /// The keys that may ask in this environment. One bound to a tenant that is gone may not, nor one that
+    /// lost a key above it; none outlives those above it.
     fn published_keys(&self) -> BTreeMap<String, KeyWire> {
         let mut keys = BTreeMap::new();
         for KeyRecord { facts, secret_sha256 } in self.keys.values().map(|stored| &stored.value) {
             let here = facts.envs.as_ref().is_none_or(|envs| envs.contains(&self.env));
             let bound = facts.tenant.as_ref().is_none_or(|tenant| self.tenant(tenant).is_some());
+            let Some(above) = self.family(facts) else { continue };
             if here && bound {
+                let ends = above.iter().filter_map(|above| above.expires).chain(facts.expires);
                 let wire = KeyWire {
                     secret_sha256: *secret_sha256,
                     kind: facts.kind,
                     tenant: facts.tenant.clone(),
                     envs: facts.envs.clone(),
-                    expires: facts.expires,
+                    expires: ends.min(),
                 };
                 keys.insert(facts.id.clone(), wire);
             }
         }
         keys
+    }
+
+    /// The keys above a key; `None` when one of them is gone.
+    fn family(&self, key: &KeyFacts) -> Option<Vec<&KeyFacts>> {
+        let above = |id: &String| self.keys.get(&format!("KEY#{id}")).map(|key| &key.value.facts);
+        key.ancestors.iter().map(above).collect()
     }
 }
 

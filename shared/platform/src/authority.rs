@@ -1,0 +1,112 @@
+//! Which permission a change needs, and where: the one table of it, and holding a caller against it.
+
+use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::Platform;
+use crate::caller::{Caller, Permission};
+use crate::change::Change;
+use crate::error::Error;
+use crate::place;
+use crate::store::{self, Stored};
+
+/// What a change asks of who makes it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Needs<'c> {
+    /// To be the platform's operator.
+    Operator,
+    /// A permission in one environment or (`None`) for what all share, whatever the domain.
+    Plain(&'c OrgKey, Option<&'c EnvKey>, Permission),
+    /// A permission for one flag, in one environment or (`None`) its definition: a role of the flag's domain will do.
+    Flag(&'c OrgKey, Option<&'c EnvKey>, &'c FlagKey, Permission),
+    /// A permission somewhere in the organization; the plan holds the caller against the thing itself.
+    Somewhere(&'c OrgKey, Permission),
+}
+
+/// What each change needs. There is no other such table, and it has no arm for "all others": a change that is
+/// not in it does not compile.
+pub(crate) fn needs(change: &Change) -> Needs<'_> {
+    use Permission as P;
+    match change {
+        Change::CreateOrganization { .. } => Needs::Operator,
+        Change::CreateEnvironment { org, .. } => Needs::Plain(org, None, P::WriteEnvironments),
+        Change::CreateKey { org, .. } | Change::RevokeKey { org, .. } => {
+            Needs::Somewhere(org, P::ManageKeys)
+        }
+        Change::PutRole { org, .. } | Change::DeleteRole { org, .. } => {
+            Needs::Plain(org, None, P::ManageMembers)
+        }
+        Change::PutTenant { org, .. }
+        | Change::DeleteTenant { org, .. }
+        | Change::PutTenantSchema { org, .. }
+        | Change::PutGroup { org, .. }
+        | Change::DeleteGroup { org, .. }
+        | Change::AddMember { org, .. }
+        | Change::RemoveMember { org, .. } => Needs::Plain(org, None, P::WriteDirectory),
+        Change::PutFlag { org, flag, .. } | Change::DeleteFlag { org, flag } => {
+            Needs::Flag(org, None, flag, P::WriteFlags)
+        }
+        Change::SetEnabled { org, env, flag, enabled: false } => {
+            Needs::Flag(org, Some(env), flag, P::Kill)
+        }
+        Change::PutState { org, env, flag, .. }
+        | Change::PatchState { org, env, flag, .. }
+        | Change::SetEnabled { org, env, flag, enabled: true }
+        | Change::SetWeights { org, env, flag, .. } => {
+            Needs::Flag(org, Some(env), flag, P::WriteStates)
+        }
+        Change::SetOverride { org, env, flag, .. }
+        | Change::ClearOverride { org, env, flag, .. } => {
+            Needs::Flag(org, Some(env), flag, P::WriteOverrides)
+        }
+    }
+}
+
+/// What is read of a definition to know whose it is.
+#[derive(Debug, Deserialize, Serialize)]
+struct Owned {
+    #[serde(default)]
+    domain: Option<String>,
+}
+
+impl Platform {
+    /// Refuses a caller that may not make this change. Reads the table only for who holds a role in some domains.
+    pub(crate) async fn authorize(&self, caller: &Caller, change: &Change) -> Result<(), Error> {
+        match needs(change) {
+            Needs::Operator => caller.may_operate(),
+            Needs::Plain(org, None, permission) => caller.can_everywhere(org, permission),
+            Needs::Plain(org, Some(env), permission) => caller.can_in(org, env, permission),
+            Needs::Somewhere(org, permission) => caller.can(org, permission),
+            Needs::Flag(org, env, flag, permission) => {
+                match caller.can_for_flag(org, env, None, permission) {
+                    Err(Error::Forbidden { .. }) if caller.is_scoped_by_domain(permission) => {}
+                    answer => return answer,
+                }
+                let (stands, becomes) = self.domains_of(org, flag, change).await?;
+                for domain in stands.iter().chain(&becomes) {
+                    caller.can_for_flag(org, env, domain.as_deref(), permission)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The domain that a flag has (if there is one) and the one that a change gives it (if it defines the flag):
+    /// moving a flag needs a say in both.
+    async fn domains_of(
+        &self,
+        org: &OrgKey,
+        flag: &FlagKey,
+        change: &Change,
+    ) -> Result<(Option<Option<String>>, Option<Option<String>>), Error> {
+        let stored: Option<Stored<Owned>> =
+            store::read(self.table(), &place::flag(org, flag)).await?;
+        let stands = stored.map(|stored| stored.value.domain);
+        let Change::PutFlag { definition, .. } = change else { return Ok((stands, None)) };
+        let definition: Json = serde_json::to_value(definition)
+            .map_err(|error| Error::internal("a definition did not serialize", error))?;
+        let domain = definition.get("domain").and_then(Json::as_str).map(str::to_owned);
+        Ok((stands, Some(domain)))
+    }
+}
