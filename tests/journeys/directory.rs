@@ -156,3 +156,64 @@ pub async fn a_group_with_a_condition_follows_its_tenants(stack: &Stack) -> anyh
     }
     org.api.get(&org.path("groups/bad")).await?.expect(404).map(drop)
 }
+
+pub async fn what_is_special_about_a_tenant_is_one_list(stack: &Stack) -> anyhow::Result<()> {
+    let org = stack.found("special").await?;
+    for flag in ["a", "b", "c"] {
+        org.boolean_flag(flag).await?;
+    }
+    let set = async |env: &str, flag: &str, tenant: &str| {
+        let path = org.path(&format!("environments/{env}/flags/{flag}/overrides/{tenant}"));
+        org.api.put(&path, &json!({"variant": "on"})).await?.expect(201)
+    };
+    for (env, flag, tenant) in [
+        ("dev", "b", "acme"),
+        ("prod", "a", "acme"),
+        ("prod", "b", "acme"),
+        ("prod", "c", "acme"),
+        ("prod", "a", "globex"),
+    ] {
+        set(env, flag, tenant).await?;
+    }
+    let (everywhere, mut pages, mut cursor) = ("tenants/acme/overrides?limit=2", Vec::new(), None);
+    loop {
+        let cursor_is = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+        let path = org.path(&format!("{everywhere}{cursor_is}"));
+        let page = org.api.get(&path).await?.expect(200)?.body;
+        pages.extend(
+            page["items"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|item| format!("{} {}", item["environment"], item["flag"]).replace('"', "")),
+        );
+        cursor = page["next"].as_str().map(str::to_owned);
+        if cursor.is_none() {
+            break;
+        }
+    }
+    ensure!(pages == ["dev b", "prod a", "prod b", "prod c"], "{pages:?}");
+    // What is cleared, and what belonged to a flag that is gone, is special no more.
+    org.api.delete(&org.path("environments/prod/flags/b/overrides/acme")).await?.expect(204)?;
+    org.api.delete(&org.path("flags/c")).await?.expect(204)?;
+    let path = org.path("environments/prod/tenants/acme/overrides");
+    let left = org.api.get(&path).await?.expect(200)?;
+    ensure!(keys_of(&left.body, "flag") == ["a"], "{}", left.body);
+    org.api.put(&org.path("groups/listed"), &json!({})).await?.expect(201)?;
+    org.api.put(&org.path("groups/listed/members/acme"), &json!({})).await?.expect(201)?;
+    let gold = json!({"when": "tenant.plan == \"gold\""});
+    org.api.put(&org.path("groups/golden"), &gold).await?.expect(201)?;
+    let of = async |tenant: &str| {
+        let path = org.path(&format!("tenants/{tenant}/groups"));
+        anyhow::Ok(keys_of(&org.api.get(&path).await?.expect(200)?.body, "group"))
+    };
+    ensure!(of("acme").await? == ["golden", "listed"] && of("globex").await?.is_empty(), "groups");
+    org.api.delete(&org.path("groups/listed/members/acme")).await?.expect(204)?;
+    ensure!(of("acme").await? == ["golden"], "still listed");
+    // A tenant of the same key is another tenant.
+    org.api.delete(&org.path("tenants/acme")).await?.expect(204)?;
+    org.api.put(&org.path("tenants/acme"), &json!({})).await?.expect(201)?;
+    let none = org.api.get(&org.path("tenants/acme/overrides")).await?.expect(200)?;
+    ensure!(none.body["items"] == json!([]), "{}", none.body);
+    Ok(())
+}

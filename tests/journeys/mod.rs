@@ -39,6 +39,7 @@ macro_rules! for_each_journey {
         $each!(a_schema_holds_tenants_to_their_types);
         $each!(tenants_are_searched_and_filtered);
         $each!(a_group_with_a_condition_follows_its_tenants);
+        $each!(what_is_special_about_a_tenant_is_one_list);
         $each!(a_stranger_finds_nothing);
         $each!(what_is_not_yours_looks_like_what_is_not_there);
         $each!(a_key_of_one_environment_stays_there);

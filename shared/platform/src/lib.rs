@@ -22,6 +22,7 @@ pub mod read;
 pub mod record;
 pub mod schema;
 pub mod search;
+pub mod special;
 mod states;
 mod store;
 mod strict;

@@ -127,6 +127,30 @@ pub(crate) fn tenant_override(
     ItemKey::new(env_pk(org, env), format!("OVERRIDE#{flag}#{tenant}"))
 }
 
+/// What is special about each tenant in an environment, tenant by tenant: a second order of its overrides. It has
+/// a partition of its own, so that the publisher does not read it.
+pub(crate) fn by_tenant_pk(org: &OrgKey, env: &EnvKey) -> String {
+    format!("{org}#env#{env}#by-tenant")
+}
+
+pub(crate) fn override_of_tenant(
+    org: &OrgKey,
+    env: &EnvKey,
+    tenant: &TenantKey,
+    flag: &FlagKey,
+) -> ItemKey {
+    ItemKey::new(by_tenant_pk(org, env), format!("OVERRIDE#{tenant}#{flag}"))
+}
+
+/// The lists that each tenant is in, tenant by tenant: a second order of the groups' members.
+pub(crate) fn memberships_pk(org: &OrgKey) -> String {
+    format!("{org}#by-tenant")
+}
+
+pub(crate) fn membership_of_tenant(org: &OrgKey, tenant: &TenantKey, group: &GroupKey) -> ItemKey {
+    ItemKey::new(memberships_pk(org), format!("MEMBER#{tenant}#{group}"))
+}
+
 pub(crate) fn idempotency(org: &OrgKey, digest: &str) -> ItemKey {
     ItemKey::new(format!("{org}#idem"), format!("IDEM#{digest}"))
 }

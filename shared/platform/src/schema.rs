@@ -193,7 +193,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn schema(attributes: Json) -> TenantSchema {
+    fn schema(attributes: &Json) -> TenantSchema {
         serde_json::from_value(json!({ "attributes": attributes })).unwrap()
     }
 
@@ -212,7 +212,7 @@ mod tests {
             ("date", json!("2026-11-20T09:30:00Z"), json!("yesterday"), "RFC 3339"),
         ];
         for (kind, good, bad, words) in cases {
-            let schema = schema(json!({"x": {"type": kind}}));
+            let schema = schema(&json!({"x": {"type": kind}}));
             schema.check().unwrap();
             schema.admit(json!({ "x": good }).as_object().unwrap()).unwrap();
             let error = refused(&schema, &json!({ "x": bad }));
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn unknown_missing_and_disallowed_values_are_refused_by_name() {
-        let schema = schema(json!({
+        let schema = schema(&json!({
             "plan": {"type": "string", "allowed": ["free", "gold"], "required": true},
             "tags": {"type": "strings", "allowed": ["beta"]},
         }));
@@ -251,14 +251,14 @@ mod tests {
     fn a_schema_has_limits() {
         let many = |count: usize| {
             let names = (0..count).map(|n| (format!("a{n}"), json!({"type": "string"})));
-            schema(Json::Object(names.collect()))
+            schema(&Json::Object(names.collect()))
         };
         many(MAX_TENANT_ATTRIBUTES).check().unwrap();
         let error = many(MAX_TENANT_ATTRIBUTES + 1).check().unwrap_err().to_string();
         assert!(error.starts_with("attributes: the limit is 64"), "{error}");
         let allowing = |count: usize| {
             let values: Vec<usize> = (0..count).collect();
-            schema(json!({"x": {"type": "integer", "allowed": values}}))
+            schema(&json!({"x": {"type": "integer", "allowed": values}}))
         };
         allowing(MAX_ALLOWED_VALUES).check().unwrap();
         for (count, words) in [(MAX_ALLOWED_VALUES + 1, "limit is 200"), (0, "empty list")] {
@@ -268,7 +268,7 @@ mod tests {
                 "{error}"
             );
         }
-        let error = schema(json!({"key": {"type": "string"}})).check().unwrap_err().to_string();
+        let error = schema(&json!({"key": {"type": "string"}})).check().unwrap_err().to_string();
         assert!(error.starts_with("attributes.key: "), "{error}");
     }
 }

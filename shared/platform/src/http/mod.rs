@@ -9,6 +9,7 @@ mod logs;
 mod organizations;
 mod problem;
 mod roles;
+mod special;
 mod states;
 mod tenants;
 mod trust;
@@ -55,6 +56,7 @@ fn routes() -> OpenApiRouter<Platform> {
     OpenApiRouter::with_openapi(Api::openapi())
         .merge(organizations::routes())
         .merge(tenants::routes())
+        .merge(special::routes())
         .merge(groups::routes())
         .merge(flags::routes())
         .merge(states::routes())

@@ -106,7 +106,7 @@ async fn add_member(
         tenant_uid: of_tenant.value.uid,
     };
     let created = standing.as_ref().is_none_or(|standing| standing.value != record);
-    plan.put(place, version_of(standing.as_ref()), &record)?;
+    plan.put_member(org, version_of(standing.as_ref()), &record)?;
     plan.about(&record, created)
 }
 
@@ -119,6 +119,6 @@ async fn remove_member(
 ) -> Result<(), Error> {
     let place = place::member(org, group, tenant);
     let stands: Stored<Member> = store::standing(table, &place, "member").await?;
-    plan.delete(place, stands.version);
+    plan.delete_member(org, stands.version, &stands.value);
     Ok(())
 }

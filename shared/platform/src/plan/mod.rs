@@ -6,6 +6,7 @@ mod flags;
 mod groups;
 mod keys;
 mod roles;
+mod second;
 mod states;
 pub(crate) mod tenants;
 

@@ -238,7 +238,7 @@ async fn set_override(
         tenant_uid: of_tenant.value.uid,
         variant: variant.clone(),
     };
-    plan.put(place, version_of(standing.as_ref()), &record)?;
+    plan.put_override((org, env), version_of(standing.as_ref()), &record)?;
     plan.about(&record, standing.is_none())
 }
 
@@ -250,6 +250,6 @@ async fn clear_override(
     environment_in(table, org, env).await?;
     let place = place::tenant_override(org, env, flag, tenant);
     let stands: Stored<Override> = store::standing(table, &place, "override").await?;
-    plan.delete(place, stands.version);
+    plan.delete_override((org, env), stands.version, &stands.value);
     Ok(())
 }

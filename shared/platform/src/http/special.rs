@@ -1,0 +1,65 @@
+//! What is special about a tenant.
+
+use axum::extract::State;
+use axum::response::Response;
+use flagforge_flags::keys::{EnvKey, OrgKey, TenantKey};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::{self, PageBody, PageOptions};
+use super::asked::{Keys, Options, Reading};
+use super::problem::{Problem, ProblemBody};
+use crate::Platform;
+use crate::special::{Membership, Special};
+use crate::store::Listing;
+
+pub(super) fn routes() -> OpenApiRouter<Platform> {
+    OpenApiRouter::new()
+        .routes(routes!(overrides_everywhere))
+        .routes(routes!(overrides))
+        .routes(routes!(groups))
+}
+
+/// Lists what is special about a tenant: its overrides in every environment that the key may see.
+#[utoipa::path(get, path = "/v1/orgs/{org}/tenants/{tenant}/overrides", tag = "tenants", params(("org" = String, Path), ("tenant" = String, Path), PageOptions), responses(
+    (status = 200, body = PageBody<Special>),
+    (status = "default", body = ProblemBody),
+))]
+async fn overrides_everywhere(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys((org, tenant)): Keys<(OrgKey, TenantKey)>,
+    Options(page): Options<PageOptions>,
+) -> Result<Response, Problem> {
+    let found = platform.overrides_everywhere(&caller, &org, &tenant, &page.into()).await?;
+    Ok(answer::listing(found))
+}
+
+/// Lists a tenant's overrides in one environment, by flag.
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/tenants/{tenant}/overrides", tag = "tenants", params(("org" = String, Path), ("env" = String, Path), ("tenant" = String, Path), PageOptions), responses(
+    (status = 200, body = PageBody<Special>),
+    (status = "default", body = ProblemBody),
+))]
+async fn overrides(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys((org, env, tenant)): Keys<(OrgKey, EnvKey, TenantKey)>,
+    Options(page): Options<PageOptions>,
+) -> Result<Response, Problem> {
+    let found = platform.overrides_of(&caller, (&org, &env), &tenant, &page.into()).await?;
+    Ok(answer::listing(found))
+}
+
+/// Lists the groups that a tenant is in, by their lists or by their conditions.
+#[utoipa::path(get, path = "/v1/orgs/{org}/tenants/{tenant}/groups", tag = "tenants", params(("org" = String, Path), ("tenant" = String, Path)), responses(
+    (status = 200, body = PageBody<Membership>),
+    (status = "default", body = ProblemBody),
+))]
+async fn groups(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys((org, tenant)): Keys<(OrgKey, TenantKey)>,
+) -> Result<Response, Problem> {
+    let items = platform.groups_of(&caller, &org, &tenant).await?;
+    Ok(answer::listing(Listing { items, next: None }))
+}
