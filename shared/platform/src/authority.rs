@@ -60,6 +60,9 @@ pub(crate) fn needs(change: &Change) -> Needs<'_> {
         | Change::ClearOverride { org, env, flag, .. } => {
             Needs::Flag(org, Some(env), flag, P::WriteOverrides)
         }
+        Change::PutSegment { org, env, .. }
+        | Change::SetSegmentList { org, env, .. }
+        | Change::DeleteSegment { org, env, .. } => Needs::Plain(org, Some(env), P::WriteSegments),
     }
 }
 

@@ -1,17 +1,19 @@
 //! A change: one serializable mutation. What it does to the table is in [`crate::plan`].
 
 use flagforge_flags::keys::{
-    EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, RuleId, TenantKey, VariantKey,
+    EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, RuleId, SegmentKey, TenantKey, VariantKey,
 };
 use flagforge_flags::wire::ConditionWire;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::caller::PermissionSet;
-use crate::input::{DefinitionInput, StateInput, WeightInput};
+use crate::input::{DefinitionInput, SegmentInput, StateInput, WeightInput};
+use crate::lists::IdList;
 use crate::place::LogId;
 use crate::record::KeyRecord;
 use crate::schema::TenantSchema;
+use crate::segments::ListName;
 
 /// Every mutation there is. It can be stored (a change request) and applied later: generated ids are in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,6 +124,29 @@ pub enum Change {
         flag: FlagKey,
         tenant: TenantKey,
     },
+    PutSegment {
+        org: OrgKey,
+        env: EnvKey,
+        segment: SegmentKey,
+        /// What keyed hashes of its lists begin with, if the segment is new.
+        salt: String,
+        definition: SegmentInput,
+        /// The lists that become the segment's; those left out stay as they are.
+        excluded: Option<IdList>,
+        included: Option<IdList>,
+    },
+    SetSegmentList {
+        org: OrgKey,
+        env: EnvKey,
+        segment: SegmentKey,
+        list: ListName,
+        ids: IdList,
+    },
+    DeleteSegment {
+        org: OrgKey,
+        env: EnvKey,
+        segment: SegmentKey,
+    },
     CreateKey {
         org: OrgKey,
         key: KeyRecord,
@@ -166,7 +191,10 @@ impl Change {
             | Self::SetEnabled { org, env, .. }
             | Self::SetWeights { org, env, .. }
             | Self::SetOverride { org, env, .. }
-            | Self::ClearOverride { org, env, .. } => (org, Some(env)),
+            | Self::ClearOverride { org, env, .. }
+            | Self::PutSegment { org, env, .. }
+            | Self::SetSegmentList { org, env, .. }
+            | Self::DeleteSegment { org, env, .. } => (org, Some(env)),
         };
         LogId { org: org.clone(), env: env.cloned() }
     }
@@ -191,6 +219,9 @@ impl Change {
             Self::SetWeights { .. } => "set-weights",
             Self::SetOverride { .. } => "set-override",
             Self::ClearOverride { .. } => "clear-override",
+            Self::PutSegment { .. } => "put-segment",
+            Self::SetSegmentList { .. } => "set-segment-list",
+            Self::DeleteSegment { .. } => "delete-segment",
             Self::CreateKey { .. } => "create-key",
             Self::RevokeKey { .. } => "revoke-key",
             Self::PutRole { .. } => "put-role",

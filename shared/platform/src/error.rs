@@ -23,6 +23,9 @@ pub enum Error {
     /// An input is not acceptable; `field` is its path in the request.
     #[error("{field}: {message}")]
     Invalid { field: String, message: String },
+    /// A text in a language of ours that is none; the place is counted from 1.
+    #[error("{field}: {message}")]
+    BadText { field: String, line: usize, column: usize, message: String },
     /// More of something than a named limit allows.
     #[error("{field}: the limit is {limit} {unit}, this would be {actual}")]
     OverLimit { field: String, unit: &'static str, limit: u64, actual: u64 },

@@ -3,14 +3,15 @@
 use flagforge_flags::keys::{RuleId, VariantKey};
 use flagforge_flags::split::{DEFAULT_BUCKETS, Weight, rebalance};
 use flagforge_flags::wire::{
-    ConditionWire, FlagClass, FlagTestWire, GroupOverrideWire, HashName, MissingUnit, OutcomeWire,
-    RampWire, RangeWire, RuleWire, SplitWire, StaleWire, StateWire, TargetWire, UnitWire,
-    ValueType, VariantWire,
+    FlagClass, FlagTestWire, GroupOverrideWire, HashName, MissingUnit, OutcomeWire, RampWire,
+    RangeWire, RuleWire, SplitWire, StaleWire, StateWire, TargetWire, UnitWire, ValueType,
+    VariantWire,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use utoipa::ToSchema;
 
+use crate::conditions::ConditionInput;
 use crate::error::Error;
 
 /// Bytes of a name or description.
@@ -101,8 +102,32 @@ pub struct RuleInput {
     pub id: RuleId,
     #[serde(default)]
     pub description: Option<String>,
-    pub when: ConditionWire,
+    pub when: ConditionInput,
     pub serve: OutcomeInput,
+}
+
+/// The body that defines a segment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SegmentInput {
+    #[serde(default)]
+    pub description: String,
+    /// The kind of entity whose keys the lists hold. Default: `user`.
+    #[serde(default = "user")]
+    pub entity: String,
+    /// Who is in besides those listed. It may ask for other segments and flags.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<ConditionInput>,
+    /// Who is out, whatever else is said. Absent: the list stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excluded: Option<Vec<String>>,
+    /// Who is in, unless excluded. Absent: the list stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub included: Option<Vec<String>>,
+}
+
+fn user() -> String {
+    "user".to_owned()
 }
 
 /// An outcome; a split may say weights and leave the ranges to the platform.
@@ -172,7 +197,7 @@ impl StateInput {
             rules.push(RuleWire {
                 id: rule.id.clone(),
                 description: rule.description.clone(),
-                when: rule.when.clone(),
+                when: rule.when.tree(&format!("rules[{index}].when"))?,
                 serve: rule.serve.resolve(&split, before)?,
             });
         }

@@ -6,11 +6,13 @@ pub mod bootstrap;
 pub mod caller;
 mod change;
 mod commit;
+mod conditions;
 pub mod error;
 mod fresh;
 pub mod handle;
 mod http;
 pub mod input;
+mod lists;
 pub mod log;
 mod merge;
 mod permission;
@@ -22,6 +24,7 @@ pub mod read;
 pub mod record;
 pub mod schema;
 pub mod search;
+mod segments;
 pub mod special;
 mod states;
 mod store;
@@ -36,14 +39,17 @@ pub use commit::{
     Committed, IDEMPOTENCY_SECONDS, Idempotency, MAX_IDEMPOTENCY_KEY_BYTES, MAX_REASON_BYTES,
     Outcome, Precondition, Request,
 };
+pub use conditions::ConditionInput;
 pub use error::Error;
 pub use http::{MAX_BODY_BYTES, app, health, openapi};
+pub use lists::{IdList, MAX_EDITED_IDS, MAX_ID_BYTES, MAX_LIST_BODY_BYTES};
 pub use place::LogId;
 pub use plan::{
-    MAX_CONDITION_GROUPS, MAX_ENVIRONMENTS, MAX_GROUP_OVERRIDES, MAX_KEY_DEPTH, MAX_KEYS,
-    MAX_RECORD_BYTES, MAX_ROLES,
+    MAX_CONDITION_GROUPS, MAX_ENVIRONMENT_IDS, MAX_ENVIRONMENTS, MAX_GROUP_OVERRIDES,
+    MAX_KEY_DEPTH, MAX_KEYS, MAX_NEW_ASKS, MAX_RECORD_BYTES, MAX_ROLES, MAX_SEGMENTS,
 };
 pub use publish::{Published, RESIGN_AFTER, ROOT_LIFETIME};
+pub use segments::{ListName, MAX_IDS_PAGE, Segment};
 pub use states::FlagState;
 pub use store::{Listing, Stored};
 

@@ -1,7 +1,7 @@
 //! Where things are in the table. Every partition key begins with the organization (DESIGN §5), so
 //! that credentials can be narrowed to one; `#` cannot occur in a key, so places never collide.
 
-use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, TenantKey};
+use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, SegmentKey, TenantKey};
 
 use crate::ports::ItemKey;
 
@@ -116,6 +116,10 @@ pub(crate) fn role(org: &OrgKey, role: &RoleKey) -> ItemKey {
 
 pub(crate) fn state(org: &OrgKey, env: &EnvKey, flag: &FlagKey) -> ItemKey {
     ItemKey::new(env_pk(org, env), format!("STATE#{flag}"))
+}
+
+pub(crate) fn segment(org: &OrgKey, env: &EnvKey, segment: &SegmentKey) -> ItemKey {
+    ItemKey::new(env_pk(org, env), format!("SEGMENT#{segment}"))
 }
 
 pub(crate) fn tenant_override(

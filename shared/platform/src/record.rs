@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, TenantKey, VariantKey};
+use flagforge_flags::keys::{
+    EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, SegmentKey, TenantKey, VariantKey,
+};
 use flagforge_flags::manifest::{Digest, KeyKind};
 use flagforge_flags::time::Timestamp;
 use flagforge_flags::wire::{
@@ -13,6 +15,7 @@ use serde_json::Value as Json;
 use utoipa::ToSchema;
 
 use crate::caller::{PermissionSet, RoleName};
+use crate::lists::IdList;
 
 /// An organization.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -141,6 +144,24 @@ pub struct Override {
     pub tenant: TenantKey,
     pub tenant_uid: String,
     pub variant: VariantKey,
+}
+
+/// A segment of an environment, as stored. Its lists are elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SegmentRecord {
+    pub(crate) key: SegmentKey,
+    #[serde(default)]
+    pub(crate) description: String,
+    pub(crate) entity: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) when: Option<ConditionWire>,
+    #[serde(default)]
+    pub(crate) excluded: IdList,
+    #[serde(default)]
+    pub(crate) included: IdList,
+    /// What its lists' keyed hashes begin with: nobody learns from them who is in two segments.
+    pub(crate) salt: String,
 }
 
 /// An access key as it is stored: what may be read of it, and what its secret is held against.

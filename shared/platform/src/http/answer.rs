@@ -8,6 +8,8 @@ use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::commit::Outcome;
+use crate::conditions;
+use crate::error::Error;
 use crate::place::LogId;
 use crate::read::PageOf;
 use crate::store::{Listing, Stored};
@@ -26,6 +28,62 @@ pub(super) struct PageOptions {
 impl From<PageOptions> for PageOf {
     fn from(options: PageOptions) -> Self {
         Self { limit: options.limit, cursor: options.cursor }
+    }
+}
+
+/// How conditions are written in an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+enum ConditionForm {
+    Tree,
+    Text,
+}
+
+/// How an answer with conditions looks.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Shape {
+    /// `text` for conditions in their canonical text form; `tree` when not said.
+    conditions: Option<ConditionForm>,
+}
+
+/// Which page of a listing, and how its conditions are written.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ShapedPage {
+    /// Items a page, 1 to 500; 100 when not said.
+    limit: Option<u32>,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+    /// `text` for conditions in their canonical text form; `tree` when not said.
+    conditions: Option<ConditionForm>,
+}
+
+impl ShapedPage {
+    pub(super) fn parts(self) -> (PageOf, Shape) {
+        let Self { limit, cursor, conditions } = self;
+        (PageOf { limit, cursor }, Shape { conditions })
+    }
+}
+
+impl Shape {
+    pub(super) fn of<T: Serialize>(
+        &self,
+        stored: &Stored<T>,
+    ) -> Result<Stored<serde_json::Value>, Error> {
+        let mut value = serde_json::to_value(&stored.value)
+            .map_err(|error| Error::internal("a record did not serialize", error))?;
+        if self.conditions == Some(ConditionForm::Text) {
+            conditions::as_text(&mut value);
+        }
+        Ok(Stored { value, version: stored.version })
+    }
+
+    pub(super) fn listing<T: Serialize>(&self, found: &Listing<T>) -> Result<Response, Error> {
+        let items = found.items.iter().map(|item| self.of(item)).collect::<Result<_, _>>()?;
+        Ok(listing(Listing { items, next: found.next.clone() }))
     }
 }
 

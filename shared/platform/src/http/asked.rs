@@ -16,10 +16,20 @@ use crate::caller::Caller;
 use crate::change::Change;
 use crate::commit::{Idempotency, Precondition, Request as Commit};
 use crate::error::Error;
+use crate::lists::{ListForm, MAX_LIST_BODY_BYTES};
 use crate::{fresh, strict};
 
 /// Bytes of a request's body. See `MAX_RECORD_BYTES` for how it bounds log entries.
 pub const MAX_BODY_BYTES: usize = 128 * 1024;
+/// What bodies are, but for lists.
+const JSON_TYPES: [&str; 3] = [
+    "application/json",
+    "application/merge-patch+json",
+    // curl says so unless told otherwise, and means the JSON it was given.
+    "application/x-www-form-urlencoded",
+];
+/// What lists may be besides.
+const LIST_TYPES: [&str; 2] = ["application/x-ndjson", "text/plain"];
 /// Bytes of a request id that a client brings; a UUID has 36.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
@@ -90,17 +100,22 @@ impl Asked {
         self.carry_out(platform, self.commit(change)).await
     }
 
-    /// Carries out a full replacement: it must say what it replaces.
+    /// Carries out a full replacement.
     pub(super) async fn replace(
         &self,
         platform: &Platform,
         change: Change,
     ) -> Result<Response, Problem> {
+        self.carry_out(platform, self.replacement(change)).await
+    }
+
+    /// The commit of a full replacement: it must say what it replaces.
+    pub(super) fn replacement(&self, change: Change) -> Commit {
         let mut commit = self.commit(change);
         if commit.precondition == Precondition::None {
             commit.precondition = Precondition::Unsaid;
         }
-        self.carry_out(platform, commit).await
+        commit
     }
 
     async fn carry_out(&self, platform: &Platform, commit: Commit) -> Result<Response, Problem> {
@@ -113,10 +128,23 @@ impl<S: Send + Sync> FromRequest<S> for Asked {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        Self::of(request, |kind| is_one_of(kind, &JSON_TYPES), MAX_BODY_BYTES).await
+    }
+}
+
+impl Asked {
+    /// Reads a request whose body may be of these types and as long as this.
+    async fn of(
+        request: Request,
+        taken: impl Fn(&str) -> bool,
+        max_bytes: usize,
+    ) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         let caller = caller_of(&parts)?;
-        check_content_type(&parts.headers)?;
-        let body = read(body).await?;
+        if content_type(&parts.headers).is_some_and(|kind| !taken(kind)) {
+            return Err(Problem::unsupported_media_type());
+        }
+        let body = read(body, max_bytes).await?;
         let precondition = precondition(&parts.headers)?;
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
         Ok(Self {
@@ -127,6 +155,26 @@ impl<S: Send + Sync> FromRequest<S> for Asked {
             precondition,
             body,
         })
+    }
+}
+
+/// An authenticated request whose body is a list of ids.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) asked: Asked,
+    pub(super) form: ListForm,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Upload {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let lines =
+            content_type(request.headers()).is_some_and(|kind| is_one_of(kind, &["text/plain"]));
+        let form = if lines { ListForm::Lines } else { ListForm::Json };
+        let taken = |kind: &str| is_one_of(kind, &JSON_TYPES) || is_one_of(kind, &LIST_TYPES);
+        let asked = Asked::of(request, taken, MAX_LIST_BODY_BYTES).await?;
+        Ok(Self { asked, form })
     }
 }
 
@@ -176,22 +224,22 @@ fn caller_of(parts: &Parts) -> Result<Caller, Problem> {
     parts.extensions.get::<Caller>().cloned().ok_or_else(|| Error::Unauthenticated.into())
 }
 
-fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
-    let kind = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    // curl says `form` unless told otherwise, and means the JSON it was given.
-    let taken =
-        ["application/json", "application/merge-patch+json", "application/x-www-form-urlencoded"];
-    let json = taken.iter().any(|taken| kind.eq_ignore_ascii_case(taken));
-    if json { Ok(()) } else { Err(Problem::unsupported_media_type()) }
+/// The media type of the body, without its parameters.
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::CONTENT_TYPE)?;
+    value.to_str().unwrap_or_default().split(';').next().map(str::trim)
 }
 
-async fn read(body: Body) -> Result<Bytes, Problem> {
+fn is_one_of(kind: &str, taken: &[&str]) -> bool {
+    taken.iter().any(|taken| kind.eq_ignore_ascii_case(taken))
+}
+
+async fn read(body: Body, max_bytes: usize) -> Result<Bytes, Problem> {
     use std::error::Error as _;
-    to_bytes(body, MAX_BODY_BYTES).await.map_err(|error| {
+    to_bytes(body, max_bytes).await.map_err(|error| {
         let over =
             error.source().is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-        if over { Problem::body_too_large(MAX_BODY_BYTES) } else { Problem::body_unreadable() }
+        if over { Problem::body_too_large(max_bytes) } else { Problem::body_unreadable() }
     })
 }
 

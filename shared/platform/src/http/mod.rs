@@ -9,6 +9,7 @@ mod logs;
 mod organizations;
 mod problem;
 mod roles;
+mod segments;
 mod special;
 mod states;
 mod tenants;
@@ -60,6 +61,7 @@ fn routes() -> OpenApiRouter<Platform> {
         .merge(groups::routes())
         .merge(flags::routes())
         .merge(states::routes())
+        .merge(segments::routes())
         .merge(keys::routes())
         .merge(roles::routes())
         .merge(logs::routes())

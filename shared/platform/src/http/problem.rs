@@ -29,6 +29,12 @@ pub(crate) struct ProblemBody {
     /// What was sent instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     actual: Option<u64>,
+    /// The line of the field's text, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    /// The column in characters, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
 }
 
 /// An error on its way out. Its status is never a success: only this module makes one.
@@ -44,8 +50,17 @@ impl Problem {
     fn new(status: StatusCode, kind: &str, title: &'static str, detail: String) -> Self {
         let kind = format!("urn:flagforge:problem:{kind}");
         let (field, limit, actual) = (None, None, None);
-        let body =
-            ProblemBody { kind, title, status: status.as_u16(), detail, field, limit, actual };
+        let body = ProblemBody {
+            kind,
+            title,
+            status: status.as_u16(),
+            detail,
+            field,
+            limit,
+            actual,
+            line: None,
+            column: None,
+        };
         Self { status, body: Box::new(body), retry_after_seconds: None }
     }
 
@@ -90,7 +105,9 @@ impl From<Error> for Problem {
             Error::NotFound { .. } => of(S::NOT_FOUND, "not-found", "Not found"),
             Error::Forbidden { .. } => of(S::FORBIDDEN, "forbidden", "Forbidden"),
             Error::WrongKeyKind { .. } => of(S::FORBIDDEN, "wrong-key-kind", "Wrong kind of key"),
-            Error::Invalid { .. } => of(S::BAD_REQUEST, "invalid", "Invalid request"),
+            Error::Invalid { .. } | Error::BadText { .. } => {
+                of(S::BAD_REQUEST, "invalid", "Invalid request")
+            }
             Error::OverLimit { .. } => of(S::BAD_REQUEST, "over-limit", "Over a limit"),
             Error::Exists { .. } => of(S::CONFLICT, "exists", "Exists already"),
             Error::InUse { .. } => of(S::CONFLICT, "in-use", "In use"),
@@ -108,6 +125,10 @@ impl From<Error> for Problem {
         };
         match &error {
             Error::Invalid { field, .. } => problem.body.field = Some(field.clone()),
+            Error::BadText { field, line, column, .. } => {
+                problem.body.field = Some(field.clone());
+                (problem.body.line, problem.body.column) = (Some(*line), Some(*column));
+            }
             Error::OverLimit { field, limit, actual, .. } => {
                 problem.body.field = Some(field.clone());
                 problem.body.limit = Some(*limit);

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody, PageOptions};
+use super::answer::{self, PageBody, PageOptions, Shape, ShapedPage};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::Platform;
@@ -50,7 +50,7 @@ struct OverrideInput {
 }
 
 /// Lists every flag with its state in an environment, by key.
-#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/flags", tag = "states", params(("org" = String, Path), ("env" = String, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/flags", tag = "states", params(("org" = String, Path), ("env" = String, Path), ShapedPage), responses(
     (status = 200, body = PageBody<FlagState>),
     (status = "default", body = ProblemBody),
 ))]
@@ -58,13 +58,14 @@ async fn list(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ShapedPage>,
 ) -> Result<Response, Problem> {
-    Ok(answer::listing(platform.flag_states(&caller, &org, &env, &page.into()).await?))
+    let (page, shape) = page.parts();
+    Ok(shape.listing(&platform.flag_states(&caller, &org, &env, &page).await?)?)
 }
 
 /// One flag's state in an environment.
-#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/flags/{flag}", tag = "states", params(("org" = String, Path), ("env" = String, Path), ("flag" = String, Path)), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/flags/{flag}", tag = "states", params(("org" = String, Path), ("env" = String, Path), ("flag" = String, Path), Shape), responses(
     (status = 200, body = FlagState),
     (status = "default", body = ProblemBody),
 ))]
@@ -72,9 +73,11 @@ async fn get(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys((org, env, flag)): Keys<(OrgKey, EnvKey, FlagKey)>,
+    Options(shape): Options<Shape>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    Ok(answer::one(&headers, &platform.flag_state(&caller, &org, &env, &flag).await?))
+    let stored = platform.flag_state(&caller, &org, &env, &flag).await?;
+    Ok(answer::one(&headers, &shape.of(&stored)?))
 }
 
 /// Replaces a flag's state. If-Match is required once the flag has been given a state here.

@@ -1,9 +1,10 @@
 //! Flag definitions. What spans definition and states is held by conditions on both.
 
-use flagforge_flags::keys::{FlagKey, OrgKey, VariantKey};
+use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, VariantKey};
 use flagforge_flags::wire::StateWire;
 
 use super::Plan;
+use super::asks::Users;
 use super::directory::organization_in;
 use super::states::check_compiles;
 use crate::change::Change;
@@ -29,6 +30,7 @@ pub(super) async fn draw(
             // States and overrides stay behind; they carry the uid and are void without it.
             let stands = definition_in(table, org, flag).await?;
             request.precondition.check(stands.version)?;
+            check_unused(table, plan, org, flag).await?;
             plan.delete(place::flag(org, flag), stands.version);
             Ok(())
         }
@@ -97,6 +99,40 @@ fn define(
     })
 }
 
+/// Refuses to delete a flag that flags or segments of some environment ask for.
+async fn check_unused(
+    table: &dyn Table,
+    plan: &mut Plan,
+    org: &OrgKey,
+    flag: &FlagKey,
+) -> Result<(), Error> {
+    let environments: Vec<Stored<Environment>> =
+        store::all(table, &place::org_pk(org), "ENV#").await?;
+    for environment in environments {
+        let env = environment.value.key;
+        hold_still(table, plan, org, &env).await?;
+        let users = Users::read(table, org, &env).await?;
+        if let Some(by) = users.of_flag(table, org, flag).await? {
+            let by = format!("in `{env}` {by}");
+            return Err(Error::InUse { what: "flag", key: flag.to_string(), by });
+        }
+    }
+    Ok(())
+}
+
+/// Requires that nothing of an environment changes while its uses of something are searched.
+async fn hold_still(
+    table: &dyn Table,
+    plan: &mut Plan,
+    org: &OrgKey,
+    env: &EnvKey,
+) -> Result<(), Error> {
+    let log = LogId { org: org.clone(), env: Some(env.clone()) };
+    let head: Option<Stored<Head>> = store::read(table, &log.head()).await?;
+    plan.require(log.head(), version_of(head.as_ref()));
+    Ok(())
+}
+
 /// Refuses a definition that some environment's state or override would not fit.
 async fn check_states(
     table: &dyn Table,
@@ -115,11 +151,9 @@ async fn check_states(
         store::all(table, &place::org_pk(org), "ENV#").await?;
     for environment in environments {
         let env = environment.value.key;
-        let log = LogId { org: org.clone(), env: Some(env.clone()) };
         if !gone.is_empty() {
-            // Nothing of the environment may change while its uses of the variant are searched.
-            let head: Option<Stored<Head>> = store::read(table, &log.head()).await?;
-            plan.require(log.head(), version_of(head.as_ref()));
+            hold_still(table, plan, org, &env).await?;
+            check_tests(table, org, &env, &was.key, &gone).await?;
         }
         let place = place::state(org, &env, &was.key);
         let stored: Option<Stored<StateRecord>> = store::read(table, &place).await?;
@@ -137,6 +171,23 @@ async fn check_states(
             plan.require(place, version);
         } else {
             check_overrides(table, &place::env_pk(org, &env), was, &gone).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn check_tests(
+    table: &dyn Table,
+    org: &OrgKey,
+    env: &EnvKey,
+    flag: &FlagKey,
+    gone: &[&VariantKey],
+) -> Result<(), Error> {
+    let users = Users::read(table, org, env).await?;
+    for variant in gone {
+        if let Some(by) = users.of_variant(table, org, flag, variant).await? {
+            let by = format!("in `{env}` {by}");
+            return Err(Error::InUse { what: "variant", key: variant.to_string(), by });
         }
     }
     Ok(())

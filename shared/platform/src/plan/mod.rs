@@ -1,20 +1,24 @@
 //! What a change does: which items it reads, requires and writes. Runs inside every try of a commit,
 //! so that it always decides on what stands now.
 
+mod asks;
 mod directory;
 mod flags;
 mod groups;
 mod keys;
 mod roles;
 mod second;
+mod segments;
 mod states;
 pub(crate) mod tenants;
 
+pub use asks::MAX_NEW_ASKS;
 pub use directory::MAX_ENVIRONMENTS;
 pub use groups::MAX_CONDITION_GROUPS;
 pub(crate) use keys::take_dead;
 pub use keys::{MAX_KEY_DEPTH, MAX_KEYS};
 pub use roles::MAX_ROLES;
+pub use segments::{MAX_ENVIRONMENT_IDS, MAX_SEGMENTS};
 pub use states::MAX_GROUP_OVERRIDES;
 
 use flagforge_flags::time::Timestamp;
@@ -70,8 +74,11 @@ impl Plan {
         self.writes.push(Write::Delete { key, condition: standing(over) });
     }
 
-    /// Requires that what was read still stands.
+    /// Requires that what was read still stands. A key that is written, or required already, asks for the same.
     fn require(&mut self, key: ItemKey, version: u64) {
+        if self.writes.iter().any(|write| *write.key() == key) {
+            return;
+        }
         self.writes.push(Write::Check { key, condition: standing(version) });
     }
 
@@ -123,5 +130,8 @@ pub(crate) async fn draw(
         | Change::SetWeights { .. }
         | Change::SetOverride { .. }
         | Change::ClearOverride { .. } => states::draw(table, request, plan).await,
+        Change::PutSegment { .. }
+        | Change::SetSegmentList { .. }
+        | Change::DeleteSegment { .. } => segments::draw(table, request, plan).await,
     }
 }

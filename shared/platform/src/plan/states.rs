@@ -7,6 +7,7 @@ use flagforge_flags::wire::{OutcomeWire, StateWire};
 use flagforge_flags::{FlagFault, compile};
 
 use super::Plan;
+use super::asks::{self, Asks, Node};
 use super::directory::{environment_in, group_in, tenant_in};
 use super::flags::definition_in;
 use crate::change::Change;
@@ -175,6 +176,9 @@ async fn put_state(
     }
     plan.require(place::environment(org, env), standing.environment_version);
     plan.require(place::flag(org, &definition.key), definition_version);
+    let (was, becomes) = (Asks::of_state(&standing.state), Asks::of_state(&state));
+    let subject = Node::Flag(definition.key.clone());
+    asks::check(table, plan, (org, env), &subject, &was, &becomes).await?;
     let record = StateRecord {
         flag: definition.key.clone(),
         flag_uid: definition.uid.clone(),
@@ -200,7 +204,7 @@ pub(super) fn check_compiles(
 }
 
 /// A fault of a flag, in terms of the body that would have caused it.
-fn refused(fault: &FlagFault) -> Error {
+pub(super) fn refused(fault: &FlagFault) -> Error {
     let path = fault.path();
     let field = path.strip_prefix("state.").unwrap_or(path).to_owned();
     if let FlagFault::OverLimit { what, limit, actual, .. } = fault {

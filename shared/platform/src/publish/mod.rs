@@ -5,6 +5,7 @@ mod certify;
 mod membership;
 mod render;
 mod roots;
+mod segments;
 pub(crate) mod trust;
 mod view;
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use flagforge_flags::keys::{FlagKey, GroupKey, TenantKey};
 use flagforge_flags::manifest::{
     ChunkKind, ChunkRef, Digest, Encoding, KeyWire, encode_flags, encode_keys, encode_tenants,
@@ -19,17 +20,20 @@ use crate::store::ABSENT;
 pub(super) struct Rendered {
     pub(super) flag_shards: u32,
     pub(super) tenant_shards: u32,
+    pub(super) segment_shards: u32,
     pub(super) chunks: Vec<Chunk>,
 }
 
-#[derive(Debug)]
+/// Cheap to clone.
+#[derive(Debug, Clone)]
 pub(super) struct Chunk {
     pub(super) reference: ChunkRef,
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Bytes,
 }
 
 impl View {
-    /// Renders all chunks. The same configuration gives the same bytes, so unchanged chunks keep their names.
+    /// Renders all chunks, segments as they were rendered last. The same configuration gives the same bytes, so unchanged
+    /// chunks keep their names.
     pub(super) fn render(&mut self) -> Rendered {
         self.memberships.settle(&self.groups, &self.tenants);
         let flags = self.flags();
@@ -54,7 +58,9 @@ impl View {
         }));
         let keys = keys.iter().map(|(id, key)| (id.as_str(), key));
         chunks.push(chunk(ChunkKind::Keys, 0, encode_keys(keys)));
-        Rendered { flag_shards, tenant_shards, chunks }
+        let (segment_shards, segments) = self.rendered_segments.chunks();
+        chunks.extend_from_slice(segments);
+        Rendered { flag_shards, tenant_shards, segment_shards, chunks }
     }
 
     fn flags(&self) -> Vec<FlagWire> {
@@ -149,7 +155,7 @@ impl View {
     }
 }
 
-fn chunk(kind: ChunkKind, shard: u32, bytes: Vec<u8>) -> Chunk {
+pub(super) fn chunk(kind: ChunkKind, shard: u32, bytes: Vec<u8>) -> Chunk {
     let reference = ChunkRef {
         kind,
         shard,
@@ -157,5 +163,5 @@ fn chunk(kind: ChunkKind, shard: u32, bytes: Vec<u8>) -> Chunk {
         bytes: bytes.len() as u64,
         encoding: Encoding::Identity,
     };
-    Chunk { reference, bytes }
+    Chunk { reference, bytes: Bytes::from(bytes) }
 }

@@ -34,6 +34,7 @@ impl Platform {
         let certified = self.certified(&trust).await?;
         let mut outcome = Published::Unchanged(view.revision);
         // Both scopes are made of the same chunks.
+        self.render_segments(view).await?;
         let mut rendered = view.render();
         for scope in [Scope::Relay, Scope::Environment] {
             if let Published::Roots(revision) =
@@ -61,6 +62,7 @@ impl Platform {
             if ahead.is_some_and(|ahead| !view.revision.includes(ahead)) {
                 // Another publisher knows more; read what it read.
                 view.catch_up(self.table()).await?;
+                self.render_segments(view).await?;
                 *rendered = view.render();
             }
             let claims = self.claims(view, &id, trust, &standing, rendered);
@@ -128,7 +130,7 @@ impl Platform {
             committed: view.committed,
             flag_shards: rendered.flag_shards,
             tenant_shards: rendered.tenant_shards,
-            segment_shards: 1,
+            segment_shards: rendered.segment_shards,
             // Only a relay may see the keys.
             chunks: chunks
                 .filter(|chunk| chunk.kind != ChunkKind::Keys || id.scope == Scope::Relay)
@@ -185,7 +187,7 @@ impl Platform {
                 continue;
             }
             let name = format!("{}/chunks/{digest}", view.org);
-            let bytes = Bytes::from(chunk.bytes.clone());
+            let bytes = chunk.bytes.clone();
             match self.objects().put(&name, bytes, "application/json", PutIf::Absent).await {
                 // Content-addressed: whoever put it put the same bytes.
                 Ok(_) | Err(ObjectError::Lost) => {}

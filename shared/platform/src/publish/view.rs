@@ -9,11 +9,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use super::membership::Memberships;
+use super::segments::Segments;
 use crate::error::Error;
 use crate::log::{Head, LogEntry};
 use crate::place::{self, LogId, log_sk};
 use crate::ports::{Query, Table};
-use crate::record::{Definition, Group, KeyRecord, Member, Override, StateRecord, Tenant};
+use crate::record::{
+    Definition, Group, KeyRecord, Member, Override, SegmentRecord, StateRecord, Tenant,
+};
 use crate::store::{self, Stored, decode};
 
 /// Rounds of reading both logs until neither grew; a busier pair of logs is published a little behind.
@@ -38,6 +41,8 @@ pub(super) struct View {
     pub(super) keys: Records<KeyRecord>,
     pub(super) states: Records<StateRecord>,
     pub(super) overrides: Records<Override>,
+    pub(super) segments: Records<SegmentRecord>,
+    pub(super) rendered_segments: Segments,
 }
 
 impl View {
@@ -57,6 +62,8 @@ impl View {
             keys: BTreeMap::new(),
             states: BTreeMap::new(),
             overrides: BTreeMap::new(),
+            segments: BTreeMap::new(),
+            rendered_segments: Segments::default(),
         };
         let org_log = LogId { org: org.clone(), env: None };
         let env_log = LogId { org: org.clone(), env: Some(env.clone()) };
@@ -147,6 +154,7 @@ impl View {
             "MEMBER" => set(&mut self.members, sk, version, body),
             "KEY" => set(&mut self.keys, sk, version, body),
             "STATE" => set(&mut self.states, sk, version, body),
+            "SEGMENT" => set(&mut self.segments, sk, version, body),
             "OVERRIDE" => set(&mut self.overrides, sk, version, body),
             // HEAD, ORG, ENV: not in manifests. A newer writer's items: not known to this one.
             _ => Ok(()),
