@@ -42,6 +42,8 @@ fn filled(path: &str, org: &str) -> String {
         .replace("{flag}", "secret-flag")
         .replace("{tenant}", "acme")
         .replace("{group}", "secret-group")
+        .replace("{segment}", "secret-segment")
+        .replace("{list}", "included")
         .replace("{id}", "someones-key")
         .replace("{role}", "secret-role")
 }
@@ -56,6 +58,7 @@ fn body_for(route: &Route) -> Option<String> {
         (path, _) if path.ends_with("/weights") => {
             json!({"weights": [{"variant": "on", "weight": 1}]})
         }
+        (path, _) if path.contains("/lists/") => json!(["u-1"]),
         (path, _) if path.contains("/overrides/") => json!({"variant": "on"}),
         (path, "PUT") if path.ends_with("/environments/{env}/flags/{flag}") => {
             json!({"enabled": true, "off": "callerDefault", "fallthrough": "callerDefault"})
@@ -74,6 +77,10 @@ async fn victim(stack: &Stack) -> anyhow::Result<Org> {
     org.boolean_flag("secret-flag").await?;
     org.api.put(&org.path("groups/secret-group"), &json!({})).await?.expect(201)?;
     org.api.put(&org.path("groups/secret-group/members/acme"), &json!({})).await?.expect(201)?;
+    org.api
+        .put(&org.path("environments/prod/segments/secret-segment"), &json!({}))
+        .await?
+        .expect(201)?;
     org.flip("secret-flag", true).await?;
     Ok(org)
 }

@@ -8,6 +8,7 @@ mod directory;
 mod isolation;
 mod keys;
 mod roles;
+mod segments;
 
 pub use bad_input::*;
 pub use changes::*;
@@ -16,6 +17,7 @@ pub use directory::*;
 pub use isolation::*;
 pub use keys::*;
 pub use roles::*;
+pub use segments::*;
 
 /// Calls the macro `$each` with the name of every journey, so that no runner forgets one.
 #[macro_export]
@@ -49,6 +51,10 @@ macro_rules! for_each_journey {
         $each!(a_role_of_ones_own_allows_what_it_says);
         $each!(a_role_allows_no_more_than_its_maker_may);
         $each!(a_large_family_of_keys_ends_at_once);
+        $each!(a_segment_decides_and_stays_while_it_is_asked_for);
+        $each!(long_lists_come_and_go_in_parts);
+        $each!(conditions_in_text_name_line_and_column);
+        $each!(nobody_asks_in_a_circle_or_for_nothing);
         $each!(a_running_sdk_sees_a_flip);
         $each!(an_sdk_without_its_origin_serves_what_it_has);
     };
