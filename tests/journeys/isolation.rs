@@ -45,6 +45,8 @@ fn filled(path: &str, org: &str) -> String {
         .replace("{segment}", "secret-segment")
         .replace("{list}", "included")
         .replace("{id}", "someones-key")
+        .replace("{import}", "someones-import")
+        .replace("{part}", "0")
         .replace("{role}", "secret-role")
 }
 

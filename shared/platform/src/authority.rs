@@ -39,6 +39,8 @@ pub(crate) fn needs(change: &Change) -> Needs<'_> {
         }
         Change::PutTenant { org, .. }
         | Change::DeleteTenant { org, .. }
+        | Change::UpsertTenants { org, .. }
+        | Change::PutImport { org, .. }
         | Change::PutTenantSchema { org, .. }
         | Change::PutGroup { org, .. }
         | Change::DeleteGroup { org, .. }

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::caller::PermissionSet;
+use crate::import::{Import, ImportStep};
 use crate::input::{DefinitionInput, SegmentInput, StateInput, WeightInput};
 use crate::lists::IdList;
 use crate::place::LogId;
-use crate::record::KeyRecord;
+use crate::record::{KeyRecord, Tenant};
 use crate::schema::TenantSchema;
 use crate::segments::ListName;
 
@@ -43,6 +44,17 @@ pub enum Change {
     DeleteTenant {
         org: OrgKey,
         tenant: TenantKey,
+    },
+    /// Creates or replaces many tenants at once. In an import, only while that is where it was.
+    UpsertTenants {
+        org: OrgKey,
+        tenants: Vec<Tenant>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        import: Option<ImportStep>,
+    },
+    PutImport {
+        org: OrgKey,
+        import: Import,
     },
     PutTenantSchema {
         org: OrgKey,
@@ -175,6 +187,8 @@ impl Change {
             | Self::CreateEnvironment { org, .. }
             | Self::PutTenant { org, .. }
             | Self::DeleteTenant { org, .. }
+            | Self::UpsertTenants { org, .. }
+            | Self::PutImport { org, .. }
             | Self::PutTenantSchema { org, .. }
             | Self::PutGroup { org, .. }
             | Self::DeleteGroup { org, .. }
@@ -199,6 +213,15 @@ impl Change {
         LogId { org: org.clone(), env: env.cloned() }
     }
 
+    /// The change as its log entry tells it: without what the entry's after-images hold already.
+    pub(crate) fn logged(&self) -> Result<Json, serde_json::Error> {
+        let mut told = serde_json::to_value(self)?;
+        if let (Self::UpsertTenants { tenants, .. }, Some(fields)) = (self, told.as_object_mut()) {
+            fields.insert("tenants".to_owned(), tenants.len().into());
+        }
+        Ok(told)
+    }
+
     /// The change's type, as the log and the bus name it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -206,6 +229,8 @@ impl Change {
             Self::CreateEnvironment { .. } => "create-environment",
             Self::PutTenant { .. } => "put-tenant",
             Self::DeleteTenant { .. } => "delete-tenant",
+            Self::UpsertTenants { .. } => "upsert-tenants",
+            Self::PutImport { .. } => "put-import",
             Self::PutTenantSchema { .. } => "put-tenant-schema",
             Self::PutGroup { .. } => "put-group",
             Self::DeleteGroup { .. } => "delete-group",

@@ -212,7 +212,7 @@ impl Platform {
             id: attempt.commit_id.clone(),
             at: plan.at,
             by: caller.actor.clone(),
-            change: json(&request.change)?,
+            change: request.change.logged().map_err(unserializable)?,
             reason: request.reason.clone(),
             request_id: request.request_id.clone(),
             images: plan.images,
@@ -301,12 +301,10 @@ fn idempotency_place(
     place::idempotency(&log.org, &Digest::of(scoped.as_bytes()).to_string())
 }
 
-fn json<T: Serialize>(value: &T) -> Result<Json, Error> {
-    serde_json::to_value(value)
-        .map_err(|error| Error::internal("a record did not serialize", error))
+fn unserializable(error: serde_json::Error) -> Error {
+    Error::internal("a record did not serialize", error)
 }
 
 fn text<T: Serialize>(value: &T) -> Result<String, Error> {
-    serde_json::to_string(value)
-        .map_err(|error| Error::internal("a record did not serialize", error))
+    serde_json::to_string(value).map_err(unserializable)
 }

@@ -11,6 +11,7 @@ pub mod error;
 mod fresh;
 pub mod handle;
 mod http;
+pub mod import;
 pub mod input;
 mod lists;
 pub mod log;
@@ -45,8 +46,9 @@ pub use http::{MAX_BODY_BYTES, app, health, openapi};
 pub use lists::{IdList, MAX_EDITED_IDS, MAX_ID_BYTES, MAX_LIST_BODY_BYTES};
 pub use place::LogId;
 pub use plan::{
-    MAX_CONDITION_GROUPS, MAX_ENVIRONMENT_IDS, MAX_ENVIRONMENTS, MAX_GROUP_OVERRIDES,
-    MAX_KEY_DEPTH, MAX_KEYS, MAX_NEW_ASKS, MAX_RECORD_BYTES, MAX_ROLES, MAX_SEGMENTS,
+    MAX_BATCH_BYTES, MAX_BATCH_TENANTS, MAX_CONDITION_GROUPS, MAX_ENVIRONMENT_IDS,
+    MAX_ENVIRONMENTS, MAX_GROUP_OVERRIDES, MAX_KEY_DEPTH, MAX_KEYS, MAX_NEW_ASKS, MAX_RECORD_BYTES,
+    MAX_ROLES, MAX_SEGMENTS,
 };
 pub use publish::{Published, RESIGN_AFTER, ROOT_LIFETIME};
 pub use segments::{ListName, MAX_IDS_PAGE, Segment};

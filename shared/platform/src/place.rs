@@ -98,6 +98,10 @@ pub(crate) fn tenant_schema(org: &OrgKey) -> ItemKey {
     ItemKey::new(org_pk(org), "TENANT-SCHEMA")
 }
 
+pub(crate) fn import(org: &OrgKey, id: &str) -> ItemKey {
+    ItemKey::new(org_pk(org), format!("IMPORT#{id}"))
+}
+
 pub(crate) fn group(org: &OrgKey, group: &GroupKey) -> ItemKey {
     ItemKey::new(org_pk(org), format!("GROUP#{group}"))
 }

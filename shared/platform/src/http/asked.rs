@@ -91,6 +91,12 @@ impl Asked {
         }
     }
 
+    /// One commit of several: without the request's idempotency key and precondition, which are for one.
+    pub(super) fn one_of_many(&self, change: Change) -> Commit {
+        let (precondition, idempotency) = (Precondition::None, None);
+        Commit { precondition, idempotency, ..self.commit(change) }
+    }
+
     /// Carries out a semantic operation or deletion.
     pub(super) async fn change(
         &self,

@@ -4,6 +4,7 @@ mod answer;
 mod asked;
 mod flags;
 mod groups;
+mod imports;
 mod keys;
 mod logs;
 mod organizations;
@@ -57,6 +58,7 @@ fn routes() -> OpenApiRouter<Platform> {
     OpenApiRouter::with_openapi(Api::openapi())
         .merge(organizations::routes())
         .merge(tenants::routes())
+        .merge(imports::routes())
         .merge(special::routes())
         .merge(groups::routes())
         .merge(flags::routes())

@@ -14,6 +14,8 @@ use super::answer::{self, PageBody};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::change::Change;
+use crate::error::Error;
+use crate::import::Counts;
 use crate::read::PageOf;
 use crate::record::Tenant;
 use crate::schema::TenantSchema;
@@ -22,7 +24,7 @@ use crate::{Platform, fresh};
 
 pub(super) fn routes() -> OpenApiRouter<Platform> {
     OpenApiRouter::new()
-        .routes(routes!(list))
+        .routes(routes!(list, upsert))
         .routes(routes!(get, put, delete))
         .routes(routes!(get_schema, put_schema))
 }
@@ -40,6 +42,34 @@ struct TenantInput {
     /// Made for tests, and no customer.
     #[serde(default)]
     synthetic: bool,
+}
+
+/// Tenants as they shall be.
+#[derive(Debug, Deserialize, ToSchema)]
+struct ManyTenants {
+    tenants: Vec<NamedTenant>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct NamedTenant {
+    #[schema(value_type = String)]
+    key: TenantKey,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    attributes: serde_json::Map<String, Json>,
+    #[serde(default)]
+    synthetic: bool,
+}
+
+impl NamedTenant {
+    fn record(self) -> Result<Tenant, Error> {
+        let Self { key, name, attributes, synthetic } = self;
+        let name = if name.is_empty() { key.to_string() } else { name };
+        Ok(Tenant { key, uid: fresh::id()?, name, attributes, synthetic })
+    }
 }
 
 /// Which tenants a list holds.
@@ -83,6 +113,22 @@ async fn list(
     let filter = TenantFilter::parse(search, synthetic, when.as_deref())?;
     let page = PageOf { limit, cursor };
     Ok(answer::listing(platform.tenants(&caller, &org, &filter, &page).await?))
+}
+
+/// Creates or replaces up to 50 tenants, all or none, without If-Match. For more, see imports.
+#[utoipa::path(post, path = "/v1/orgs/{org}/tenants", tag = "tenants", params(("org" = String, Path)), request_body = ManyTenants, responses(
+    (status = 200, body = Counts),
+    (status = "default", body = ProblemBody),
+))]
+async fn upsert(
+    State(platform): State<Platform>,
+    Keys(org): Keys<OrgKey>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    asked.caller.may(&org, crate::caller::Role::Reader)?;
+    let ManyTenants { tenants } = asked.body()?;
+    let tenants = tenants.into_iter().map(NamedTenant::record).collect::<Result<_, Error>>()?;
+    asked.change(&platform, Change::UpsertTenants { org, tenants, import: None }).await
 }
 
 /// What tenants' attributes may be. Without attributes it takes anything.

@@ -2,6 +2,7 @@
 //! so that it always decides on what stands now.
 
 mod asks;
+mod bulk;
 mod directory;
 mod flags;
 mod groups;
@@ -13,6 +14,7 @@ mod states;
 pub(crate) mod tenants;
 
 pub use asks::MAX_NEW_ASKS;
+pub use bulk::{MAX_BATCH_BYTES, MAX_BATCH_TENANTS};
 pub use directory::MAX_ENVIRONMENTS;
 pub use groups::MAX_CONDITION_GROUPS;
 pub(crate) use keys::take_dead;
@@ -110,6 +112,9 @@ pub(crate) async fn draw(
         }
         Change::PutTenant { .. } | Change::DeleteTenant { .. } | Change::PutTenantSchema { .. } => {
             tenants::draw(table, request, plan).await
+        }
+        Change::UpsertTenants { .. } | Change::PutImport { .. } => {
+            bulk::draw(table, request, plan).await
         }
         Change::PutGroup { .. }
         | Change::DeleteGroup { .. }

@@ -1,0 +1,189 @@
+//! Imports of tenants: upload, start, progress, report.
+
+use axum::Json;
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{FromRequest, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use flagforge_flags::keys::OrgKey;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::{self, PageBody, PageOptions};
+use super::asked::{Asked, Keys, Options, Reading};
+use super::problem::{Problem, ProblemBody};
+use crate::Platform;
+use crate::caller::{Caller, Role};
+use crate::error::Error;
+use crate::import::{BadLine, Import, ImportFormat, MAX_IMPORT_PART_BYTES, OnError};
+
+pub(super) fn routes() -> OpenApiRouter<Platform> {
+    OpenApiRouter::new()
+        .routes(routes!(list, begin))
+        .routes(routes!(get))
+        .routes(routes!(put_part))
+        .routes(routes!(start))
+        .routes(routes!(go_on))
+        .routes(routes!(report))
+}
+
+/// A new import.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct NewImport {
+    format: ImportFormat,
+    /// What happens when some line is bad. Default: nothing is applied.
+    #[serde(default)]
+    on_error: OnError,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+struct StartInput {
+    /// How many parts were put: 0 to `parts - 1`.
+    parts: u32,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ReportOptions {
+    /// The `next` of the page before.
+    cursor: Option<usize>,
+}
+
+/// The lines that were refused.
+#[derive(Debug, Serialize, ToSchema)]
+struct Report {
+    items: Vec<BadLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// A part of a file, as it was sent.
+struct Part {
+    caller: Caller,
+    bytes: Bytes,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Part {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let caller = parts.extensions.get::<Caller>().cloned().ok_or(Error::Unauthenticated)?;
+        let bytes = to_bytes(body, MAX_IMPORT_PART_BYTES)
+            .await
+            .map_err(|_| Problem::body_too_large(MAX_IMPORT_PART_BYTES))?;
+        Ok(Self { caller, bytes })
+    }
+}
+
+/// Lists imports.
+#[utoipa::path(get, path = "/v1/orgs/{org}/imports", tag = "imports", params(("org" = String, Path), PageOptions), responses(
+    (status = 200, body = PageBody<Import>),
+    (status = "default", body = ProblemBody),
+))]
+async fn list(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys(org): Keys<OrgKey>,
+    Options(page): Options<PageOptions>,
+) -> Result<Response, Problem> {
+    Ok(answer::listing(platform.imports(&caller, &org, &page.into()).await?))
+}
+
+/// Begins an import of up to 100,000 tenants. Put the file's parts next, then start it.
+#[utoipa::path(post, path = "/v1/orgs/{org}/imports", tag = "imports", params(("org" = String, Path)), request_body = NewImport, responses(
+    (status = 201, body = Import),
+    (status = "default", body = ProblemBody),
+))]
+async fn begin(
+    State(platform): State<Platform>,
+    Keys(org): Keys<OrgKey>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    asked.caller.may(&org, Role::Reader)?;
+    let NewImport { format, on_error } = asked.body()?;
+    let request = |change| asked.commit(change);
+    let (change, outcome) =
+        platform.begin_import(&asked.caller, &org, (format, on_error), request).await?;
+    Ok(answer::changed(&change.log(), outcome))
+}
+
+/// How far an import is.
+#[utoipa::path(get, path = "/v1/orgs/{org}/imports/{import}", tag = "imports", params(("org" = String, Path), ("import" = String, Path)), responses(
+    (status = 200, body = Import),
+    (status = "default", body = ProblemBody),
+))]
+async fn get(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys((org, import)): Keys<(OrgKey, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Ok(answer::one(&headers, &platform.import(&caller, &org, &import).await?))
+}
+
+/// Puts a part of the file, of at most 4 MiB; part 0 is the first. A part may end in the middle of a line.
+#[utoipa::path(put, path = "/v1/orgs/{org}/imports/{import}/parts/{part}", tag = "imports", params(("org" = String, Path), ("import" = String, Path), ("part" = u32, Path)), request_body(content = String, content_type = "application/octet-stream"), responses(
+    (status = 204),
+    (status = "default", body = ProblemBody),
+))]
+async fn put_part(
+    State(platform): State<Platform>,
+    Keys((org, import, part)): Keys<(OrgKey, String, u32)>,
+    sent: Part,
+) -> Result<Response, Problem> {
+    platform.put_import_part(&sent.caller, &org, &import, part, sent.bytes).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Checks the whole file and applies what fits in this call. The state says whether to continue.
+#[utoipa::path(post, path = "/v1/orgs/{org}/imports/{import}/start", tag = "imports", params(("org" = String, Path), ("import" = String, Path)), request_body = StartInput, responses(
+    (status = 200, body = Import),
+    (status = "default", body = ProblemBody),
+))]
+async fn start(
+    State(platform): State<Platform>,
+    Keys((org, import)): Keys<(OrgKey, String)>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    asked.caller.may(&org, Role::Reader)?;
+    let StartInput { parts } = asked.body()?;
+    let request = |change| asked.one_of_many(change);
+    let import = platform.start_import(&asked.caller, &org, &import, parts, &request).await?;
+    Ok(answer::one(&HeaderMap::new(), &import))
+}
+
+/// Applies what fits in this call. Repeat it while the state is `applying`; more than one may.
+#[utoipa::path(post, path = "/v1/orgs/{org}/imports/{import}/continue", tag = "imports", params(("org" = String, Path), ("import" = String, Path)), responses(
+    (status = 200, body = Import),
+    (status = "default", body = ProblemBody),
+))]
+async fn go_on(
+    State(platform): State<Platform>,
+    Keys((org, import)): Keys<(OrgKey, String)>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    let request = |change| asked.one_of_many(change);
+    let import = platform.continue_import(&asked.caller, &org, &import, &request).await?;
+    Ok(answer::one(&HeaderMap::new(), &import))
+}
+
+/// The lines that were refused, each with its field and limit, by line.
+#[utoipa::path(get, path = "/v1/orgs/{org}/imports/{import}/report", tag = "imports", params(("org" = String, Path), ("import" = String, Path), ReportOptions), responses(
+    (status = 200, body = Report),
+    (status = "default", body = ProblemBody),
+))]
+async fn report(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys((org, import)): Keys<(OrgKey, String)>,
+    Options(asked): Options<ReportOptions>,
+) -> Result<Json<Report>, Problem> {
+    let page = asked.cursor.unwrap_or_default();
+    let (items, next) = platform.import_report(&caller, &org, &import, page).await?;
+    Ok(Json(Report { items, next: next.map(|next| next.to_string()) }))
+}
