@@ -8,6 +8,7 @@ mod directory;
 mod imports;
 mod isolation;
 mod keys;
+mod overrides;
 mod roles;
 mod segments;
 
@@ -18,6 +19,7 @@ pub use directory::*;
 pub use imports::*;
 pub use isolation::*;
 pub use keys::*;
+pub use overrides::*;
 pub use roles::*;
 pub use segments::*;
 
@@ -60,6 +62,8 @@ macro_rules! for_each_journey {
         $each!(long_lists_come_and_go_in_parts);
         $each!(conditions_in_text_name_line_and_column);
         $each!(nobody_asks_in_a_circle_or_for_nothing);
+        $each!(an_override_ends_when_it_says);
+        $each!(a_groups_override_ends_too);
         $each!(a_running_sdk_sees_a_flip);
         $each!(an_sdk_without_its_origin_serves_what_it_has);
     };

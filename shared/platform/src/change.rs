@@ -3,6 +3,7 @@
 use flagforge_flags::keys::{
     EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, RuleId, SegmentKey, TenantKey, VariantKey,
 };
+use flagforge_flags::time::Timestamp;
 use flagforge_flags::wire::ConditionWire;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -129,6 +130,11 @@ pub enum Change {
         flag: FlagKey,
         tenant: TenantKey,
         variant: VariantKey,
+        #[serde(default)]
+        expires: Option<Timestamp>,
+        /// Why the tenant is special, beside why the change is made.
+        #[serde(default)]
+        reason: Option<String>,
     },
     ClearOverride {
         org: OrgKey,

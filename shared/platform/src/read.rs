@@ -189,7 +189,8 @@ impl Platform {
             }
             _ => (definition.initial_state(), ABSENT),
         };
-        let value = FlagState::new(env, &definition, definition_version, state, version);
+        let versions = (definition_version, version);
+        let value = FlagState::new(env, &definition, versions, state, self.timer().now());
         Ok(Stored { value, version })
     }
 
@@ -208,6 +209,8 @@ impl Platform {
         let mut found: Listing<Override> =
             self.page(&place::env_pk(org, env), &prefix, page).await?;
         found.items.retain(|item| item.value.flag_uid == uid);
+        let now = self.timer().now();
+        found.items.iter_mut().for_each(|item| item.value = item.value.clone().seen_at(now));
         Ok(found)
     }
 

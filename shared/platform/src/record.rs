@@ -135,7 +135,7 @@ pub(crate) struct StateRecord {
     pub(crate) state: StateWire,
 }
 
-/// A variant for one tenant whatever the rules say. It counts only while both uids are current.
+/// A variant for one tenant whatever the rules say. It counts only while both uids are current, and until it expires.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Override {
@@ -144,6 +144,23 @@ pub struct Override {
     pub tenant: TenantKey,
     pub tenant_uid: String,
     pub variant: VariantKey,
+    /// From this instant on it counts no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    /// Why the tenant is special.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whether it has expired by now. Readers set it; no stored record says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expired: bool,
+}
+
+impl Override {
+    /// As it is read at an instant.
+    pub(crate) fn seen_at(mut self, now: Timestamp) -> Self {
+        self.expired = self.expires.is_some_and(|expires| expires <= now);
+        self
+    }
 }
 
 /// A segment of an environment, as stored. Its lists are elsewhere.

@@ -103,6 +103,7 @@ impl Platform {
             }
             let current = flags.get(&over.flag).and_then(Option::as_ref) == Some(&over.flag_uid);
             if current && over.tenant_uid == uid {
+                let over = over.seen_at(self.timer().now());
                 items.push(Stored { value: Special { environment: env.clone(), over }, version });
             }
         }

@@ -1,6 +1,7 @@
 //! A flag in one environment, as people read it.
 
-use flagforge_flags::keys::{EnvKey, FlagKey};
+use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey};
+use flagforge_flags::time::Timestamp;
 use flagforge_flags::wire::{FlagClass, StateWire, ValueType};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -18,6 +19,9 @@ pub struct FlagState {
     pub value_type: ValueType,
     /// What evaluation reports as the flag's version.
     pub flag_version: u64,
+    /// Groups whose overrides have expired by now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expired_group_overrides: Vec<GroupKey>,
     #[serde(flatten)]
     pub state: StateWire,
 }
@@ -25,21 +29,24 @@ pub struct FlagState {
 impl FlagState {
     /// Fields that a reader sees and a writer may send back unused.
     pub(crate) const READ_ONLY: &'static [&'static str] =
-        &["key", "environment", "class", "type", "flagVersion"];
+        &["key", "environment", "class", "type", "flagVersion", "expiredGroupOverrides"];
 
     pub(crate) fn new(
         env: &EnvKey,
         definition: &Definition,
-        definition_version: u64,
+        (definition_version, state_version): (u64, u64),
         state: StateWire,
-        state_version: u64,
+        now: Timestamp,
     ) -> Self {
+        let expired = state.group_overrides.iter();
+        let expired = expired.filter(|over| over.expires.is_some_and(|expires| expires <= now));
         Self {
             key: definition.key.clone(),
             environment: env.clone(),
             class: definition.class,
             value_type: definition.value_type,
             flag_version: definition_version + state_version,
+            expired_group_overrides: expired.map(|over| over.group.clone()).collect(),
             state,
         }
     }

@@ -134,6 +134,9 @@ pub struct GroupOverrideWire {
     /// From this instant on it counts no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
+    /// Why, for people; manifests do not carry it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A variant for the entities of one kind with these keys.

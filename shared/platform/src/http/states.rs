@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, RuleId, TenantKey, VariantKey};
+use flagforge_flags::time::Timestamp;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use utoipa::ToSchema;
@@ -47,6 +48,12 @@ struct WeightsInput {
 #[serde(rename_all = "camelCase")]
 struct OverrideInput {
     variant: VariantKey,
+    /// From this instant on it counts no more. Absent: for good.
+    #[serde(default)]
+    expires: Option<Timestamp>,
+    /// Why the tenant is special.
+    #[serde(default)]
+    reason: Option<String>,
 }
 
 /// Lists every flag with its state in an environment, by key.
@@ -183,8 +190,9 @@ async fn set_override(
     asked: Asked,
 ) -> Result<Response, Problem> {
     asked.caller.may_in(&org, &env, Role::Reader)?;
-    let OverrideInput { variant } = asked.body()?;
-    asked.change(&platform, Change::SetOverride { org, env, flag, tenant, variant }).await
+    let OverrideInput { variant, expires, reason } = asked.body()?;
+    let change = Change::SetOverride { org, env, flag, tenant, variant, expires, reason };
+    asked.change(&platform, change).await
 }
 
 /// Takes a tenant's override away; the rules decide again.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, RuleId, TenantKey, VariantKey};
+use flagforge_flags::time::Timestamp;
 use flagforge_flags::wire::{OutcomeWire, StateWire};
 use flagforge_flags::{FlagFault, compile};
 
@@ -13,7 +14,9 @@ use super::flags::definition_in;
 use crate::change::Change;
 use crate::commit::Request;
 use crate::error::Error;
-use crate::input::{OutcomeInput, SplitInput, SplitPlace, StateInput, WeightInput, bounded};
+use crate::input::{
+    OutcomeInput, SplitInput, SplitPlace, StateInput, WeightInput, bounded, bounded_text,
+};
 use crate::merge::merge_patch;
 use crate::place;
 use crate::ports::Table;
@@ -31,8 +34,9 @@ pub(super) async fn draw(
     plan: &mut Plan,
 ) -> Result<(), Error> {
     match &request.change {
-        Change::SetOverride { org, env, flag, tenant, variant } => {
-            set_override(table, plan, (org, env, flag, tenant), variant).await
+        Change::SetOverride { org, env, flag, tenant, variant, expires, reason } => {
+            let special = Special { variant, expires: *expires, reason: reason.as_ref() };
+            set_override(table, plan, (org, env, flag, tenant), &special).await
         }
         Change::ClearOverride { org, env, flag, tenant } => {
             clear_override(table, plan, (org, env, flag, tenant)).await
@@ -164,6 +168,8 @@ async fn put_state(
     bounded("groupOverrides", "overrides", MAX_GROUP_OVERRIDES, state.group_overrides.len())?;
     let mut groups = BTreeMap::new();
     for (index, over) in state.group_overrides.iter().enumerate() {
+        let reason = over.reason.as_deref().unwrap_or_default();
+        bounded_text(&format!("groupOverrides[{index}].reason"), reason)?;
         let group = group_in(table, org, &over.group).await.map_err(|error| match error {
             Error::NotFound { .. } => {
                 Error::invalid(format!("groupOverrides[{index}].group"), "there is no such group")
@@ -186,7 +192,8 @@ async fn put_state(
         state: state.clone(),
     };
     plan.put(place::state(org, env, &definition.key), standing.item_version, &record)?;
-    let view = FlagState::new(env, &definition, definition_version, state, plan.number);
+    let versions = (definition_version, plan.number);
+    let view = FlagState::new(env, &definition, versions, state, plan.at);
     plan.about(&view, standing.version == ABSENT)
 }
 
@@ -216,18 +223,30 @@ pub(super) fn refused(fault: &FlagFault) -> Error {
     Error::invalid(field, message.unwrap_or(&sentence))
 }
 
+/// What an override says.
+struct Special<'a> {
+    variant: &'a VariantKey,
+    expires: Option<Timestamp>,
+    reason: Option<&'a String>,
+}
+
 type OverridePlace<'a> = (&'a OrgKey, &'a EnvKey, &'a FlagKey, &'a TenantKey);
 
 async fn set_override(
     table: &dyn Table,
     plan: &mut Plan,
     (org, env, flag, tenant): OverridePlace<'_>,
-    variant: &VariantKey,
+    special: &Special<'_>,
 ) -> Result<(), Error> {
+    let Special { variant, expires, reason } = special;
+    bounded_text("reason", reason.map_or("", String::as_str))?;
+    if expires.is_some_and(|expires| expires <= plan.at) {
+        return Err(Error::invalid("expires", "is in the past"));
+    }
     let environment = environment_in(table, org, env).await?;
     let definition = definition_in(table, org, flag).await?;
     let of_tenant = tenant_in(table, org, tenant).await?;
-    if definition.value.variants.iter().all(|v| v.key != *variant) {
+    if definition.value.variants.iter().all(|v| v.key != **variant) {
         return Err(Error::invalid("variant", format!("the flag has no variant `{variant}`")));
     }
     plan.require(place::environment(org, env), environment.version);
@@ -240,7 +259,10 @@ async fn set_override(
         flag_uid: definition.value.uid,
         tenant: tenant.clone(),
         tenant_uid: of_tenant.value.uid,
-        variant: variant.clone(),
+        variant: (*variant).clone(),
+        expires: *expires,
+        reason: reason.cloned(),
+        expired: false,
     };
     plan.put_override((org, env), version_of(standing.as_ref()), &record)?;
     plan.about(&record, standing.is_none())

@@ -78,6 +78,8 @@ impl View {
                         uid.map(|group| &group.value.uid) == stored.value.groups.get(&over.group)
                             && uid.is_some()
                     });
+                    // Why is for people who read the state.
+                    state.group_overrides.iter_mut().for_each(|over| over.reason = None);
                     (state, stored.version)
                 }
             };
@@ -118,7 +120,11 @@ impl View {
                 && stands
                 && tenant.uid == over.value.tenant_uid
             {
-                let variant = OverrideWire::Variant(over.value.variant.clone());
+                let variant = over.value.variant.clone();
+                let variant = match over.value.expires {
+                    None => OverrideWire::Variant(variant),
+                    Some(expires) => OverrideWire::Expiring { variant, expires },
+                };
                 tenant.overrides.insert(flag.clone(), variant);
             }
         }
