@@ -8,11 +8,9 @@ use crate::peers::growthbook::Growthbook;
 use crate::peers::launchdarkly::LaunchDarkly;
 use crate::peers::yggdrasil::Yggdrasil;
 use crate::timing::{Runner, race_long};
-use crate::world::World;
+use crate::world::{FEW_LISTED, World};
 
 const MANY_FLAGS: usize = 10_000;
-/// Users of the list in the world that is loaded: few, so that flags are what is loaded.
-const LISTED: usize = 10;
 
 /// What loading took.
 pub(crate) struct Loaded {
@@ -41,7 +39,7 @@ fn loading<E: Engine>(wire: &E::Wire) -> Runner<'_> {
 
 /// Every engine loads 10,000 mixed flags, in turn.
 pub(crate) fn rows(samples: usize) -> Vec<Loaded> {
-    let world = World::new(MANY_FLAGS, LISTED);
+    let world = World::new(MANY_FLAGS, FEW_LISTED);
     let (ours, launchdarkly) = (Ours::wire(&world), LaunchDarkly::wire(&world));
     let (yggdrasil, eppo) = (Yggdrasil::wire(&world), Eppo::wire(&world));
     let growthbook = Growthbook::wire(&world);

@@ -21,7 +21,7 @@ pub(crate) struct Ours {
 
 impl Ours {
     /// As [`Engine::one_shot`], with the tenant's handle made anew too.
-    pub(crate) fn from_nothing(&self, user: &User, flag: &Flag<bool>) -> bool {
+    pub(crate) fn with_a_new_handle(&self, user: &User, flag: &Flag<bool>) -> bool {
         let tenant = self.client.tenant(TENANT).unwrap();
         let flags = described(&tenant, user);
         black_box(&flags.details(flag)).value

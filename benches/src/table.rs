@@ -10,10 +10,17 @@ use crate::scale::Scaled;
 use crate::threads::Ratio;
 use crate::timing::Figure;
 
+/// What we want to reach, in nanoseconds, and the floor of the machine where that was said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reach {
+    pub(crate) nanoseconds: f64,
+    pub(crate) floor: Option<f64>,
+}
+
 /// A workload, and what each engine took for it.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
-    pub(crate) target: &'static str,
+    pub(crate) reach: Option<Reach>,
     pub(crate) figures: Vec<Figure>,
 }
 
@@ -23,6 +30,11 @@ const COLUMNS: [&str; 6] =
 impl Row {
     fn of(&self, engine: &str) -> Option<&Figure> {
         self.figures.iter().find(|figure| figure.engine == engine)
+    }
+
+    /// What we take, by what the floor takes here.
+    fn by_floor(&self) -> Option<f64> {
+        Some(self.of(Ours::NAME)?.nanoseconds / self.of(Floor::NAME)?.nanoseconds)
     }
 
     /// How many times longer the fastest peer takes.
@@ -35,21 +47,33 @@ impl Row {
 }
 
 pub(crate) fn evaluations(rows: &[Row]) -> String {
-    let mut text = String::from("| ns a call (allocations) | reach |");
+    let mut text = String::from("| ns a call (allocations) | reach | × floor |");
     for engine in COLUMNS {
         let _ = write!(text, " {engine} |");
     }
-    text.push_str(" best peer ÷ ours |\n|---|---|");
-    text.push_str(&"---|".repeat(COLUMNS.len() + 1));
+    text.push_str(" × floor | best peer ÷ ours |\n|---|---|---|");
+    text.push_str(&"---|".repeat(COLUMNS.len() + 2));
     for row in rows {
-        let _ = write!(text, "\n| {} | {} |", row.name, row.target);
+        let reach = row.reach.map(|reach| reach.nanoseconds);
+        let by_floor = row.reach.and_then(|reach| Some(reach.nanoseconds / reach.floor?));
+        let (reach, by_floor) = (at_most(reach, number), at_most(by_floor, ratio));
+        let _ = write!(text, "\n| {} | {reach} | {by_floor} |", row.name);
         for engine in COLUMNS {
             let _ = write!(text, " {} |", row.of(engine).map_or("–".into(), cell));
         }
-        let advantage = row.advantage().map_or("–".into(), |times| format!("{times:.1}"));
-        let _ = write!(text, " {advantage} |");
+        let [by_floor, advantage] =
+            [row.by_floor(), row.advantage()].map(|value| value.map_or("–".into(), ratio));
+        let _ = write!(text, " {by_floor} | {advantage} |");
     }
     text
+}
+
+fn at_most(value: Option<f64>, print: fn(f64) -> String) -> String {
+    value.map_or("–".into(), |value| format!("≤ {}", print(value)))
+}
+
+fn ratio(value: f64) -> String {
+    format!("{value:.2}")
 }
 
 fn cell(figure: &Figure) -> String {
@@ -101,9 +125,10 @@ pub(crate) fn scales(rows: &[Scaled]) -> String {
     let mut text = String::from(
         "| manifest with | W2 inside one `Flags`, ns | one shot (W2), ns |\n|---|---|---|",
     );
-    for row in rows {
-        let _ =
-            write!(text, "\n| {} | {} | {} |", row.size, cell(&row.inside), cell(&row.one_shot));
+    for Scaled { count, of_what, inside, one_shot } in rows {
+        let count = number(*count as f64);
+        let (inside, one_shot) = (cell(inside), cell(one_shot));
+        let _ = write!(text, "\n| {count} {of_what} | {inside} | {one_shot} |");
     }
     text
 }

@@ -13,6 +13,8 @@ pub(crate) const CHAIN: [&str; 4] =
 pub(crate) const FLAGS: usize = 1_000;
 /// The users in the list unless said otherwise.
 pub(crate) const LISTED_USERS: usize = 10_000;
+/// The same where the list is not what is measured.
+pub(crate) const FEW_LISTED: usize = 10;
 
 /// A configuration.
 #[derive(Debug, Clone, Default)]
