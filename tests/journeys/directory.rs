@@ -217,3 +217,57 @@ pub async fn what_is_special_about_a_tenant_is_one_list(stack: &Stack) -> anyhow
     ensure!(none.body["items"] == json!([]), "{}", none.body);
     Ok(())
 }
+
+pub async fn what_a_tenant_gets_says_why_and_what_it_hides(stack: &Stack) -> anyhow::Result<()> {
+    let org = stack.found("effective").await?;
+    for group in ["first", "second"] {
+        org.api.put(&org.path(&format!("groups/{group}")), &json!({})).await?.expect(201)?;
+        let member = org.path(&format!("groups/{group}/members/acme"));
+        org.api.put(&member, &json!({})).await?.expect(201)?;
+    }
+    org.boolean_flag("plain").await?;
+    org.boolean_flag("below").await?;
+    let definition = json!({"class": "release", "type": "string", "variants": [
+        {"key": "a", "value": "A"}, {"key": "b", "value": "B"}, {"key": "c", "value": "C"},
+        {"key": "d", "value": "D"}, {"key": "o", "value": "O"}]});
+    org.api.put(&org.path("flags/layered"), &definition).await?.expect(201)?;
+    let state = json!({
+        "enabled": false,
+        "off": {"variant": "o"},
+        "prerequisites": [{"flag": "below", "is": {"variants": ["on"]}}],
+        "groupOverrides": [{"group": "second", "variant": "b"}, {"group": "first", "variant": "c"}],
+        "rules": [{"id": "gold", "when": "tenant.plan == \"gold\"", "serve": {"variant": "d"}}],
+        "fallthrough": {"variant": "o"},
+    });
+    let path = org.path("environments/prod/flags/layered");
+    org.api.put(&path, &state).await?.expect(201)?;
+    let over = org.path("environments/prod/flags/layered/overrides/acme");
+    org.api.put(&over, &json!({"variant": "a"})).await?.expect(201)?;
+    let path = org.path("environments/prod/tenants/acme/flags?limit=2");
+    let first = org.api.get(&path).await?.expect(200)?.body;
+    ensure!(keys_of(&first, "key") == ["below", "layered"], "{first}");
+    let layered = &first["items"][1];
+    let told = |answer: &Json| {
+        format!("{} {} {}{}", answer["variant"], answer["why"], answer["group"], answer["rule"])
+            .replace(['"'], "")
+            .replace("null", "")
+            .trim()
+            .to_owned()
+    };
+    let mut layers = vec![told(layered)];
+    layers.extend(layered["hides"].as_array().into_iter().flatten().map(told));
+    let expected = [
+        "o OFF",
+        "o PREREQUISITE_FAILED",
+        "a TENANT_OVERRIDE",
+        "b GROUP_OVERRIDE second",
+        "c GROUP_OVERRIDE first",
+        "d RULE gold",
+    ];
+    ensure!(layers == expected, "{layers:?}");
+    let path = org.path("environments/prod/tenants/globex/flags?limit=2&cursor=layered");
+    let rest = org.api.get(&path).await?.expect(200)?.body;
+    ensure!(keys_of(&rest, "key") == ["plain"] && rest["next"].is_null(), "{rest}");
+    ensure!(rest["items"][0]["value"] == false && rest["items"][0]["why"] == "OFF", "{rest}");
+    Ok(())
+}

@@ -46,6 +46,7 @@ macro_rules! for_each_journey {
         $each!(tenants_are_searched_and_filtered);
         $each!(a_group_with_a_condition_follows_its_tenants);
         $each!(what_is_special_about_a_tenant_is_one_list);
+        $each!(what_a_tenant_gets_says_why_and_what_it_hides);
         $each!(an_import_is_applied_in_batches_and_repeats_nothing);
         $each!(an_import_with_bad_lines_names_each);
         $each!(fifty_tenants_are_put_at_once_or_none);

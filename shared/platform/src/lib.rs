@@ -7,6 +7,7 @@ pub mod caller;
 mod change;
 mod commit;
 mod conditions;
+pub mod effective;
 pub mod error;
 mod fresh;
 pub mod handle;

@@ -8,7 +8,8 @@ use flagforge_flags::keys::{
 use flagforge_flags::manifest::{Digest, KeyKind};
 use flagforge_flags::time::Timestamp;
 use flagforge_flags::wire::{
-    ConditionWire, FlagClass, FlagWire, OutcomeWire, StateWire, ValueType, VariantWire,
+    ConditionWire, FlagClass, FlagWire, OutcomeWire, OverrideWire, StateWire, ValueType,
+    VariantWire,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -156,6 +157,15 @@ pub struct Override {
 }
 
 impl Override {
+    /// As a manifest carries it.
+    pub(crate) fn wire(&self) -> OverrideWire {
+        let variant = self.variant.clone();
+        match self.expires {
+            None => OverrideWire::Variant(variant),
+            Some(expires) => OverrideWire::Expiring { variant, expires },
+        }
+    }
+
     /// As it is read at an instant.
     pub(crate) fn seen_at(mut self, now: Timestamp) -> Self {
         self.expired = self.expires.is_some_and(|expires| expires <= now);

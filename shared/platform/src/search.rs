@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 
 use flagforge_flags::hold_for;
 use flagforge_flags::keys::{GroupKey, OrgKey, TenantKey};
-use flagforge_flags::text_form;
 use flagforge_flags::wire::ConditionWire;
 use flagforge_flags::{TenantConditionError, check_tenant_condition};
 use serde::de::DeserializeOwned;
 
 use crate::Platform;
 use crate::caller::{Caller, Role};
+use crate::conditions::ConditionInput;
 use crate::error::Error;
 use crate::input::bounded;
 use crate::place;
@@ -71,7 +71,7 @@ impl TenantFilter {
 
 /// A condition on tenants, from its text form.
 pub(crate) fn condition(text: &str) -> Result<ConditionWire, Error> {
-    let when = text_form::parse(text).map_err(|error| Error::invalid("when", error))?;
+    let when = ConditionInput::Text(text.to_owned()).tree("when")?;
     check_tenant_condition(&when)
         .map_err(|TenantConditionError { path, message }| Error::invalid(path, message))?;
     Ok(when)

@@ -3,6 +3,8 @@
 use axum::extract::State;
 use axum::response::Response;
 use flagforge_flags::keys::{EnvKey, OrgKey, TenantKey};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -10,6 +12,8 @@ use super::answer::{self, PageBody, PageOptions};
 use super::asked::{Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::Platform;
+use crate::effective::Effective;
+use crate::read::PageOf;
 use crate::special::{Membership, Special};
 use crate::store::Listing;
 
@@ -18,6 +22,7 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
         .routes(routes!(overrides_everywhere))
         .routes(routes!(overrides))
         .routes(routes!(groups))
+        .routes(routes!(effective))
 }
 
 /// Lists what is special about a tenant: its overrides in every environment that the key may see.
@@ -48,6 +53,34 @@ async fn overrides(
 ) -> Result<Response, Problem> {
     let found = platform.overrides_of(&caller, (&org, &env), &tenant, &page.into()).await?;
     Ok(answer::listing(found))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct EffectiveOptions {
+    /// Flags a page, 1 to 500; 100 when not said.
+    limit: Option<u32>,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+    /// A user of the tenant, by key, for what depends on one. Absent: nobody in particular.
+    user: Option<String>,
+}
+
+/// What a tenant gets: every flag's answer in an environment, what decided it, and what that hides.
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/tenants/{tenant}/flags", tag = "tenants", params(("org" = String, Path), ("env" = String, Path), ("tenant" = String, Path), EffectiveOptions), responses(
+    (status = 200, body = PageBody<Effective>),
+    (status = "default", body = ProblemBody),
+))]
+async fn effective(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys((org, env, tenant)): Keys<(OrgKey, EnvKey, TenantKey)>,
+    Options(asked): Options<EffectiveOptions>,
+) -> Result<Response, Problem> {
+    let EffectiveOptions { limit, cursor, user } = asked;
+    let (page, who) = (PageOf { limit, cursor }, (&tenant, user.as_deref()));
+    Ok(answer::listing(platform.effective(&caller, (&org, &env), who, &page).await?))
 }
 
 /// Lists the groups that a tenant is in, by their lists or by their conditions.

@@ -28,7 +28,7 @@ pub const MAX_NEW_ASKS: usize = 40;
 
 /// A flag or a segment of an environment.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Node {
+pub(crate) enum Node {
     Flag(FlagKey),
     Segment(SegmentKey),
 }
@@ -44,9 +44,9 @@ impl std::fmt::Display for Node {
 
 /// What a flag or segment asks for.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Asks {
+pub(crate) struct Asks {
     /// Whom, how often, and the field that does so first.
-    pub(super) others: BTreeMap<Node, (usize, String)>,
+    pub(crate) others: BTreeMap<Node, (usize, String)>,
     /// The variants that other flags are asked for, with the field.
     pub(super) variants: BTreeMap<(FlagKey, VariantKey), String>,
     /// Conditions, each counted once.
@@ -56,7 +56,7 @@ pub(super) struct Asks {
 }
 
 impl Asks {
-    pub(super) fn of_state(state: &StateWire) -> Self {
+    pub(crate) fn of_state(state: &StateWire) -> Self {
         let mut asks = Self::default();
         for (index, test) in state.prerequisites.iter().enumerate() {
             asks.flag(&format!("prerequisites[{index}]"), test);
@@ -67,7 +67,7 @@ impl Asks {
         asks
     }
 
-    pub(super) fn of_segment(when: Option<&ConditionWire>) -> Self {
+    pub(crate) fn of_segment(when: Option<&ConditionWire>) -> Self {
         let mut asks = Self::default();
         if let Some(when) = when {
             asks.condition("when", when);

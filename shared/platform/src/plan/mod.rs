@@ -1,7 +1,7 @@
 //! What a change does: which items it reads, requires and writes. Runs inside every try of a commit,
 //! so that it always decides on what stands now.
 
-mod asks;
+pub(crate) mod asks;
 mod bulk;
 mod directory;
 mod flags;

@@ -9,7 +9,7 @@ use flagforge_flags::manifest::{
     ChunkKind, ChunkRef, Digest, Encoding, KeyWire, encode_flags, encode_keys, encode_tenants,
     flag_shard, shards_for, tenant_shard,
 };
-use flagforge_flags::wire::{FlagWire, OverrideWire, StateWire, TenantWire};
+use flagforge_flags::wire::{FlagWire, StateWire, TenantWire};
 
 use super::view::View;
 use crate::record::{KeyFacts, KeyRecord};
@@ -120,12 +120,7 @@ impl View {
                 && stands
                 && tenant.uid == over.value.tenant_uid
             {
-                let variant = over.value.variant.clone();
-                let variant = match over.value.expires {
-                    None => OverrideWire::Variant(variant),
-                    Some(expires) => OverrideWire::Expiring { variant, expires },
-                };
-                tenant.overrides.insert(flag.clone(), variant);
+                tenant.overrides.insert(flag.clone(), over.value.wire());
             }
         }
         tenants

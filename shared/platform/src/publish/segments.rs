@@ -67,7 +67,7 @@ impl Platform {
         Ok(())
     }
 
-    async fn list_wire(
+    pub(crate) async fn list_wire(
         &self,
         org: &OrgKey,
         segment: &SegmentRecord,
