@@ -64,7 +64,7 @@ async fn every_acknowledged_write_survives_200_kills() {
 
 async fn prepare(api: &Api) {
     for flag in 0..FLAGS {
-        let definition = json!({"class": "ops", "type": "boolean"});
+        let definition = json!({"class": "release", "type": "boolean"});
         let answer = api.put(&format!("{ORG}/flags/f{flag}"), &definition).await.unwrap();
         assert_eq!(answer.status, 201, "{}", answer.body);
     }

@@ -135,7 +135,7 @@ pub async fn every_value_type_arrives_as_what_it_is(stack: &Stack) -> anyhow::Re
     ];
     for (kind, value, _) in &cases {
         let variants = json!([{"key": "one", "value": value}]);
-        let definition = json!({"class": "ops", "type": kind, "variants": variants});
+        let definition = json!({"class": "release", "type": kind, "variants": variants});
         org.api.put(&org.path(&format!("flags/a-{kind}")), &definition).await?.expect(201)?;
         org.flip(&format!("a-{kind}"), true).await?;
     }
@@ -201,7 +201,8 @@ pub async fn definitions_keep_what_states_need(stack: &Stack) -> anyhow::Result<
     let variants = |keys: &[&str]| -> Json {
         keys.iter().map(|key| json!({"key": key, "value": key})).collect()
     };
-    let define = |keys: &[&str]| json!({"class": "experiment", "type": "string", "variants": variants(keys)});
+    let define =
+        |keys: &[&str]| json!({"class": "release", "type": "string", "variants": variants(keys)});
     let path = org.path("flags/button");
     org.api.put(&path, &define(&["a", "b", "c"])).await?.expect(201)?;
     let over = org.path("environments/prod/flags/button/overrides/acme");
@@ -224,7 +225,7 @@ pub async fn definitions_keep_what_states_need(stack: &Stack) -> anyhow::Result<
     );
     let used = replace(define(&["a", "b"])).await?.expect(409)?;
     ensure!(used.body["detail"].to_string().contains("acme"), "{}", used.body);
-    let other = json!({"class": "experiment", "type": "integer", "variants": [{"key": "b", "value": 1}, {"key": "c", "value": 2}]});
+    let other = json!({"class": "release", "type": "integer", "variants": [{"key": "b", "value": 1}, {"key": "c", "value": 2}]});
     ensure!(replace(other).await?.expect(400)?.body["field"] == "type", "types never change");
     replace(define(&["b", "c", "d"])).await?.expect(200)?;
     Ok(())

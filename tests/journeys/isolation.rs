@@ -67,7 +67,7 @@ fn body_for(route: &Route) -> Option<String> {
         }
         (path, "PUT") if path.ends_with("/roles/{role}") => json!({"permissions": ["kill"]}),
         (path, "PUT") if path.ends_with("/flags/{flag}") => {
-            json!({"class": "ops", "type": "boolean"})
+            json!({"class": "release", "type": "boolean"})
         }
         _ => json!({}),
     };

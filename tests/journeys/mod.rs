@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod changes;
+mod definitions;
 mod delivery;
 mod directory;
 mod imports;
@@ -14,6 +15,7 @@ mod segments;
 
 pub use bad_input::*;
 pub use changes::*;
+pub use definitions::*;
 pub use delivery::*;
 pub use directory::*;
 pub use imports::*;
@@ -63,6 +65,8 @@ macro_rules! for_each_journey {
         $each!(long_lists_come_and_go_in_parts);
         $each!(conditions_in_text_name_line_and_column);
         $each!(nobody_asks_in_a_circle_or_for_nothing);
+        $each!(every_class_asks_what_it_has_to);
+        $each!(definitions_say_whose_they_are_and_what_they_hold);
         $each!(an_override_ends_when_it_says);
         $each!(a_groups_override_ends_too);
         $each!(a_running_sdk_sees_a_flip);

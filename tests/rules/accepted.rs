@@ -141,6 +141,10 @@ fn put_flag(wire: &Json) -> Option<Change> {
     let mut definition = wire.as_object()?.clone();
     definition
         .retain(|name, _| matches!(name.as_str(), "class" | "type" | "variants" | "clientVisible"));
+    // What classes ask of their authors has nothing to do with answers.
+    definition.insert("expiresAt".to_owned(), json!("2099-12-31T00:00:00Z"));
+    definition.insert("retirement".to_owned(), json!([{"settledDays": 30}]));
+    definition.insert("stale".to_owned(), json!({"afterSeconds": 3_600, "then": "lastKnown"}));
     let definition = serde_json::from_value(Json::Object(definition)).ok()?;
     Some(Change::PutFlag { org: org(), uid: format!("uid-of-{key}"), flag: key, definition })
 }

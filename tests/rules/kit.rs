@@ -53,16 +53,7 @@ pub(crate) async fn commit(platform: &Platform, change: Change) -> u64 {
 }
 
 pub(crate) async fn define(platform: &Platform, key: &str) {
-    let definition = DefinitionInput {
-        class: FlagClass::Ops,
-        value_type: ValueType::Boolean,
-        variants: Vec::new(),
-        description: String::new(),
-        owner: None,
-        client_visible: false,
-        off: None,
-        fallthrough: None,
-    };
+    let definition = DefinitionInput::of(FlagClass::Release, ValueType::Boolean);
     let uid = format!("uid-of-{key}");
     commit(platform, Change::PutFlag { org: org(), flag: flag(key), uid, definition }).await;
 }

@@ -2,6 +2,7 @@
 
 use flagforge_flags::keys::{RuleId, VariantKey};
 use flagforge_flags::split::{DEFAULT_BUCKETS, Weight, rebalance};
+use flagforge_flags::time::Timestamp;
 use flagforge_flags::wire::{
     FlagClass, FlagTestWire, GroupOverrideWire, HashName, MissingUnit, OutcomeWire, RampWire,
     RangeWire, RuleWire, SplitWire, StaleWire, StateWire, TargetWire, UnitWire, ValueType,
@@ -12,6 +13,7 @@ use serde_json::Value as Json;
 use utoipa::ToSchema;
 
 use crate::conditions::ConditionInput;
+use crate::definition::RetirementCriterion;
 use crate::error::Error;
 
 /// Bytes of a name or description.
@@ -35,6 +37,35 @@ pub struct DefinitionInput {
     pub description: String,
     #[serde(default)]
     pub owner: Option<String>,
+    /// The bounded context it belongs to. Roles can be for a domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// The services that ask for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependents: Vec<String>,
+    /// An address with more about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documentation: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// When it should be gone. Required for experiments; a release flag's is 90 days after its creation when not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When somebody looks whether it is still right, instead of an end. When not said, 180 days after its creation for
+    /// ops flags, a year for policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review_at: Option<Timestamp>,
+    /// When it may go: all of them. Required for migrations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retirement: Vec<RetirementCriterion>,
+    /// A JSON Schema that every variant's value has to fit: type, enum, const, properties, required,
+    /// additionalProperties, items and the bounds of numbers, texts and arrays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Json>,
+    /// How old the configuration may be, and what the flag does then, where an environment says nothing else. Required
+    /// for ops flags and policies; an hour and last known for releases, a day for experiments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale: Option<StaleWire>,
     #[serde(default)]
     pub client_visible: bool,
     /// Default: for booleans the variant whose value is false, else the caller's default.
@@ -46,6 +77,29 @@ pub struct DefinitionInput {
 }
 
 impl DefinitionInput {
+    /// A flag of a class and type, of which nothing else is said.
+    pub fn of(class: FlagClass, value_type: ValueType) -> Self {
+        Self {
+            class,
+            value_type,
+            variants: Vec::new(),
+            description: String::new(),
+            owner: None,
+            domain: None,
+            dependents: Vec::new(),
+            documentation: None,
+            tags: Vec::new(),
+            expires_at: None,
+            review_at: None,
+            retirement: Vec::new(),
+            schema: None,
+            stale: None,
+            client_visible: false,
+            off: None,
+            fallthrough: None,
+        }
+    }
+
     /// The variants, with a boolean's two when none were given.
     pub(crate) fn variants(&self) -> Result<Vec<VariantWire>, Error> {
         if !self.variants.is_empty() || self.value_type != ValueType::Boolean {
@@ -184,7 +238,13 @@ fn default_unit() -> String {
 
 impl StateInput {
     /// The state to store. Splits keep as many buckets of the same split in `previous` as they can.
-    pub(crate) fn resolve(&self, flag: &str, previous: &StateWire) -> Result<StateWire, Error> {
+    /// What it does not say of staleness the flag's definition says.
+    pub(crate) fn resolve(
+        &self,
+        flag: &str,
+        stale: Option<StaleWire>,
+        previous: &StateWire,
+    ) -> Result<StateWire, Error> {
         let was = |id: &RuleId| previous.rules.iter().find(|rule| rule.id == *id);
         let mut rules = Vec::with_capacity(self.rules.len());
         for (index, rule) in self.rules.iter().enumerate() {
@@ -206,7 +266,7 @@ impl StateInput {
         Ok(StateWire {
             enabled: self.enabled,
             off: self.off.resolve(&off, Some(&previous.off))?,
-            stale: self.stale.clone(),
+            stale: self.stale.clone().or(stale),
             prerequisites: self.prerequisites.clone(),
             targets: self.targets.clone(),
             group_overrides: self.group_overrides.clone(),

@@ -7,6 +7,7 @@ pub mod caller;
 mod change;
 mod commit;
 mod conditions;
+mod definition;
 pub mod effective;
 pub mod error;
 mod fresh;
@@ -31,6 +32,7 @@ pub mod special;
 mod states;
 mod store;
 mod strict;
+mod value_schema;
 
 use std::sync::Arc;
 
@@ -42,6 +44,7 @@ pub use commit::{
     Outcome, Precondition, Request,
 };
 pub use conditions::ConditionInput;
+pub use definition::{MAX_LABEL_BYTES, MAX_LABELS, MAX_LINK_BYTES, RetirementCriterion};
 pub use error::Error;
 pub use http::{MAX_BODY_BYTES, app, health, openapi};
 pub use lists::{IdList, MAX_EDITED_IDS, MAX_ID_BYTES, MAX_LIST_BODY_BYTES};

@@ -8,7 +8,7 @@ use flagforge_flags::keys::{
 use flagforge_flags::manifest::{Digest, KeyKind};
 use flagforge_flags::time::Timestamp;
 use flagforge_flags::wire::{
-    ConditionWire, FlagClass, FlagWire, OutcomeWire, OverrideWire, StateWire, ValueType,
+    ConditionWire, FlagClass, FlagWire, OutcomeWire, OverrideWire, StaleWire, StateWire, ValueType,
     VariantWire,
 };
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use serde_json::Value as Json;
 use utoipa::ToSchema;
 
 use crate::caller::{PermissionSet, RoleName};
+use crate::definition::{self, RetirementCriterion};
 use crate::lists::IdList;
 
 /// An organization.
@@ -88,6 +89,33 @@ pub struct Definition {
     pub description: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// The services that ask for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependents: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documentation: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// When it should be gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When somebody looks whether it is still right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review_at: Option<Timestamp>,
+    /// When it may go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retirement: Vec<RetirementCriterion>,
+    /// What every variant's value fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Json>,
+    /// How old the configuration may be, where an environment says nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale: Option<StaleWire>,
+    /// Absent for flags of older times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<Timestamp>,
     pub client_visible: bool,
     /// The outcome while the flag is off, where an environment has said nothing else.
     pub off: OutcomeWire,
@@ -101,7 +129,7 @@ impl Definition {
         StateWire {
             enabled: false,
             off: self.off.clone(),
-            stale: None,
+            stale: definition::stale(self.class, self.stale.as_ref()),
             prerequisites: Vec::new(),
             targets: Vec::new(),
             group_overrides: Vec::new(),

@@ -60,7 +60,7 @@ async fn put(
     asked: Asked,
 ) -> Result<Response, Problem> {
     asked.caller.may(&org, crate::caller::Role::Reader)?;
-    let definition: DefinitionInput = asked.body_but(&["key", "uid"])?;
+    let definition: DefinitionInput = asked.body_but(&["key", "uid", "created"])?;
     asked.replace(&platform, Change::PutFlag { org, flag, uid: fresh::id()?, definition }).await
 }
 

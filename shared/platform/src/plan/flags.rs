@@ -1,6 +1,7 @@
 //! Flag definitions. What spans definition and states is held by conditions on both.
 
 use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, VariantKey};
+use flagforge_flags::time::Timestamp;
 use flagforge_flags::wire::StateWire;
 
 use super::Plan;
@@ -9,8 +10,9 @@ use super::directory::organization_in;
 use super::states::check_compiles;
 use crate::change::Change;
 use crate::commit::Request;
+use crate::definition;
 use crate::error::Error;
-use crate::input::{DefinitionInput, bounded_text};
+use crate::input::DefinitionInput;
 use crate::log::Head;
 use crate::place::{self, LogId};
 use crate::ports::{Query, Table};
@@ -61,7 +63,7 @@ async fn put(
     let standing: Option<Stored<Definition>> = store::read(table, &place).await?;
     let version = version_of(standing.as_ref());
     request.precondition.check(version)?;
-    let record = define(flag, uid, input, standing.as_ref())?;
+    let record = define(flag, uid, input, standing.as_ref(), plan.at)?;
     check_compiles(&record, version, record.initial_state(), 0)?;
     if let Some(standing) = &standing {
         check_states(table, plan, org, &standing.value, &record).await?;
@@ -75,9 +77,11 @@ fn define(
     uid: &str,
     input: &DefinitionInput,
     standing: Option<&Stored<Definition>>,
+    now: Timestamp,
 ) -> Result<Definition, Error> {
-    bounded_text("description", &input.description)?;
-    bounded_text("owner", input.owner.as_deref().unwrap_or_default())?;
+    let created = standing.map_or(Some(now), |standing| standing.value.created);
+    definition::check(input)?;
+    let (expires_at, review_at) = definition::lifetime(input, created.unwrap_or(now))?;
     if standing.is_some_and(|standing| standing.value.value_type != input.value_type) {
         let message =
             "the type of a flag never changes; services compile against it. Define a new flag";
@@ -93,6 +97,16 @@ fn define(
         variants,
         description: input.description.clone(),
         owner: input.owner.clone(),
+        domain: input.domain.clone(),
+        dependents: input.dependents.clone(),
+        documentation: input.documentation.clone(),
+        tags: input.tags.clone(),
+        expires_at,
+        review_at,
+        retirement: input.retirement.clone(),
+        schema: input.schema.clone(),
+        stale: definition::stale(input.class, input.stale.as_ref()),
+        created,
         client_visible: input.client_visible,
         off,
         fallthrough,

@@ -13,6 +13,7 @@ use super::directory::{environment_in, group_in, tenant_in};
 use super::flags::definition_in;
 use crate::change::Change;
 use crate::commit::Request;
+use crate::definition;
 use crate::error::Error;
 use crate::input::{
     OutcomeInput, SplitInput, SplitPlace, StateInput, WeightInput, bounded, bounded_text,
@@ -95,15 +96,17 @@ impl Standing {
 
 /// The state after the change.
 fn changed(change: &Change, standing: &Standing) -> Result<StateWire, Error> {
-    let flag = standing.definition.value.key.as_str();
+    let definition = &standing.definition.value;
+    let flag = definition.key.as_str();
+    let stale = definition::stale(definition.class, definition.stale.as_ref());
     match change {
-        Change::PutState { state, .. } => state.resolve(flag, &standing.state),
+        Change::PutState { state, .. } => state.resolve(flag, stale, &standing.state),
         Change::PatchState { patch, .. } => {
             let mut document = serde_json::to_value(&standing.state)
                 .map_err(|error| Error::internal("a state did not serialize", error))?;
             merge_patch(&mut document, patch);
             let input: StateInput = strict::from_value(document, FlagState::READ_ONLY)?;
-            input.resolve(flag, &standing.state)
+            input.resolve(flag, stale, &standing.state)
         }
         Change::SetEnabled { enabled, .. } => {
             Ok(StateWire { enabled: *enabled, ..standing.state.clone() })
