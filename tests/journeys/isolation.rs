@@ -47,6 +47,7 @@ fn filled(path: &str, org: &str) -> String {
         .replace("{id}", "someones-key")
         .replace("{import}", "someones-import")
         .replace("{part}", "0")
+        .replace("{number}", "1")
         .replace("{role}", "secret-role")
 }
 

@@ -1,6 +1,7 @@
 //! What people do with an installation, from outside: HTTP, OFREP and the SDK only. The same journeys
 //! run on the world in one process and on the emulated cloud.
 
+mod audit;
 mod bad_input;
 mod changes;
 mod definitions;
@@ -13,6 +14,7 @@ mod overrides;
 mod roles;
 mod segments;
 
+pub use audit::*;
 pub use bad_input::*;
 pub use changes::*;
 pub use definitions::*;
@@ -52,6 +54,9 @@ macro_rules! for_each_journey {
         $each!(an_import_is_applied_in_batches_and_repeats_nothing);
         $each!(an_import_with_bad_lines_names_each);
         $each!(fifty_tenants_are_put_at_once_or_none);
+        $each!(the_log_is_asked_by_flag_tenant_actor_and_request);
+        $each!(a_log_is_exported_and_holds_to_its_chain);
+        $each!(a_tenants_view_of_the_log_has_nothing_of_others);
         $each!(a_stranger_finds_nothing);
         $each!(what_is_not_yours_looks_like_what_is_not_there);
         $each!(a_key_of_one_environment_stays_there);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use flagforge_embedded::{FaultPlan, FaultTable};
 use flagforge_flags::manifest::Digest;
-use flagforge_platform::ports::{ItemKey, Table as _};
-use flagforge_platform::{Error, Idempotency, Outcome, Precondition, Request};
+use flagforge_platform::ports::{Condition, Item, ItemKey, Table as _, Write};
+use flagforge_platform::{Error, Idempotency, LogId, Outcome, Precondition, Request};
 
 use crate::kit::{caller, commit, enable, env, furnished, log, org, platform, tenant};
 
@@ -62,6 +62,7 @@ async fn a_repeat_with_its_key_finds_what_happened_whatever_was_lost() {
             change: enable("f", true),
             precondition: Precondition::None,
             reason: None,
+            links: Vec::new(),
             idempotency: Some(Idempotency { key: "once".to_owned(), request: Digest::of(b"it") }),
             request_id: "r".to_owned(),
         };
@@ -119,4 +120,34 @@ async fn every_entry_is_chained_to_the_one_before() {
         assert_eq!(entry.previous, previous, "entry {number}");
         previous = Digest::of(item.body.as_bytes());
     }
+}
+
+#[tokio::test]
+async fn whoever_changes_an_entry_breaks_the_chain() {
+    let (hands, platform, _) = furnished().await;
+    for number in 0..5 {
+        commit(&platform, enable("f", number % 2 == 0)).await;
+    }
+    let log = LogId { org: org(), env: Some(env("prod")) };
+    let whole = platform.verify_chain(&caller(), &log, 1).await.unwrap();
+    assert!(whole.intact && whole.complete && whole.until == 5);
+    let key = ItemKey::new(format!("{}#env#prod#log", org()), format!("LOG#{:020}", 3));
+    let item = hands.table.get(&key).await.unwrap().unwrap();
+    let forge = async |body: Option<String>| {
+        let write = match body {
+            Some(body) => {
+                let item = Item { body, ..item.clone() };
+                Write::Put { item, condition: Condition::Any }
+            }
+            None => Write::Delete { key: key.clone(), condition: Condition::Any },
+        };
+        hands.table.transact(vec![write], None).await.unwrap();
+        platform.verify_chain(&caller(), &log, 1).await.unwrap()
+    };
+    let forged = forge(Some(item.body.replace("test", "tess"))).await;
+    assert!(!forged.intact && forged.until == 3, "{forged:?}");
+    let missing = forge(None).await;
+    assert!(!missing.intact && missing.until == 2, "{missing:?}");
+    let whole = forge(Some(item.body.clone())).await;
+    assert!(whole.intact && whole.complete);
 }

@@ -84,6 +84,16 @@ pub enum Actor {
     System { name: String },
 }
 
+impl Actor {
+    /// The id of a key, or the name of a part of the platform.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Key { id } | Self::Operator { id } => id,
+            Self::System { name } => name,
+        }
+    }
+}
+
 impl Caller {
     /// A part of the platform acting for itself, in any organization. Made in composition roots only; the log names it.
     pub fn system(name: &'static str) -> Self {

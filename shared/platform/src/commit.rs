@@ -13,6 +13,7 @@ use crate::change::Change;
 use crate::error::Error;
 use crate::fresh;
 use crate::input::bounded;
+use crate::link::Link;
 use crate::log::{Head, LogEntry};
 use crate::place::{self, LogId};
 use crate::plan::{self, Plan};
@@ -75,6 +76,8 @@ pub struct Request {
     pub change: Change,
     pub precondition: Precondition,
     pub reason: Option<String>,
+    /// Where it comes from: an incident, a release, a ticket.
+    pub links: Vec<Link>,
     pub idempotency: Option<Idempotency>,
     /// Ties the log entry to the request that caused it.
     pub request_id: String,
@@ -87,6 +90,7 @@ impl Request {
             change,
             precondition: Precondition::None,
             reason: None,
+            links: Vec::new(),
             idempotency: None,
             request_id: request_id.to_owned(),
         }
@@ -214,6 +218,7 @@ impl Platform {
             by: caller.actor.clone(),
             change: request.change.logged().map_err(unserializable)?,
             reason: request.reason.clone(),
+            links: request.links.clone(),
             request_id: request.request_id.clone(),
             images: plan.images,
             previous: head.map_or_else(|| Digest::of(b""), |head| head.value.digest),

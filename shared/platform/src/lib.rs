@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod access;
+pub mod audit;
 mod authority;
 pub mod bootstrap;
 pub mod caller;
@@ -15,6 +16,7 @@ pub mod handle;
 mod http;
 pub mod import;
 pub mod input;
+pub mod link;
 mod lists;
 pub mod log;
 mod merge;

@@ -7,6 +7,8 @@ use serde_json::Value as Json;
 use utoipa::ToSchema;
 
 use crate::caller::Actor;
+use crate::link::Link;
+use crate::store::ABSENT;
 
 /// One entry of a log. Numbers are contiguous from 1, never reused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -22,6 +24,8 @@ pub struct LogEntry {
     pub change: Json,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
     pub request_id: String,
     /// Every item the change wrote, as it was afterwards.
     pub images: Vec<Image>,
@@ -53,6 +57,14 @@ pub struct Image {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub body: Option<Json>,
+    /// The entry of the same log that wrote the item before; 0 when nothing stood there.
+    #[serde(default, skip_serializing_if = "is_new")]
+    pub over: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_new(over: &u64) -> bool {
+    *over == ABSENT
 }
 
 /// Where a log stands. Every commit to the log replaces it on condition of its version, which is its number.

@@ -273,14 +273,7 @@ impl Platform {
         log: &LogId,
         page: &PageOf,
     ) -> Result<Listing<LogEntry>, Error> {
-        match &log.env {
-            // The organization's log holds what concerns every environment.
-            None => {
-                caller.may_everywhere(&log.org, Role::Reader)?;
-                self.organization(caller, &log.org).await.map(drop)?;
-            }
-            Some(env) => self.environment(caller, &log.org, env).await.map(drop)?,
-        }
+        self.may_read_log(caller, log).await?;
         let mut found: Listing<LogEntry> = self.page(&log.partition(), LOG_PREFIX, page).await?;
         found.items.iter_mut().for_each(|entry| entry.value.hide_secrets());
         Ok(found)

@@ -25,6 +25,13 @@ pub const MAX_LOOKED_AT: usize = 5 * MAX_PAGE_ITEMS as usize;
 /// Bytes of a text to search for; no key or name that people type is longer.
 pub const MAX_SEARCH_BYTES: usize = 128;
 
+/// In which order a range is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    Ascending,
+    Descending,
+}
+
 /// Which tenants of a list. All that is asked must hold.
 #[derive(Debug, Clone, Default)]
 pub struct TenantFilter {
@@ -99,7 +106,7 @@ impl Platform {
         if filter.is_empty() {
             return self.page(&pk, "TENANT#", page).await;
         }
-        self.sift(&pk, "TENANT#", page, |tenants| filter.wants(tenants)).await
+        self.sift(&pk, "TENANT#", page, Order::Ascending, |tenants| filter.wants(tenants)).await
     }
 
     /// The members of a group that count: those of earlier groups or tenants of the same key are left out. Of a
@@ -121,7 +128,9 @@ impl Platform {
         };
         let filter = TenantFilter { when: Some(when), ..TenantFilter::default() };
         let tenants = self
-            .sift(&place::org_pk(org), "TENANT#", page, |tenants| filter.wants(tenants))
+            .sift(&place::org_pk(org), "TENANT#", page, Order::Ascending, |tenants| {
+                filter.wants(tenants)
+            })
             .await?;
         let member = |tenant: Stored<Tenant>| Stored {
             value: Member {
@@ -141,10 +150,12 @@ impl Platform {
         pk: &str,
         prefix: &str,
         page: &PageOf,
+        order: Order,
         wanted: impl Fn(&[Stored<T>]) -> Vec<bool>,
     ) -> Result<Listing<T>, Error> {
         let limit = page.limit()? as usize;
         let mut query = Query::prefix(pk, prefix);
+        query.descending = order == Order::Descending;
         query.page = page.cursor.as_ref().map(|cursor| PageToken(format!("{prefix}{cursor}")));
         let cursor = |sk: &str| sk.strip_prefix(prefix).map(str::to_owned);
         let (mut items, mut looked_at) = (Vec::new(), 0);

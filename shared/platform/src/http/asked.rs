@@ -16,6 +16,7 @@ use crate::caller::Caller;
 use crate::change::Change;
 use crate::commit::{Idempotency, Precondition, Request as Commit};
 use crate::error::Error;
+use crate::link::{self, Link};
 use crate::lists::{ListForm, MAX_LIST_BODY_BYTES};
 use crate::{fresh, strict};
 
@@ -60,6 +61,7 @@ pub(super) struct Asked {
     body: Bytes,
     request_id: String,
     reason: Option<String>,
+    links: Vec<Link>,
     idempotency: Option<Idempotency>,
     /// What the headers say; [`Precondition::None`] when they say nothing.
     precondition: Precondition,
@@ -86,6 +88,7 @@ impl Asked {
             change,
             precondition: self.precondition,
             reason: self.reason.clone(),
+            links: self.links.clone(),
             idempotency: self.idempotency.clone(),
             request_id: self.request_id.clone(),
         }
@@ -157,6 +160,10 @@ impl Asked {
             caller,
             request_id: request_id.unwrap_or_default(),
             reason: text_header(&parts.headers, "flagforge-reason")?,
+            links: match text_header(&parts.headers, "flagforge-links")? {
+                Some(links) => link::parse(&links)?,
+                None => Vec::new(),
+            },
             idempotency: idempotency(&parts, &body)?,
             precondition,
             body,

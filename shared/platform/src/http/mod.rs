@@ -2,6 +2,7 @@
 
 mod answer;
 mod asked;
+mod audit;
 mod flags;
 mod groups;
 mod imports;
@@ -67,6 +68,7 @@ fn routes() -> OpenApiRouter<Platform> {
         .merge(keys::routes())
         .merge(roles::routes())
         .merge(logs::routes())
+        .merge(audit::routes())
         .merge(trust::routes())
 }
 

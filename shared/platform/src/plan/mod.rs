@@ -64,7 +64,7 @@ impl Plan {
             .map_err(|error| Error::internal("a record did not serialize", error))?;
         let text = body.to_string();
         bounded("the record", "bytes", MAX_RECORD_BYTES, text.len())?;
-        self.images.push(Image { pk: key.pk.clone(), sk: key.sk.clone(), body: Some(body) });
+        self.images.push(Image { pk: key.pk.clone(), sk: key.sk.clone(), body: Some(body), over });
         let item = Item { key, version: self.number, body: text, expires_at_seconds: None };
         self.writes.push(Write::Put { item, condition: standing(over) });
         Ok(())
@@ -72,7 +72,7 @@ impl Plan {
 
     /// Removes the record whose version was read.
     fn delete(&mut self, key: ItemKey, over: u64) {
-        self.images.push(Image { pk: key.pk.clone(), sk: key.sk.clone(), body: None });
+        self.images.push(Image { pk: key.pk.clone(), sk: key.sk.clone(), body: None, over });
         self.writes.push(Write::Delete { key, condition: standing(over) });
     }
 
