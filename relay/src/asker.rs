@@ -138,11 +138,13 @@ fn environment_of(key: &AccessKey, headers: &HeaderMap) -> Result<EnvKey, Refuse
 /// The entry, if the key's secret is its own and its time is not over. The comparison takes the same time
 /// wherever two digests differ, and is made for an unknown id too.
 fn verified<'k>(key: &AccessKey, entry: Option<&'k KeyWire>) -> Option<&'k KeyWire> {
-    let presented = key.secret_digest();
-    let stored = entry.map_or_else(|| Digest::of(b""), |entry| entry.secret_sha256);
-    let same = presented.same(&stored);
+    let (presented, now) = (key.secret_digest(), clock::now());
+    let same = match entry {
+        Some(entry) => entry.accepts(&presented, now),
+        None => presented.same(&Digest::of(b"")),
+    };
     let entry = entry?;
-    let in_time = entry.expires.is_none_or(|expires| clock::now() < expires);
+    let in_time = entry.expires.is_none_or(|expires| now < expires);
     let right_kind = entry.kind == key.kind();
     (same && in_time && right_kind).then_some(entry)
 }

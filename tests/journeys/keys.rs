@@ -103,3 +103,50 @@ pub async fn an_operator_founds_and_cannot_read(stack: &Stack) -> anyhow::Result
     org.api.get("/v1/orgs").await?.expect(404)?;
     Ok(())
 }
+
+pub async fn two_secrets_count_while_a_key_is_rotated(stack: &Stack) -> anyhow::Result<()> {
+    let org = stack.found("rotated").await?;
+    org.boolean_flag("f").await?;
+    org.flip("f", true).await?;
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let (old, id) = org.issue(&json!({"kind": "mgmt", "role": "maintainer"})).await?;
+    let rotate = org.path(&format!("keys/{id}/rotate"));
+    let rotated = org.api.post(&rotate, &json!({"overlapSeconds": 3_600})).await?.expect(200)?;
+    let new = text(&rotated.body["key"]);
+    ensure!(rotated.body["record"]["previousUntil"].is_string(), "{}", rotated.body);
+    for key in [&old, &new] {
+        stack.api(Some(key)).get(&org.path("flags")).await?.expect(200)?;
+    }
+    // A second rotation without an overlap ends both secrets before it.
+    let rotated = org.api.post(&rotate, &json!({"overlapSeconds": 0})).await?.expect(200)?;
+    for key in [&old, &new] {
+        stack.api(Some(key)).get(&org.path("flags")).await?.expect(401)?;
+    }
+    let newest = stack.api(Some(&text(&rotated.body["key"])));
+    newest.get(&org.path("flags")).await?.expect(200)?;
+    // Neither a weaker key nor a neighbour gets at the secret of a stronger one by rotating it.
+    newest.post(&rotate, &json!({})).await?.expect(403)?;
+    let longest = json!({"overlapSeconds": 30 * 86_400});
+    org.api.post(&rotate, &longest).await?.expect(200)?;
+    let longer = json!({"overlapSeconds": 30 * 86_400 + 1});
+    let longer = org.api.post(&rotate, &longer).await?.expect(400)?;
+    ensure!(longer.body["field"] == "overlapSeconds", "{}", longer.body);
+
+    // On the data plane too, for as long as was said.
+    let (old, id) = org.issue(&json!({"kind": "server", "envs": ["prod"]})).await?;
+    org.sees(&old, "f", "acme", &json!(true)).await?;
+    let rotate = org.path(&format!("keys/{id}/rotate"));
+    let rotated = org.api.post(&rotate, &json!({"overlapSeconds": 3_600})).await?.expect(200)?;
+    let new = text(&rotated.body["key"]);
+    org.sees(&new, "f", "acme", &json!(true)).await?;
+    org.sees(&old, "f", "acme", &json!(true)).await?;
+    let log = org.api.get(&org.path("log")).await?.expect(200)?;
+    ensure!(!log.body.to_string().contains("secretSha256"), "the log tells digests: {}", log.body);
+    // It is known, to the hour, when a key was last seen here; of the data plane's nothing is known.
+    let key = org.api.get(&org.path(&format!("keys/{id}"))).await?.expect(200)?;
+    ensure!(key.body["lastUsed"].is_null() && key.body["rotated"].is_string(), "{}", key.body);
+    let admin = org.admin_key.split('_').nth(2).unwrap_or_default();
+    let admin = org.api.get(&org.path(&format!("keys/{admin}"))).await?.expect(200)?;
+    ensure!(admin.body["lastUsed"].is_string(), "{}", admin.body);
+    Ok(())
+}

@@ -74,6 +74,7 @@ macro_rules! for_each_journey {
         $each!(definitions_say_whose_they_are_and_what_they_hold);
         $each!(an_override_ends_when_it_says);
         $each!(a_groups_override_ends_too);
+        $each!(two_secrets_count_while_a_key_is_rotated);
         $each!(a_running_sdk_sees_a_flip);
         $each!(an_sdk_without_its_origin_serves_what_it_has);
     };

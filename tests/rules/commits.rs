@@ -8,8 +8,13 @@ use flagforge_embedded::{FaultPlan, FaultTable};
 use flagforge_flags::manifest::Digest;
 use flagforge_platform::ports::{Condition, Item, ItemKey, Table as _, Write};
 use flagforge_platform::{Error, Idempotency, LogId, Outcome, Precondition, Request};
+use flagforge_platform::ports::{ItemKey, Table as _};
+use flagforge_platform::{Change, Error, Idempotency, Outcome, Platform, Precondition, Request};
+use serde_json::json;
 
-use crate::kit::{caller, commit, enable, env, furnished, log, org, platform, tenant};
+use crate::kit::{
+    caller, commit, define, enable, env, flag, furnished, log, org, platform, tenant,
+};
 
 const SEEDS: u64 = 20;
 const COMMITS: usize = 25;
@@ -150,4 +155,107 @@ async fn whoever_changes_an_entry_breaks_the_chain() {
     assert!(!missing.intact && missing.until == 2, "{missing:?}");
     let whole = forge(Some(item.body.clone())).await;
     assert!(whole.intact && whole.complete);
+const WRITERS: usize = 50;
+const EDITS: usize = 200;
+/// Flags that they share: five writers each.
+const SHARED: usize = 10;
+
+/// Fifty people on ten flags of one environment. Each reads what stands, adds one to a number in it, and writes
+/// it on condition that it still stands, until all edits are in: a lost update leaves the number too low.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_writers_of_shared_flags_lose_no_update() {
+    let (_hands, platform, _) = furnished().await;
+    for number in 0..SHARED {
+        define(&platform, &format!("shared-{number}")).await;
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..WRITERS {
+        let platform = platform.clone();
+        writers.spawn(async move {
+            let mut lost_races = 0;
+            for edit in 0..EDITS {
+                let flag = format!("shared-{}", writer % SHARED);
+                lost_races += add_one(&platform, &flag, &format!("{writer}-{edit}")).await;
+            lost_races
+        });
+    let mut lost_races = 0;
+    while let Some(writer) = writers.join_next().await {
+        lost_races += writer.unwrap();
+    assert!(lost_races > 0, "nobody raced: nothing was tested");
+    let mut total = 0;
+    for number in 0..SHARED {
+        total += standing(&platform, &format!("shared-{number}")).await.0;
+    assert_eq!(total, WRITERS * EDITS, "updates were lost");
+    let entries = log(&platform, Some(env("prod"))).await;
+    assert_eq!(entries.len(), WRITERS * EDITS);
+    assert!(entries.iter().enumerate().all(|(i, entry)| entry.number == i as u64 + 1));
+    let requests: HashSet<&str> = entries.iter().map(|e| e.request_id.as_str()).collect();
+    assert_eq!(requests.len(), entries.len(), "an edit has two entries");
+}
+
+/// The number in a flag (the key of its one target), and the version it stands at.
+async fn standing(platform: &Platform, key: &str) -> (usize, u64) {
+    let state = platform.flag_state(&caller(), &org(), &env("prod"), &flag(key)).await.unwrap();
+    let target = state.value.state.targets.first().and_then(|target| target.keys.first());
+    (target.map_or(0, |number| number.parse().unwrap()), state.version)
+}
+
+/// Adds one to the number in a flag; answers how often somebody else was faster.
+async fn add_one(platform: &Platform, key: &str, request_id: &str) -> usize {
+    for lost_races in 0.. {
+        let (number, version) = standing(platform, key).await;
+        let patch = json!({"targets": [{"variant": "on", "keys": [(number + 1).to_string()]}]});
+        let (org, env, flag) = (org(), env("prod"), flag(key));
+        let mut request = Request::of(Change::PatchState { org, env, flag, patch }, request_id);
+        request.precondition = match version {
+            0 => Precondition::Absent,
+            version => Precondition::Version(version),
+        match platform.commit(&caller(), &request).await {
+            Ok(_) => return lost_races,
+            Err(Error::PreconditionFailed) => {}
+            // Bounded retries inside were not enough: that is what this test is about.
+            Err(error) => panic!("{request_id}: {error}"),
+        }
+    unreachable!("the range has no end")
+}
+
+/// A thousand repeats of one request at once, as a client's retries after an outage come in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_repeats_at_once_have_one_effect() {
+    const REPEATS: usize = 1_000;
+    let (_hands, platform, _) = furnished().await;
+    let request = Request {
+        change: enable("f", true),
+        precondition: Precondition::None,
+        reason: None,
+        idempotency: Some(Idempotency { key: "once".to_owned(), request: Digest::of(b"it") }),
+        request_id: "r".to_owned(),
+    let mut repeats = tokio::task::JoinSet::new();
+    for _ in 0..REPEATS {
+        let (platform, request) = (platform.clone(), request.clone());
+        repeats.spawn(async move { platform.commit(&caller(), &request).await });
+    let (mut first, mut replayed) = (0, 0);
+    while let Some(answer) = repeats.join_next().await {
+        let Outcome::Committed(done) = answer.unwrap().unwrap() else { panic!("not committed") };
+        assert_eq!(done.number, 1);
+        if done.replayed { replayed += 1 } else { first += 1 }
+    assert_eq!((first, replayed), (1, REPEATS - 1));
+    assert_eq!(log(&platform, Some(env("prod"))).await.len(), 1, "two effects");
+}
+
+/// Two processes share no line: their writers meet in the table, and its conditions keep what they wrote.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_in_two_processes_lose_nothing_either() {
+    const EACH: usize = 50;
+    let (hands, one, _) = furnished().await;
+    let other = platform(&hands, hands.table.clone());
+    let mut writers = tokio::task::JoinSet::new();
+    for (name, platform) in [("one", one.clone()), ("other", other)] {
+        writers.spawn(async move {
+            for edit in 0..EACH {
+                add_one(&platform, "f", &format!("{name}-{edit}")).await;
+        });
+    while let Some(writer) = writers.join_next().await {
+        writer.unwrap();
+    assert_eq!(standing(&one, "f").await.0, 2 * EACH);
+    assert_eq!(log(&one, Some(env("prod"))).await.len(), 2 * EACH);
 }

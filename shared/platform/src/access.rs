@@ -1,5 +1,7 @@
 //! Access keys: making them, and turning one into a [`Caller`].
 
+use std::sync::Arc;
+
 use flagforge_flags::access_key::AccessKey;
 use flagforge_flags::keys::{EnvKey, OrgKey, TenantKey};
 use flagforge_flags::manifest::{Digest, KeyKind};
@@ -11,9 +13,11 @@ use crate::Platform;
 use crate::caller::{Actor, Caller, Grant, PermissionSet, Role, RoleName};
 use crate::error::Error;
 use crate::fresh;
+use crate::limits::{KEY_REQUESTS_PER_SECOND, REQUEST_BURST_SECONDS};
 use crate::place;
 use crate::ports::Table;
-use crate::record::{KeyFacts, KeyRecord, RoleRecord};
+use crate::rate::{Buckets, Empty, Rate};
+use crate::record::{KeyFacts, KeyRecord, Organization, RoleRecord};
 use crate::store::{self, Stored};
 
 /// The platform's operator as an installation on AWS configures it: a key that no table holds.
@@ -167,14 +171,29 @@ impl Platform {
             parent: parent.family.last().cloned(),
             ancestors: parent.family.clone(),
             created: self.timer().now(),
+            rotated: None,
+            previous_until: None,
         };
-        let record = KeyRecord { facts, secret_sha256: key.secret_digest() };
+        let record = KeyRecord { facts, secret_sha256: key.secret_digest(), previous: None };
         Ok(IssuedKey { record, key })
+    }
+
+    /// A new secret for a key that stands: `Change::RotateKey` with its digest puts it in force.
+    pub(crate) fn forge_secret(&self, facts: &KeyFacts, org: &OrgKey) -> Result<AccessKey, Error> {
+        let env = match facts.envs.as_deref() {
+            Some([env]) => Some(env.clone()),
+            _ => None,
+        };
+        let random_id = facts.id.rsplit('.').next().unwrap_or_default();
+        AccessKey::new(facts.kind, org.clone(), env, random_id, &fresh::secret()?)
+            .map_err(|error| Error::internal("a rotated key was not a key", error))
     }
 
     /// Turns a key into the caller it stands for. Every failure is the same to a stranger.
     pub(crate) async fn authenticate(&self, presented: &str) -> Result<Caller, Error> {
         let key = AccessKey::parse(presented).map_err(|_| Error::Unauthenticated)?;
+        // By its digest, so that nobody uses up the rate of a key whose secret they do not have.
+        let left = self.rates().key(Digest::of(presented.as_bytes()), self.timer().now())?;
         if let Some(operator) = self.operator().filter(|operator| operator.id == key.id()) {
             if !operator.secret_sha256.same(&key.secret_digest()) {
                 return Err(Error::Unauthenticated);
@@ -182,19 +201,40 @@ impl Platform {
             return Ok(Caller::operator(operator.id.clone()));
         }
         let org = key.org();
-        let KeyRecord { facts, secret_sha256 } = self.key_in_force(org, key.id()).await?;
-        if !secret_sha256.same(&key.secret_digest()) || facts.kind != key.kind() {
+        let record = self.key_in_force(org, key.id()).await?;
+        let right = record.accepts(&key.secret_digest(), self.timer().now());
+        let facts = record.facts;
+        if !right || facts.kind != key.kind() {
             return Err(Error::Unauthenticated);
         }
         let permissions = self.permissions_of(org, &facts).await?;
         if facts.kind != KeyKind::Management {
             return Err(Error::WrongKeyKind { kind: facts.kind.as_str() });
         }
+        self.note_use(org, &facts.id).await;
+        let home = self.home(org).await?;
+        let left = left.min(self.rates().org(&home, self.timer().now())?);
         let grants = vec![facts.grant(permissions)];
         let mut family = facts.ancestors;
         family.push(facts.id.clone());
         let actor = Actor::Key { id: facts.id };
-        Ok(Caller { actor, org: Some(org.clone()), grants, operator: facts.operator, family })
+        Ok(Caller {
+            actor,
+            org: Some(org.clone()),
+            grants,
+            operator: facts.operator,
+            home: Some(home),
+            requests_left: left,
+            family,
+        })
+    }
+
+    /// The organization that a caller belongs to. One that is suspended lets nobody in.
+    async fn home(&self, org: &OrgKey) -> Result<Arc<Organization>, Error> {
+        let found: Option<Stored<Organization>> =
+            store::read(self.table(), &place::organization(org)).await?;
+        let home = found.ok_or(Error::Unauthenticated)?.value;
+        if home.suspended.is_some() { Err(Error::Suspended) } else { Ok(Arc::new(home)) }
     }
 
     async fn key_in_force(&self, org: &OrgKey, id: &str) -> Result<KeyRecord, Error> {
@@ -221,6 +261,35 @@ impl Platform {
         }
         Ok(permissions)
     }
+}
+
+/// The rates of requests, in this process.
+#[derive(Debug, Default)]
+pub(crate) struct Rates {
+    keys: Buckets<Digest>,
+    orgs: Buckets<OrgKey>,
+}
+
+impl Rates {
+    /// Before anything is read: what a key asks too often costs nobody anything.
+    fn key(&self, presented: Digest, now: Timestamp) -> Result<u64, Error> {
+        let rate =
+            Rate { per_second: KEY_REQUESTS_PER_SECOND, burst_seconds: REQUEST_BURST_SECONDS };
+        self.keys
+            .take(presented, rate, now)
+            .map_err(|empty| too_many("requests of this key", empty))
+    }
+
+    fn org(&self, home: &Organization, now: Timestamp) -> Result<u64, Error> {
+        let per_second = home.limits.requests_per_second();
+        let rate = Rate { per_second, burst_seconds: REQUEST_BURST_SECONDS };
+        let taken = self.orgs.take(home.key.clone(), rate, now);
+        taken.map_err(|empty| too_many("requests of this organization", empty))
+    }
+}
+
+pub(crate) fn too_many(what: &'static str, empty: Empty) -> Error {
+    Error::RateLimited { what, retry_after_seconds: empty.retry_after_seconds }
 }
 
 /// What a role allows. One that is gone allows nothing.

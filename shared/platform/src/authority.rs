@@ -29,11 +29,14 @@ pub(crate) enum Needs<'c> {
 pub(crate) fn needs(change: &Change) -> Needs<'_> {
     use Permission as P;
     match change {
-        Change::CreateOrganization { .. } => Needs::Operator,
+        Change::CreateOrganization { .. }
+        | Change::SuspendOrganization { .. }
+        | Change::ResumeOrganization { .. }
+        | Change::SetLimits { .. } => Needs::Operator,
         Change::CreateEnvironment { org, .. } => Needs::Plain(org, None, P::WriteEnvironments),
-        Change::CreateKey { org, .. } | Change::RevokeKey { org, .. } => {
-            Needs::Somewhere(org, P::ManageKeys)
-        }
+        Change::CreateKey { org, .. }
+        | Change::RevokeKey { org, .. }
+        | Change::RotateKey { org, .. } => Needs::Somewhere(org, P::ManageKeys),
         Change::PutRole { org, .. } | Change::DeleteRole { org, .. } => {
             Needs::Plain(org, None, P::ManageMembers)
         }

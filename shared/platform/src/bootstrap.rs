@@ -1,5 +1,8 @@
 //! What composition roots do before anyone can sign in. Each acts as a system caller, which the log names.
 
+use std::time::Duration;
+
+use flagforge_flags::access_key::AccessKey;
 use flagforge_flags::keys::{EnvKey, OrgKey};
 
 use crate::access::{IssuedKey, KeySpec};
@@ -7,6 +10,7 @@ use crate::caller::{Caller, Permission, Role};
 use crate::change::Change;
 use crate::commit::{Outcome, Request};
 use crate::error::Error;
+use crate::input::bounded;
 use crate::{Platform, fresh};
 
 impl Platform {
@@ -49,7 +53,31 @@ impl Platform {
         let outcome = self.commit(caller, &request(change)).await?;
         Ok((outcome, issued))
     }
+
+    /// Gives a key a new secret, which the answer shows. The old one counts for `overlap_seconds` more.
+    pub async fn rotate_key(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        id: &str,
+        overlap_seconds: u32,
+        request: impl FnOnce(Change) -> Request,
+    ) -> Result<(Outcome, AccessKey), Error> {
+        bounded("overlapSeconds", "seconds", MAX_OVERLAP_SECONDS, overlap_seconds as usize)?;
+        let stands = self.key(caller, org, id).await?;
+        let key = self.forge_secret(&stands.value, org)?;
+        let change = Change::RotateKey {
+            org: org.clone(),
+            id: id.to_owned(),
+            secret_sha256: key.secret_digest(),
+            previous_until: self.timer().now().plus(Duration::from_secs(overlap_seconds.into())),
+        };
+        Ok((self.commit(caller, &request(change)).await?, key))
+    }
 }
+
+/// Seconds that an old secret may count beside the new one: thirty days, a month's release train.
+pub const MAX_OVERLAP_SECONDS: usize = 30 * 86_400;
 
 /// The home organization of a one-machine installation, with its environments. Answers its operator's
 /// key if the organization is new: the only time that key can be had. Safe to repeat after a crash.

@@ -1,11 +1,14 @@
 //! Who acts, and what they may. No function that touches an organization's data goes without a
 //! [`Caller`], and only authentication (or a composition root, by name) makes one.
 
+use std::sync::Arc;
+
 use flagforge_flags::keys::{EnvKey, OrgKey};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 pub use crate::permission::{Permission, PermissionSet, Role, RoleName};
+use crate::record::Organization;
 
 /// Permissions, and where they hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +71,10 @@ pub struct Caller {
     pub(crate) grants: Vec<Grant>,
     /// May create organizations and install trust documents.
     pub(crate) operator: bool,
+    /// The organization's record as it stood when the caller came; system callers and the operator have none.
+    pub(crate) home: Option<Arc<Organization>>,
+    /// Requests that its key has left in this process.
+    pub(crate) requests_left: u64,
     /// The keys above what it makes: its own ancestors, and itself if it is a key.
     pub(crate) family: Vec<String>,
 }
@@ -102,6 +109,8 @@ impl Caller {
             org: None,
             grants: vec![Grant::everywhere(PermissionSet::all())],
             operator: true,
+            home: None,
+            requests_left: u64::MAX,
             family: Vec::new(),
         }
     }
@@ -109,7 +118,15 @@ impl Caller {
     /// The platform's operator. It belongs to no organization, and so sees into none.
     pub(crate) fn operator(id: String) -> Self {
         let actor = Actor::Operator { id };
-        Self { actor, org: None, grants: Vec::new(), operator: true, family: Vec::new() }
+        Self {
+            actor,
+            org: None,
+            grants: Vec::new(),
+            operator: true,
+            home: None,
+            requests_left: u64::MAX,
+            family: Vec::new(),
+        }
     }
 
     /// Lets pass who holds, somewhere in `org`, all that `needed` allows; otherwise says "not there" to a
@@ -231,7 +248,8 @@ mod tests {
     fn caller(org: &str, grants: Vec<Grant>) -> Caller {
         let actor = Actor::Key { id: "k".to_owned() };
         let org = Some(OrgKey::new(org).unwrap());
-        Caller { actor, org, grants, operator: false, family: vec!["k".to_owned()] }
+        let family = vec!["k".to_owned()];
+        Caller { actor, org, grants, operator: false, home: None, requests_left: 1, family }
     }
 
     fn key(org: &str, role: Role, envs: Option<&[&str]>) -> Caller {

@@ -3,6 +3,7 @@
 use flagforge_flags::keys::{
     EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, RuleId, SegmentKey, TenantKey, VariantKey,
 };
+use flagforge_flags::manifest::Digest;
 use flagforge_flags::time::Timestamp;
 use flagforge_flags::wire::ConditionWire;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use serde_json::Value as Json;
 use crate::caller::PermissionSet;
 use crate::import::{Import, ImportStep};
 use crate::input::{DefinitionInput, SegmentInput, StateInput, WeightInput};
+use crate::limits::Limits;
 use crate::lists::IdList;
 use crate::place::LogId;
 use crate::record::{KeyRecord, Tenant};
@@ -173,6 +175,24 @@ pub enum Change {
         org: OrgKey,
         id: String,
     },
+    /// Gives a key a new secret. The old one counts until `previous_until`.
+    RotateKey {
+        org: OrgKey,
+        id: String,
+        secret_sha256: Digest,
+        previous_until: Timestamp,
+    },
+    /// Refuses the organization everything but what the data plane serves, until it is resumed.
+    SuspendOrganization {
+        org: OrgKey,
+    },
+    ResumeOrganization {
+        org: OrgKey,
+    },
+    SetLimits {
+        org: OrgKey,
+        limits: Limits,
+    },
     PutRole {
         org: OrgKey,
         role: RoleKey,
@@ -204,6 +224,10 @@ impl Change {
             | Self::DeleteFlag { org, .. }
             | Self::CreateKey { org, .. }
             | Self::RevokeKey { org, .. }
+            | Self::RotateKey { org, .. }
+            | Self::SuspendOrganization { org }
+            | Self::ResumeOrganization { org }
+            | Self::SetLimits { org, .. }
             | Self::PutRole { org, .. }
             | Self::DeleteRole { org, .. } => (org, None),
             Self::PutState { org, env, .. }
@@ -255,6 +279,10 @@ impl Change {
             Self::DeleteSegment { .. } => "delete-segment",
             Self::CreateKey { .. } => "create-key",
             Self::RevokeKey { .. } => "revoke-key",
+            Self::RotateKey { .. } => "rotate-key",
+            Self::SuspendOrganization { .. } => "suspend-organization",
+            Self::ResumeOrganization { .. } => "resume-organization",
+            Self::SetLimits { .. } => "set-limits",
             Self::PutRole { .. } => "put-role",
             Self::DeleteRole { .. } => "delete-role",
         }

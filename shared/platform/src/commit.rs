@@ -8,16 +8,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::Platform;
-use crate::caller::Caller;
+use crate::access::too_many;
+use crate::authority;
+use crate::caller::{Actor, Caller};
 use crate::change::Change;
 use crate::error::Error;
 use crate::fresh;
 use crate::input::bounded;
 use crate::link::Link;
+use crate::limits::{Counts, Limits, WRITE_BURST_SECONDS};
 use crate::log::{Head, LogEntry};
 use crate::place::{self, LogId};
 use crate::plan::{self, Plan};
 use crate::ports::{Condition, Item, TableError, Write};
+use crate::rate::{Bucket, Rate};
+use crate::record::Organization;
 use crate::store::{self, Stored};
 
 /// Tries before a contended commit gives up with 503.
@@ -131,7 +136,8 @@ impl Platform {
     /// Applies a change: authority, preconditions, limits and references are checked, then everything is
     /// written in one transaction: items, log entry, head, idempotency record.
     ///
-    /// Contention is retried a bounded number of times. An answer that the table lost is settled by
+    /// Writers of one log take turns within a process; contention with other processes is retried a bounded
+    /// number of times. An answer that the table lost is settled by
     /// looking for this commit's id in the log, so an effect never doubles.
     pub async fn commit(&self, caller: &Caller, request: &Request) -> Result<Outcome, Error> {
         self.authorize(caller, &request.change).await?;
@@ -144,6 +150,8 @@ impl Platform {
             idempotency: Condition::Absent,
             unsettled: Vec::new(),
         };
+        let home = self.standing_of(caller, &request.change, &log).await?;
+        let _turn = self.turns().wait(&log).await?;
         let mut wait = FIRST_BACKOFF;
         for _ in 0..MAX_ATTEMPTS {
             if let Some(outcome) = self.settle(&log, &mut attempt).await? {
@@ -153,7 +161,7 @@ impl Platform {
                 Recall::Answered(outcome) => return Ok(Outcome::Committed(outcome)),
                 Recall::New(condition) => attempt.idempotency = condition,
             }
-            match self.attempt(caller, request, &log, &mut attempt).await? {
+            match self.attempt(caller, request, &log, &home, &mut attempt).await? {
                 Some(committed) => return Ok(Outcome::Committed(committed)),
                 None => self.timer().sleep(fresh::jitter(wait)).await,
             }
@@ -172,6 +180,7 @@ impl Platform {
         caller: &Caller,
         request: &Request,
         log: &LogId,
+        home: &Standing,
         attempt: &mut Attempt,
     ) -> Result<Option<Committed>, Error> {
         let head: Option<Stored<Head>> = store::read(self.table(), &log.head()).await?;
@@ -186,7 +195,7 @@ impl Platform {
             replayed: false,
         };
         let writes =
-            self.complete(plan, caller, request, log, head.as_ref(), attempt, &committed)?;
+            self.complete(plan, caller, request, log, head.as_ref(), home, attempt, &committed)?;
         match self.table().transact(writes, None).await {
             Ok(()) => Ok(Some(committed)),
             Err(TableError::Conflict { .. } | TableError::Contended) => Ok(None),
@@ -207,6 +216,7 @@ impl Platform {
         request: &Request,
         log: &LogId,
         head: Option<&Stored<Head>>,
+        home: &Standing,
         attempt: &Attempt,
         committed: &Committed,
     ) -> Result<Vec<Write>, Error> {
@@ -224,8 +234,12 @@ impl Platform {
             previous: head.map_or_else(|| Digest::of(b""), |head| head.value.digest),
         };
         let entry_text = text(&entry)?;
-        let new_head = Head { number, at: plan.at, digest: Digest::of(entry_text.as_bytes()) };
         let mut writes = plan.writes;
+        let was = head.map(|head| head.value.clone()).unwrap_or_default();
+        let digest = Digest::of(entry_text.as_bytes());
+        let counts = was.counts.after(log, &writes);
+        let bucket = home.allow(&was, &counts, plan.at)?;
+        let new_head = Head { number, at: plan.at, digest, counts, bucket };
         let mut put = |key, body, expires_at_seconds, condition| {
             let item = Item { key, version: number, body, expires_at_seconds };
             writes.push(Write::Put { item, condition });
@@ -241,6 +255,33 @@ impl Platform {
             put(place, text(&record)?, Some(expires), attempt.idempotency);
         }
         Ok(writes)
+    }
+
+    /// What the organization may do and have, as it stands. A suspended one changes nothing but by its operator.
+    async fn standing_of(
+        &self,
+        caller: &Caller,
+        change: &Change,
+        log: &LogId,
+    ) -> Result<Standing, Error> {
+        let by_operator = matches!(authority::needs(change), authority::Needs::Operator);
+        if by_operator {
+            return Ok(Standing::Unbounded);
+        }
+        let limits = match &caller.home {
+            Some(home) => home.limits.clone(),
+            None => {
+                let found: Option<Stored<Organization>> =
+                    store::read(self.table(), &place::organization(&log.org)).await?;
+                let Some(found) = found else { return Ok(Standing::Unbounded) };
+                if found.value.suspended.is_some() {
+                    return Err(Error::Suspended);
+                }
+                found.value.limits
+            }
+        };
+        let is_system = matches!(caller.actor, Actor::System { .. });
+        Ok(Standing::Within { limits, metered: !is_system })
     }
 
     /// Answers a repeat of a remembered request, refuses another request under its key.
@@ -276,6 +317,32 @@ impl Platform {
             }
         }
         Ok(None)
+    }
+}
+
+/// What bounds a commit.
+enum Standing {
+    /// The operator's own changes, and those to an organization that is not there (which fail by themselves).
+    Unbounded,
+    Within {
+        limits: Limits,
+        /// Whether the rate of writes counts: the platform's own doings wait for nobody.
+        metered: bool,
+    },
+}
+
+impl Standing {
+    /// Refuses what is beyond a quota or the rate; answers what is left of the rate.
+    fn allow(&self, was: &Head, counts: &Counts, at: Timestamp) -> Result<Option<Bucket>, Error> {
+        let Self::Within { limits, metered } = self else { return Ok(was.bucket) };
+        limits.allow(&was.counts, counts)?;
+        if !metered {
+            return Ok(was.bucket);
+        }
+        let rate =
+            Rate { per_second: limits.writes_per_second(), burst_seconds: WRITE_BURST_SECONDS };
+        let bucket = was.bucket.unwrap_or_else(|| Bucket::full(rate, at));
+        bucket.take(rate, at).map(Some).map_err(|empty| too_many("changes", empty))
     }
 }
 

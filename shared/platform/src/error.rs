@@ -32,6 +32,19 @@ pub enum Error {
     /// Creation of what exists.
     #[error("{what} `{key}` exists already")]
     Exists { what: &'static str, key: String },
+    /// There are as many as the organization may have.
+    #[error(
+        "the organization may have {limit} {resource}, and has them; delete some, or ask the operator for more"
+    )]
+    QuotaExceeded { resource: &'static str, limit: u64 },
+    /// More requests in a time than its rate.
+    #[error("too many {what}; wait {retry_after_seconds} s and repeat the request")]
+    RateLimited { what: &'static str, retry_after_seconds: u32 },
+    /// The platform's operator suspended the organization.
+    #[error(
+        "this organization is suspended; its flags are served as they were. Ask the operator of the installation"
+    )]
+    Suspended,
     /// Something still refers to it.
     #[error("{what} `{key}` is in use: {by}")]
     InUse { what: &'static str, key: String, by: String },

@@ -17,14 +17,18 @@ mod http;
 pub mod import;
 pub mod input;
 pub mod link;
+mod last_used;
+pub mod limits;
 mod lists;
 pub mod log;
 mod merge;
+pub mod meter;
 mod permission;
 mod place;
 mod plan;
 pub mod ports;
 mod publish;
+mod rate;
 pub mod read;
 pub mod record;
 pub mod schema;
@@ -35,6 +39,7 @@ mod states;
 mod store;
 mod strict;
 mod value_schema;
+mod turns;
 
 use std::sync::Arc;
 
@@ -49,6 +54,7 @@ pub use conditions::ConditionInput;
 pub use definition::{MAX_LABEL_BYTES, MAX_LABELS, MAX_LINK_BYTES, RetirementCriterion};
 pub use error::Error;
 pub use http::{MAX_BODY_BYTES, app, health, openapi};
+pub use last_used::LAST_USED_EVERY;
 pub use lists::{IdList, MAX_EDITED_IDS, MAX_ID_BYTES, MAX_LIST_BODY_BYTES};
 pub use place::LogId;
 pub use plan::{
@@ -60,6 +66,7 @@ pub use publish::{Published, RESIGN_AFTER, ROOT_LIFETIME};
 pub use segments::{ListName, MAX_IDS_PAGE, Segment};
 pub use states::FlagState;
 pub use store::{Listing, Stored};
+pub use turns::MAX_WAITING;
 
 use ports::{Bus, Objects, Signer, Table, Timer};
 
@@ -78,6 +85,9 @@ struct Parts {
     timer: Arc<dyn Timer>,
     operator: Option<Operator>,
     publisher: publish::Publisher,
+    turns: turns::Turns,
+    noted: last_used::Noted,
+    rates: access::Rates,
 }
 
 impl Platform {
@@ -91,7 +101,10 @@ impl Platform {
         operator: Option<Operator>,
     ) -> Self {
         let publisher = publish::Publisher::default();
-        let parts = Parts { table, objects, signer, bus, timer, operator, publisher };
+        let (turns, noted) = (turns::Turns::default(), last_used::Noted::default());
+        let rates = access::Rates::default();
+        let parts =
+            Parts { table, objects, signer, bus, timer, operator, publisher, turns, noted, rates };
         Self { parts: Arc::new(parts) }
     }
 
@@ -117,6 +130,18 @@ impl Platform {
 
     pub(crate) fn operator(&self) -> Option<&Operator> {
         self.parts.operator.as_ref()
+    }
+
+    pub(crate) fn turns(&self) -> &turns::Turns {
+        &self.parts.turns
+    }
+
+    pub(crate) fn rates(&self) -> &access::Rates {
+        &self.parts.rates
+    }
+
+    pub(crate) fn noted(&self) -> &last_used::Noted {
+        &self.parts.noted
     }
 
     pub(crate) fn publisher(&self) -> &publish::Publisher {

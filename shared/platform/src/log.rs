@@ -9,6 +9,8 @@ use utoipa::ToSchema;
 use crate::caller::Actor;
 use crate::link::Link;
 use crate::store::ABSENT;
+use crate::limits::Counts;
+use crate::rate::Bucket;
 
 /// One entry of a log. Numbers are contiguous from 1, never reused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -40,12 +42,20 @@ impl LogEntry {
         let made = ["key", "admin"];
         let keys = self.images.iter_mut().filter(|image| image.sk.starts_with("KEY#"));
         let keys = keys.filter_map(|image| image.body.as_mut());
-        let hide = |key: &mut Json| key.as_object_mut().map(|fields| fields.remove("secretSha256"));
-        keys.for_each(|key| drop(hide(key)));
+        keys.for_each(hide);
+        if let Some(of_change) = self.change.as_object_mut() {
+            of_change.remove("secretSha256");
+        }
         for name in made {
-            self.change.get_mut(name).and_then(hide);
+            self.change.get_mut(name).into_iter().for_each(hide);
         }
     }
+}
+
+fn hide(key: &mut Json) {
+    let Some(fields) = key.as_object_mut() else { return };
+    fields.remove("secretSha256");
+    fields.remove("previous");
 }
 
 /// An item after a change; no body is a tombstone.
@@ -75,4 +85,23 @@ pub(crate) struct Head {
     pub(crate) at: Timestamp,
     /// SHA-256 of the newest entry's stored text.
     pub(crate) digest: Digest,
+    /// How many things there are in the log's partition; exact, because every change of them writes this.
+    #[serde(default, skip_serializing_if = "Counts::is_empty")]
+    pub(crate) counts: Counts,
+    /// What is left of the rate of writes; exact for the same reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bucket: Option<Bucket>,
+}
+
+impl Default for Head {
+    /// The head of a log without entries.
+    fn default() -> Self {
+        Self {
+            number: 0,
+            at: Timestamp::default(),
+            digest: Digest::of(b""),
+            counts: Counts::default(),
+            bucket: None,
+        }
+    }
 }

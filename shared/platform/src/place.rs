@@ -114,6 +114,15 @@ pub(crate) fn access_key(org: &OrgKey, id: &str) -> ItemKey {
     ItemKey::new(org_pk(org), format!("KEY#{id}"))
 }
 
+/// When keys were last used, apart from what the organization is: nothing there is in a log or a manifest.
+pub(crate) fn use_pk(org: &OrgKey) -> String {
+    format!("{org}#use")
+}
+
+pub(crate) fn key_use(org: &OrgKey, id: &str) -> ItemKey {
+    ItemKey::new(use_pk(org), format!("KEY#{id}"))
+}
+
 pub(crate) fn role(org: &OrgKey, role: &RoleKey) -> ItemKey {
     ItemKey::new(org_pk(org), format!("ROLE#{role}"))
 }

@@ -221,6 +221,16 @@ impl Platform {
         org: &OrgKey,
         page: &PageOf,
     ) -> Result<Listing<KeyFacts>, Error> {
+        self.keys_where(caller, org, page, |_| true).await
+    }
+
+    async fn keys_where(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        page: &PageOf,
+        wanted: impl Fn(&KeyFacts) -> bool,
+    ) -> Result<Listing<KeyFacts>, Error> {
         caller.can(org, Permission::ManageKeys)?;
         store::standing::<Organization>(self.table(), &place::organization(org), "organization")
             .await?;
@@ -235,6 +245,7 @@ impl Platform {
             .into_iter()
             .map(|key| Stored { value: key.value.facts, version: key.version })
             .filter(|key| everywhere || own.is_some_and(|own| key.value.ancestors.contains(own)))
+            .filter(|key| wanted(&key.value))
             .filter(|key| after.is_none_or(|after| key.value.id.as_str() > after))
             .take(limit + 1)
             .collect();
@@ -243,6 +254,18 @@ impl Platform {
         let last = items.last().filter(|_| more);
         let next = last.map(|key| key.value.id.clone());
         Ok(Listing { items, next })
+    }
+
+    /// One key that the caller may list, without its secret.
+    pub async fn key(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        id: &str,
+    ) -> Result<Stored<KeyFacts>, Error> {
+        let page = PageOf { limit: Some(1), cursor: None };
+        let all = self.keys_where(caller, org, &page, |key| key.id == id).await?;
+        all.items.into_iter().next().ok_or(Error::NotFound { what: "key" })
     }
 
     /// The organization's own roles.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use flagforge_flags::keys::{
     EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, SegmentKey, TenantKey, VariantKey,
 };
-use flagforge_flags::manifest::{Digest, KeyKind};
+use flagforge_flags::manifest::{Digest, KeyKind, PreviousSecret};
 use flagforge_flags::time::Timestamp;
 use flagforge_flags::wire::{
     ConditionWire, FlagClass, FlagWire, OutcomeWire, OverrideWire, StaleWire, StateWire, ValueType,
@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 
 use crate::caller::{PermissionSet, RoleName};
 use crate::definition::{self, RetirementCriterion};
+use crate::limits::Limits;
 use crate::lists::IdList;
 
 /// An organization.
@@ -27,6 +28,12 @@ pub struct Organization {
     pub uid: String,
     pub name: String,
     pub created: Timestamp,
+    /// Since when it is suspended, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<Timestamp>,
+    /// What the platform's operator set; what is not said is as for everybody.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// An environment of an organization.
@@ -226,6 +233,18 @@ pub struct KeyRecord {
     #[serde(flatten)]
     pub facts: KeyFacts,
     pub secret_sha256: Digest,
+    /// The secret before the newest rotation; it counts until its instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousSecret>,
+}
+
+impl KeyRecord {
+    /// Whether a secret of this digest is the key's now.
+    pub(crate) fn accepts(&self, presented: &Digest, now: Timestamp) -> bool {
+        let current = self.secret_sha256.same(presented);
+        let previous = self.previous.as_ref();
+        current | previous.is_some_and(|p| p.secret_sha256.same(presented) & (now < p.until))
+    }
 }
 
 /// What may be read of an access key.
@@ -261,6 +280,19 @@ pub struct KeyFacts {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ancestors: Vec<String>,
     pub created: Timestamp,
+    /// When its secret was last replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated: Option<Timestamp>,
+    /// Until when the secret before that counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_until: Option<Timestamp>,
+}
+
+/// When a key was last seen. An observation and no part of the organization's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct KeyUse {
+    pub(crate) at: Timestamp,
 }
 
 /// A role that the organization made: a set of permissions with a name.

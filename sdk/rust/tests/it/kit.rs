@@ -131,7 +131,7 @@ impl Publisher {
         let key = AccessKey::new(kind, self.org.clone(), None, id, SECRET).unwrap();
         let (tenant, envs, expires) = (None, None, None);
         let secret_sha256 = key.secret_digest();
-        let mut wire = KeyWire { secret_sha256, kind, tenant, envs, expires };
+        let mut wire = KeyWire { secret_sha256, kind, tenant, envs, expires, previous: None };
         edit(&mut wire);
         self.keys.push((key.id().to_owned(), wire));
         key.expose()

@@ -71,6 +71,28 @@ pub struct KeyWire {
     /// When the key stops working.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
+    /// The secret before a rotation, while it still counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousSecret>,
+}
+
+/// A secret that was rotated away and counts until an instant, so that its holders have time to change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviousSecret {
+    /// SHA-256 of the secret.
+    pub secret_sha256: Digest,
+    /// From this instant on it counts no more.
+    pub until: Timestamp,
+}
+
+impl KeyWire {
+    /// Whether a secret of this digest counts now. Takes the same time wherever two digests differ.
+    pub fn accepts(&self, presented: &Digest, now: Timestamp) -> bool {
+        let current = self.secret_sha256.same(presented);
+        let previous = self.previous.as_ref();
+        current | previous.is_some_and(|p| p.secret_sha256.same(presented) & (now < p.until))
+    }
 }
 
 /// The bytes of a chunk of flags: `{"flags":{<key>:<flag>,…}}`. Of two flags with one key the later stays.

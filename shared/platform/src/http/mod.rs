@@ -8,6 +8,7 @@ mod groups;
 mod imports;
 mod keys;
 mod logs;
+mod operator;
 mod organizations;
 mod problem;
 mod roles;
@@ -69,6 +70,7 @@ fn routes() -> OpenApiRouter<Platform> {
         .merge(roles::routes())
         .merge(logs::routes())
         .merge(audit::routes())
+        .merge(operator::routes())
         .merge(trust::routes())
 }
 

@@ -163,7 +163,9 @@ pub(super) fn with_secret(
     if !committed.replayed {
         body.insert(secret_name.to_owned(), secret.into());
     }
-    let mut response = (axum::http::StatusCode::CREATED, Json(body)).into_response();
+    let created = axum::http::StatusCode::CREATED;
+    let status = if committed.created { created } else { axum::http::StatusCode::OK };
+    let mut response = (status, Json(body)).into_response();
     let no_store = axum::http::HeaderValue::from_static("no-store");
     response.headers_mut().insert(axum::http::header::CACHE_CONTROL, no_store);
     answer::set(response.headers_mut(), "flagforge-revision", &revision);

@@ -110,6 +110,11 @@ impl From<Error> for Problem {
             }
             Error::OverLimit { .. } => of(S::BAD_REQUEST, "over-limit", "Over a limit"),
             Error::Exists { .. } => of(S::CONFLICT, "exists", "Exists already"),
+            Error::QuotaExceeded { .. } => of(S::CONFLICT, "quota-exceeded", "Quota exceeded"),
+            Error::RateLimited { .. } => {
+                of(S::TOO_MANY_REQUESTS, "rate-limited", "Too many requests")
+            }
+            Error::Suspended => of(S::FORBIDDEN, "suspended", "Organization suspended"),
             Error::InUse { .. } => of(S::CONFLICT, "in-use", "In use"),
             Error::PreconditionRequired => {
                 of(S::PRECONDITION_REQUIRED, "precondition-required", "Precondition required")
@@ -140,7 +145,12 @@ impl From<Error> for Problem {
             Error::IdempotencyMismatch => {
                 problem.body.field = Some("Idempotency-Key".to_owned());
             }
-            Error::Busy { retry_after_seconds, .. } => {
+            Error::QuotaExceeded { resource, limit } => {
+                problem.body.field = Some((*resource).to_owned());
+                problem.body.limit = Some(*limit);
+            }
+            Error::Busy { retry_after_seconds, .. }
+            | Error::RateLimited { retry_after_seconds, .. } => {
                 problem.retry_after_seconds = Some(*retry_after_seconds);
             }
             _ => {}

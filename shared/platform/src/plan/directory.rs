@@ -7,6 +7,7 @@ use crate::change::Change;
 use crate::commit::Request;
 use crate::error::Error;
 use crate::input::{bounded, bounded_text};
+use crate::limits::Limits;
 use crate::place;
 use crate::ports::Table;
 use crate::record::{Environment, Group, KeyRecord, Organization, Tenant};
@@ -87,6 +88,8 @@ async fn create_organization(
         uid: uid.to_owned(),
         name: name.to_owned(),
         created: plan.at,
+        suspended: None,
+        limits: Limits::default(),
     };
     plan.put(place::organization(org), ABSENT, &record)?;
     plan.put(place::directory_entry(org), ABSENT, &record)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use flagforge_flags::keys::OrgKey;
-use flagforge_flags::manifest::KeyKind;
+use flagforge_flags::manifest::{KeyKind, PreviousSecret};
 
 use super::Plan;
 use super::directory::{environment_in, organization_in, tenant_in};
@@ -37,6 +37,18 @@ pub(super) async fn draw(
     match &request.change {
         Change::CreateKey { org, key } => create(table, caller, plan, org, key).await,
         Change::RevokeKey { org, id } => revoke(table, caller, plan, org, id).await,
+        Change::RotateKey { org, id, secret_sha256, previous_until } => {
+            let Stored { value: mut key, version } = managed_key(table, caller, org, id).await?;
+            let over = *previous_until <= plan.at;
+            let previous =
+                PreviousSecret { secret_sha256: key.secret_sha256, until: *previous_until };
+            key.previous = (!over).then_some(previous);
+            key.secret_sha256 = *secret_sha256;
+            key.facts.rotated = Some(plan.at);
+            key.facts.previous_until = (!over).then_some(*previous_until);
+            plan.put(place::access_key(org, id), version, &key)?;
+            plan.about(&key.facts, false)
+        }
         _ => Err(Error::Internal { context: "not a change of keys", source: None }),
     }
 }

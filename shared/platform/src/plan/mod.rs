@@ -7,6 +7,7 @@ mod directory;
 mod flags;
 mod groups;
 mod keys;
+mod operator;
 mod roles;
 mod second;
 mod segments;
@@ -123,9 +124,12 @@ pub(crate) async fn draw(
         Change::PutFlag { .. } | Change::DeleteFlag { .. } => {
             flags::draw(table, request, plan).await
         }
-        Change::CreateKey { .. } | Change::RevokeKey { .. } => {
+        Change::CreateKey { .. } | Change::RevokeKey { .. } | Change::RotateKey { .. } => {
             keys::draw(table, request, caller, plan).await
         }
+        Change::SuspendOrganization { .. }
+        | Change::ResumeOrganization { .. }
+        | Change::SetLimits { .. } => operator::draw(table, request, plan).await,
         Change::PutRole { .. } | Change::DeleteRole { .. } => {
             roles::draw(table, request, caller, plan).await
         }

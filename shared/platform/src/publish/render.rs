@@ -130,7 +130,8 @@ impl View {
     /// lost a key above it; none outlives those above it.
     fn published_keys(&self) -> BTreeMap<String, KeyWire> {
         let mut keys = BTreeMap::new();
-        for KeyRecord { facts, secret_sha256 } in self.keys.values().map(|stored| &stored.value) {
+        for record in self.keys.values().map(|stored| &stored.value) {
+            let KeyRecord { facts, secret_sha256, previous } = record;
             let here = facts.envs.as_ref().is_none_or(|envs| envs.contains(&self.env));
             let bound = facts.tenant.as_ref().is_none_or(|tenant| self.tenant(tenant).is_some());
             let Some(above) = self.family(facts) else { continue };
@@ -142,6 +143,7 @@ impl View {
                     tenant: facts.tenant.clone(),
                     envs: facts.envs.clone(),
                     expires: ends.min(),
+                    previous: *previous,
                 };
                 keys.insert(facts.id.clone(), wire);
             }

@@ -299,7 +299,12 @@ fn keys_travel_in_relay_scope_and_a_bad_one_spoils_itself_only() {
         tenant: None,
         envs: Some(vec![EnvKey::new("prod").unwrap()]),
         expires: None,
+        previous: Some(PreviousSecret { secret_sha256: Digest::of(b"old"), until: at(60_000) }),
     };
+    assert!(good.accepts(&Digest::of(b"secret"), at(120_000)));
+    assert!(good.accepts(&Digest::of(b"old"), at(59_999)));
+    assert!(!good.accepts(&Digest::of(b"old"), at(60_000)));
+    assert!(!good.accepts(&Digest::of(b"older"), at(0)));
     let mut body: Json =
         serde_json::from_slice(&encode_keys([("demo.k1", &good)].into_iter())).unwrap();
     body["keys"]["demo.k2"] = json!({"kind": "root"});

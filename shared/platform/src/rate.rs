@@ -1,0 +1,139 @@
+//! Token buckets. Writes are counted exactly, in the head of the log that each of them writes; requests are
+//! counted in each process by itself, so that several processes together let pass several times as many.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+
+use flagforge_flags::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A token in thousandths, so that a slow rate still drips every millisecond.
+const TOKEN: u64 = 1_000;
+/// Buckets that one process keeps of each sort, 100 bytes each. When there are more it empties its memory, which
+/// forgives everybody once.
+const MAX_BUCKETS: usize = 20_000;
+
+/// A rate and how much of it may come at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rate {
+    pub(crate) per_second: u32,
+    pub(crate) burst_seconds: u32,
+}
+
+impl Rate {
+    /// Tokens of a full bucket.
+    pub(crate) fn burst(self) -> u64 {
+        u64::from(self.per_second) * u64::from(self.burst_seconds)
+    }
+}
+
+/// What is left of a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Bucket {
+    /// Thousandths of a token.
+    tokens: u64,
+    at: Timestamp,
+}
+
+/// The bucket was empty; there will be a token after so many whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Empty {
+    pub(crate) retry_after_seconds: u32,
+}
+
+impl Bucket {
+    pub(crate) fn full(rate: Rate, now: Timestamp) -> Self {
+        Self { tokens: rate.burst() * TOKEN, at: now }
+    }
+
+    /// The bucket with one token less, if it has one. A clock that went back fills nothing.
+    pub(crate) fn take(self, rate: Rate, now: Timestamp) -> Result<Self, Empty> {
+        let millis = u64::try_from(now.as_millis() - self.at.as_millis()).unwrap_or(0);
+        let dripped = millis.saturating_mul(u64::from(rate.per_second));
+        let tokens = self.tokens.saturating_add(dripped).min(rate.burst() * TOKEN);
+        let at = self.at.max(now);
+        match tokens.checked_sub(TOKEN) {
+            Some(tokens) => Ok(Self { tokens, at }),
+            None => {
+                let wait = (TOKEN - tokens).div_ceil(u64::from(rate.per_second.max(1)) * 1_000);
+                Err(Empty { retry_after_seconds: u32::try_from(wait).unwrap_or(u32::MAX).max(1) })
+            }
+        }
+    }
+
+    /// Whole tokens left.
+    pub(crate) fn left(self) -> u64 {
+        self.tokens / TOKEN
+    }
+}
+
+/// The buckets of one process.
+#[derive(Debug)]
+pub(crate) struct Buckets<K>(Mutex<HashMap<K, Bucket>>);
+
+impl<K> Default for Buckets<K> {
+    fn default() -> Self {
+        Self(Mutex::new(HashMap::new()))
+    }
+}
+
+impl<K: Hash + Eq> Buckets<K> {
+    /// Takes a token; answers how many are left.
+    pub(crate) fn take(&self, key: K, rate: Rate, now: Timestamp) -> Result<u64, Empty> {
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(&key) {
+            buckets.clear();
+        }
+        let bucket = buckets.entry(key).or_insert_with(|| Bucket::full(rate, now));
+        *bucket = bucket.take(rate, now)?;
+        Ok(bucket.left())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: Rate = Rate { per_second: 2, burst_seconds: 3 };
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn a_burst_passes_and_then_the_rate_does() {
+        let mut bucket = Bucket::full(RATE, at(0));
+        for _ in 0..RATE.burst() {
+            bucket = bucket.take(RATE, at(0)).unwrap();
+        }
+        let empty = bucket.take(RATE, at(0)).unwrap_err();
+        assert_eq!(empty.retry_after_seconds, 1);
+        assert!(bucket.take(RATE, at(499)).is_err());
+        let mut passed = 0;
+        for millis in 0..10_000 {
+            if let Ok(next) = bucket.take(RATE, at(millis)) {
+                (bucket, passed) = (next, passed + 1);
+            }
+        }
+        assert_eq!(passed, 19, "two a second over ten seconds, the first after half a second");
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_gives_nothing_and_takes_nothing() {
+        let bucket = Bucket::full(RATE, at(10_000)).take(RATE, at(10_000)).unwrap();
+        let back = bucket.take(RATE, at(0)).unwrap();
+        assert_eq!(back.left(), RATE.burst() - 2);
+        assert_eq!(back.take(RATE, at(10_500)).unwrap().left(), RATE.burst() - 2);
+    }
+
+    #[test]
+    fn buckets_are_bounded_and_apart() {
+        let buckets = Buckets::default();
+        for key in 0..3 * MAX_BUCKETS {
+            assert!(buckets.take(key, RATE, at(0)).is_ok());
+        }
+        assert!(buckets.0.lock().unwrap().len() <= MAX_BUCKETS);
+    }
+}
