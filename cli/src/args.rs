@@ -54,6 +54,10 @@ pub(crate) struct Serve {
     /// Where to listen. It speaks plain HTTP, so keep it to this machine or behind a proxy.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
+    /// A web origin whose pages may call the management API, say https://console.example.com. Repeat it for
+    /// several; none may unless named.
+    #[arg(long = "cors-origin", value_name = "ORIGIN")]
+    pub(crate) cors_origins: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]

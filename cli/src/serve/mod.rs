@@ -59,7 +59,7 @@ pub(crate) async fn run(args: &Serve) -> anyhow::Result<()> {
         once: &house.page.door.one_time_secret()?,
         open_to_others: !address.ip().is_loopback(),
     };
-    let app = house.app();
+    let app = flagforge_platform::cors(house.app(), &args.cors_origins)?;
     let server = tokio::spawn(async move {
         let until =
             async { signal().await.unwrap_or_else(|error| tracing::error!(%error, "no signals")) };

@@ -53,7 +53,7 @@ pub use commit::{
 pub use conditions::ConditionInput;
 pub use definition::{MAX_LABEL_BYTES, MAX_LABELS, MAX_LINK_BYTES, RetirementCriterion};
 pub use error::Error;
-pub use http::{MAX_BODY_BYTES, app, health, openapi};
+pub use http::{MAX_BODY_BYTES, app, cors, health, openapi};
 pub use last_used::LAST_USED_EVERY;
 pub use lists::{IdList, MAX_EDITED_IDS, MAX_ID_BYTES, MAX_LIST_BODY_BYTES};
 pub use place::LogId;

@@ -3,10 +3,12 @@
 mod answer;
 mod asked;
 mod audit;
+mod cors;
 mod flags;
 mod groups;
 mod imports;
 mod keys;
+mod kinds;
 mod logs;
 mod operator;
 mod organizations;
@@ -19,7 +21,7 @@ mod tenants;
 mod trust;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::HeaderValue;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -30,9 +32,11 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::Platform;
 use crate::error::Error;
+use crate::limits::{KEY_REQUESTS_PER_SECOND, REQUEST_BURST_SECONDS};
 use problem::Problem;
 
 pub use asked::MAX_BODY_BYTES;
+pub use cors::cors;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -124,11 +128,23 @@ async fn authenticate(
     };
     match caller {
         Ok(caller) => {
+            let left = caller.requests_left;
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            let mut response = next.run(request).await;
+            tell_rate(response.headers_mut(), left);
+            response
         }
         Err(error) => Problem::from(error).into_response(),
     }
+}
+
+/// The IETF draft's headers of rates. Approximate: each process counts for itself.
+fn tell_rate(headers: &mut HeaderMap, left: u64) {
+    let window = REQUEST_BURST_SECONDS;
+    let quota = KEY_REQUESTS_PER_SECOND * window;
+    answer::set(headers, "ratelimit-policy", &format!("\"requests\";q={quota};w={window}"));
+    let left = left.min(quota.into());
+    answer::set(headers, "ratelimit", &format!("\"requests\";r={left};t={window}"));
 }
 
 /// Gives the request an id (its own if it has a decent one), answers with it, and logs what came of it.

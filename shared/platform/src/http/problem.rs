@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::kinds::{self, Kind};
 use crate::error::Error;
 
 /// The body of every error.
@@ -47,87 +48,74 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    fn new(status: StatusCode, kind: &str, title: &'static str, detail: String) -> Self {
-        let kind = format!("urn:flagforge:problem:{kind}");
+    fn new(kind: Kind, detail: String) -> Self {
+        let Kind { name, status, title } = kind;
+        let kind = format!("urn:flagforge:problem:{name}");
         let (field, limit, actual) = (None, None, None);
+        let (line, column) = (None, None);
+        let status_code = status.as_u16();
         let body = ProblemBody {
             kind,
             title,
-            status: status.as_u16(),
+            status: status_code,
             detail,
             field,
             limit,
             actual,
-            line: None,
-            column: None,
+            line,
+            column,
         };
         Self { status, body: Box::new(body), retry_after_seconds: None }
     }
 
     pub(crate) fn method_not_allowed() -> Self {
         let detail = "this address does not take that method; see /openapi.json".to_owned();
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method-not-allowed",
-            "Method not allowed",
-            detail,
-        )
+        Self::new(kinds::METHOD_NOT_ALLOWED, detail)
     }
 
     pub(crate) fn body_too_large(limit: usize) -> Self {
         let detail = format!("the body: the limit is {limit} bytes");
-        let mut problem =
-            Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Body too large", detail);
+        let mut problem = Self::new(kinds::BODY_TOO_LARGE, detail);
         problem.body.field = Some("the body".to_owned());
         problem.body.limit = Some(limit as u64);
         problem
     }
 
     pub(crate) fn body_unreadable() -> Self {
-        let detail = "the body ended before it was whole".to_owned();
-        Self::new(StatusCode::BAD_REQUEST, "body-unreadable", "Body unreadable", detail)
+        Self::new(kinds::BODY_UNREADABLE, "the body ended before it was whole".to_owned())
     }
 
     pub(crate) fn unsupported_media_type() -> Self {
         let detail = "send JSON as application/json (or application/merge-patch+json)".to_owned();
-        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        Self::new(status, "unsupported-media-type", "Unsupported media type", detail)
+        Self::new(kinds::UNSUPPORTED_MEDIA_TYPE, detail)
+    }
+}
+
+/// Which type of problem an error is.
+fn kind_of(error: &Error) -> Kind {
+    match error {
+        Error::Unauthenticated => kinds::UNAUTHENTICATED,
+        Error::NotFound { .. } => kinds::NOT_FOUND,
+        Error::Forbidden { .. } => kinds::FORBIDDEN,
+        Error::WrongKeyKind { .. } => kinds::WRONG_KEY_KIND,
+        Error::Suspended => kinds::SUSPENDED,
+        Error::Invalid { .. } | Error::BadText { .. } => kinds::INVALID,
+        Error::OverLimit { .. } => kinds::OVER_LIMIT,
+        Error::Exists { .. } => kinds::EXISTS,
+        Error::InUse { .. } => kinds::IN_USE,
+        Error::QuotaExceeded { .. } => kinds::QUOTA_EXCEEDED,
+        Error::RateLimited { .. } => kinds::RATE_LIMITED,
+        Error::PreconditionRequired => kinds::PRECONDITION_REQUIRED,
+        Error::PreconditionFailed => kinds::PRECONDITION_FAILED,
+        Error::IdempotencyMismatch => kinds::IDEMPOTENCY_MISMATCH,
+        Error::Busy { .. } => kinds::BUSY,
+        Error::Internal { .. } => kinds::INTERNAL,
     }
 }
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        use StatusCode as S;
-        let detail = error.to_string();
-        let of = |status, kind, title| Self::new(status, kind, title, detail.clone());
-        let mut problem = match &error {
-            Error::Unauthenticated => of(S::UNAUTHORIZED, "unauthenticated", "Unauthenticated"),
-            Error::NotFound { .. } => of(S::NOT_FOUND, "not-found", "Not found"),
-            Error::Forbidden { .. } => of(S::FORBIDDEN, "forbidden", "Forbidden"),
-            Error::WrongKeyKind { .. } => of(S::FORBIDDEN, "wrong-key-kind", "Wrong kind of key"),
-            Error::Invalid { .. } | Error::BadText { .. } => {
-                of(S::BAD_REQUEST, "invalid", "Invalid request")
-            }
-            Error::OverLimit { .. } => of(S::BAD_REQUEST, "over-limit", "Over a limit"),
-            Error::Exists { .. } => of(S::CONFLICT, "exists", "Exists already"),
-            Error::QuotaExceeded { .. } => of(S::CONFLICT, "quota-exceeded", "Quota exceeded"),
-            Error::RateLimited { .. } => {
-                of(S::TOO_MANY_REQUESTS, "rate-limited", "Too many requests")
-            }
-            Error::Suspended => of(S::FORBIDDEN, "suspended", "Organization suspended"),
-            Error::InUse { .. } => of(S::CONFLICT, "in-use", "In use"),
-            Error::PreconditionRequired => {
-                of(S::PRECONDITION_REQUIRED, "precondition-required", "Precondition required")
-            }
-            Error::PreconditionFailed => {
-                of(S::PRECONDITION_FAILED, "precondition-failed", "Precondition failed")
-            }
-            Error::IdempotencyMismatch => {
-                of(S::UNPROCESSABLE_ENTITY, "idempotency-mismatch", "Idempotency key reused")
-            }
-            Error::Busy { .. } => of(S::SERVICE_UNAVAILABLE, "busy", "Busy"),
-            Error::Internal { .. } => of(S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
-        };
+        let mut problem = Self::new(kind_of(&error), error.to_string());
         match &error {
             Error::Invalid { field, .. } => problem.body.field = Some(field.clone()),
             Error::BadText { field, line, column, .. } => {
