@@ -27,7 +27,8 @@ fn in_a_demo<F: Future<Output = ()>>(folder: &Path, test: impl FnOnce(House) -> 
 
 fn home(folder: &Path, demo: bool) -> Home {
     let data = Some(folder.to_owned());
-    Home::of(&Serve { demo, data, listen: ([127, 0, 0, 1], PORT).into() }).unwrap()
+    Home::of(&Serve { demo, data, listen: ([127, 0, 0, 1], PORT).into(), cors_origins: Vec::new() })
+        .unwrap()
 }
 
 struct Answer {
@@ -316,8 +317,12 @@ fn every_documented_request_works_as_it_stands() {
     let readme = include_str!("../../../README.md").lines().map(str::to_owned);
     in_a_demo(folder.path(), async |house| {
         let mut documented: Vec<String> = readme.filter(|line| line.starts_with("curl ")).collect();
-        let home =
-            Home::of(&Serve { demo: true, data: None, listen: ([127, 0, 0, 1], PORT).into() });
+        let home = Home::of(&Serve {
+            demo: true,
+            data: None,
+            listen: ([127, 0, 0, 1], PORT).into(),
+            cors_origins: Vec::new(),
+        });
         let greeting = Greeting {
             base: "http://127.0.0.1:8080",
             home: &home.unwrap(),

@@ -38,8 +38,8 @@ pub mod special;
 mod states;
 mod store;
 mod strict;
-mod value_schema;
 mod turns;
+mod value_schema;
 
 use std::sync::Arc;
 
