@@ -7,9 +7,10 @@ use std::time::Duration;
 use flagforge_embedded::{FaultPlan, FaultTable};
 use flagforge_flags::manifest::Digest;
 use flagforge_platform::ports::{Condition, Item, ItemKey, Table as _, Write};
-use flagforge_platform::{Error, Idempotency, LogId, Outcome, Precondition, Request};
-use flagforge_platform::ports::{ItemKey, Table as _};
-use flagforge_platform::{Change, Error, Idempotency, Outcome, Platform, Precondition, Request};
+use flagforge_platform::{
+    Change, Error, Idempotency, LogId, Outcome, Platform, Precondition, Request,
+};
+
 use serde_json::json;
 
 use crate::kit::{
@@ -155,6 +156,8 @@ async fn whoever_changes_an_entry_breaks_the_chain() {
     assert!(!missing.intact && missing.until == 2, "{missing:?}");
     let whole = forge(Some(item.body.clone())).await;
     assert!(whole.intact && whole.complete);
+}
+
 const WRITERS: usize = 50;
 const EDITS: usize = 200;
 /// Flags that they share: five writers each.
@@ -167,6 +170,7 @@ async fn fifty_writers_of_shared_flags_lose_no_update() {
     let (_hands, platform, _) = furnished().await;
     for number in 0..SHARED {
         define(&platform, &format!("shared-{number}")).await;
+    }
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
         let platform = platform.clone();
@@ -175,15 +179,19 @@ async fn fifty_writers_of_shared_flags_lose_no_update() {
             for edit in 0..EDITS {
                 let flag = format!("shared-{}", writer % SHARED);
                 lost_races += add_one(&platform, &flag, &format!("{writer}-{edit}")).await;
+            }
             lost_races
         });
+    }
     let mut lost_races = 0;
     while let Some(writer) = writers.join_next().await {
         lost_races += writer.unwrap();
+    }
     assert!(lost_races > 0, "nobody raced: nothing was tested");
     let mut total = 0;
     for number in 0..SHARED {
         total += standing(&platform, &format!("shared-{number}")).await.0;
+    }
     assert_eq!(total, WRITERS * EDITS, "updates were lost");
     let entries = log(&platform, Some(env("prod"))).await;
     assert_eq!(entries.len(), WRITERS * EDITS);
@@ -209,12 +217,14 @@ async fn add_one(platform: &Platform, key: &str, request_id: &str) -> usize {
         request.precondition = match version {
             0 => Precondition::Absent,
             version => Precondition::Version(version),
+        };
         match platform.commit(&caller(), &request).await {
             Ok(_) => return lost_races,
             Err(Error::PreconditionFailed) => {}
             // Bounded retries inside were not enough: that is what this test is about.
             Err(error) => panic!("{request_id}: {error}"),
         }
+    }
     unreachable!("the range has no end")
 }
 
@@ -229,15 +239,18 @@ async fn a_thousand_repeats_at_once_have_one_effect() {
         reason: None,
         idempotency: Some(Idempotency { key: "once".to_owned(), request: Digest::of(b"it") }),
         request_id: "r".to_owned(),
+    };
     let mut repeats = tokio::task::JoinSet::new();
     for _ in 0..REPEATS {
         let (platform, request) = (platform.clone(), request.clone());
         repeats.spawn(async move { platform.commit(&caller(), &request).await });
+    }
     let (mut first, mut replayed) = (0, 0);
     while let Some(answer) = repeats.join_next().await {
         let Outcome::Committed(done) = answer.unwrap().unwrap() else { panic!("not committed") };
         assert_eq!(done.number, 1);
         if done.replayed { replayed += 1 } else { first += 1 }
+    }
     assert_eq!((first, replayed), (1, REPEATS - 1));
     assert_eq!(log(&platform, Some(env("prod"))).await.len(), 1, "two effects");
 }
@@ -253,9 +266,12 @@ async fn writers_in_two_processes_lose_nothing_either() {
         writers.spawn(async move {
             for edit in 0..EACH {
                 add_one(&platform, "f", &format!("{name}-{edit}")).await;
+            }
         });
+    }
     while let Some(writer) = writers.join_next().await {
         writer.unwrap();
+    }
     assert_eq!(standing(&one, "f").await.0, 2 * EACH);
     assert_eq!(log(&one, Some(env("prod"))).await.len(), 2 * EACH);
 }

@@ -7,10 +7,10 @@ use serde_json::Value as Json;
 use utoipa::ToSchema;
 
 use crate::caller::Actor;
-use crate::link::Link;
-use crate::store::ABSENT;
 use crate::limits::Counts;
+use crate::link::Link;
 use crate::rate::Bucket;
+use crate::store::ABSENT;
 
 /// One entry of a log. Numbers are contiguous from 1, never reused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
