@@ -239,6 +239,7 @@ async fn a_thousand_repeats_at_once_have_one_effect() {
         reason: None,
         idempotency: Some(Idempotency { key: "once".to_owned(), request: Digest::of(b"it") }),
         request_id: "r".to_owned(),
+        links: Vec::new(),
     };
     let mut repeats = tokio::task::JoinSet::new();
     for _ in 0..REPEATS {
