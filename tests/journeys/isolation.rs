@@ -44,6 +44,7 @@ fn filled(path: &str, org: &str) -> String {
         .replace("{group}", "secret-group")
         .replace("{segment}", "secret-segment")
         .replace("{list}", "included")
+        .replace("{scope}", "environment")
         .replace("{id}", "someones-key")
         .replace("{import}", "someones-import")
         .replace("{part}", "0")
@@ -61,6 +62,9 @@ fn body_for(route: &Route) -> Option<String> {
         (path, _) if path.ends_with("/weights") => {
             json!({"weights": [{"variant": "on", "weight": 1}]})
         }
+        (path, _) if path.ends_with("/promote") => json!({"from": "dev", "flags": ["secret-flag"]}),
+        (path, _) if path.ends_with("/restore") => json!({"number": 1}),
+        (path, _) if path.contains("/kills/") => json!({"reason": "because"}),
         (path, _) if path.contains("/lists/") => json!(["u-1"]),
         (path, _) if path.contains("/overrides/") => json!({"variant": "on"}),
         (path, "PUT") if path.ends_with("/environments/{env}/flags/{flag}") => {

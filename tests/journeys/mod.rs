@@ -10,8 +10,10 @@ mod directory;
 mod imports;
 mod isolation;
 mod keys;
+mod kills;
 mod operator;
 mod overrides;
+mod promotions;
 mod roles;
 mod segments;
 
@@ -24,8 +26,10 @@ pub use directory::*;
 pub use imports::*;
 pub use isolation::*;
 pub use keys::*;
+pub use kills::*;
 pub use operator::*;
 pub use overrides::*;
+pub use promotions::*;
 pub use roles::*;
 pub use segments::*;
 
@@ -74,6 +78,9 @@ macro_rules! for_each_journey {
         $each!(nobody_asks_in_a_circle_or_for_nothing);
         $each!(every_class_asks_what_it_has_to);
         $each!(definitions_say_whose_they_are_and_what_they_hold);
+        $each!(one_call_turns_an_environment_off_and_back);
+        $each!(flags_are_promoted_with_what_they_need);
+        $each!(a_state_comes_back_from_its_history);
         $each!(an_override_ends_when_it_says);
         $each!(a_groups_override_ends_too);
         $each!(two_secrets_count_while_a_key_is_rotated);

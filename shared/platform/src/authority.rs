@@ -8,6 +8,7 @@ use crate::Platform;
 use crate::caller::{Caller, Permission};
 use crate::change::Change;
 use crate::error::Error;
+use crate::kills::KillScope;
 use crate::place;
 use crate::store::{self, Stored};
 
@@ -20,6 +21,10 @@ pub(crate) enum Needs<'c> {
     Plain(&'c OrgKey, Option<&'c EnvKey>, Permission),
     /// A permission for one flag, in one environment or (`None`) its definition: a role of the flag's domain will do.
     Flag(&'c OrgKey, Option<&'c EnvKey>, &'c FlagKey, Permission),
+    /// To read the one environment, and to change states and segments in the other, whatever the domain.
+    Promotion(&'c OrgKey, &'c EnvKey, &'c EnvKey),
+    /// A permission for all flags of a scope: for a domain's, a role of that domain will do.
+    Scope(&'c OrgKey, &'c EnvKey, &'c KillScope, Permission),
     /// A permission somewhere in the organization; the plan holds the caller against the thing itself.
     Somewhere(&'c OrgKey, Permission),
 }
@@ -58,13 +63,17 @@ pub(crate) fn needs(change: &Change) -> Needs<'_> {
         Change::PutState { org, env, flag, .. }
         | Change::PatchState { org, env, flag, .. }
         | Change::SetEnabled { org, env, flag, enabled: true }
-        | Change::SetWeights { org, env, flag, .. } => {
+        | Change::SetWeights { org, env, flag, .. }
+        | Change::RestoreState { org, env, flag, .. } => {
             Needs::Flag(org, Some(env), flag, P::WriteStates)
         }
         Change::SetOverride { org, env, flag, .. }
         | Change::ClearOverride { org, env, flag, .. } => {
             Needs::Flag(org, Some(env), flag, P::WriteOverrides)
         }
+        Change::Promote { org, from, env, .. } => Needs::Promotion(org, from, env),
+        Change::Kill { org, env, scope } => Needs::Scope(org, env, scope, P::Kill),
+        Change::EndKill { org, env, scope } => Needs::Scope(org, env, scope, P::WriteStates),
         Change::PutSegment { org, env, .. }
         | Change::SetSegmentList { org, env, .. }
         | Change::DeleteSegment { org, env, .. } => Needs::Plain(org, Some(env), P::WriteSegments),
@@ -85,6 +94,25 @@ impl Platform {
             Needs::Operator => caller.may_operate(),
             Needs::Plain(org, None, permission) => caller.can_everywhere(org, permission),
             Needs::Plain(org, Some(env), permission) => caller.can_in(org, env, permission),
+            Needs::Promotion(org, from, env) => {
+                caller.can_in(org, env, Permission::WriteStates)?;
+                caller.can_in(org, env, Permission::WriteSegments)?;
+                // To whom the source is not there it is like any other name that is none.
+                caller.can_in(org, from, Permission::Read).map_err(|error| match error {
+                    Error::NotFound { .. } => {
+                        let message = format!("there is no environment `{from}`");
+                        Error::invalid("from", message)
+                    }
+                    other => other,
+                })
+            }
+            Needs::Scope(org, env, scope, permission) => {
+                let domain = match scope {
+                    KillScope::Domain(domain) => Some(domain.as_str()),
+                    KillScope::Environment | KillScope::Tag(_) => None,
+                };
+                caller.can_for_flag(org, Some(env), domain, permission)
+            }
             Needs::Somewhere(org, permission) => caller.can(org, permission),
             Needs::Flag(org, env, flag, permission) => {
                 match caller.can_for_flag(org, env, None, permission) {

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use crate::caller::PermissionSet;
 use crate::import::{Import, ImportStep};
 use crate::input::{DefinitionInput, SegmentInput, StateInput, WeightInput};
+use crate::kills::KillScope;
 use crate::limits::Limits;
 use crate::lists::IdList;
 use crate::place::LogId;
@@ -144,6 +145,33 @@ pub enum Change {
         flag: FlagKey,
         tenant: TenantKey,
     },
+    /// Puts a flag's state back as an entry of the environment's log left it.
+    RestoreState {
+        org: OrgKey,
+        env: EnvKey,
+        flag: FlagKey,
+        number: u64,
+    },
+    /// Lets flags do in `env` what they do in `from`, with the segments they need.
+    Promote {
+        org: OrgKey,
+        from: EnvKey,
+        env: EnvKey,
+        flags: Vec<FlagKey>,
+        /// Whether this is a part of something larger, whose other parts bring the prerequisites.
+        more_follow: bool,
+    },
+    /// Turns off every flag of a scope, whatever its state says.
+    Kill {
+        org: OrgKey,
+        env: EnvKey,
+        scope: KillScope,
+    },
+    EndKill {
+        org: OrgKey,
+        env: EnvKey,
+        scope: KillScope,
+    },
     PutSegment {
         org: OrgKey,
         env: EnvKey,
@@ -236,6 +264,10 @@ impl Change {
             | Self::SetWeights { org, env, .. }
             | Self::SetOverride { org, env, .. }
             | Self::ClearOverride { org, env, .. }
+            | Self::RestoreState { org, env, .. }
+            | Self::Promote { org, env, .. }
+            | Self::Kill { org, env, .. }
+            | Self::EndKill { org, env, .. }
             | Self::PutSegment { org, env, .. }
             | Self::SetSegmentList { org, env, .. }
             | Self::DeleteSegment { org, env, .. } => (org, Some(env)),
@@ -274,6 +306,10 @@ impl Change {
             Self::SetWeights { .. } => "set-weights",
             Self::SetOverride { .. } => "set-override",
             Self::ClearOverride { .. } => "clear-override",
+            Self::RestoreState { .. } => "restore-state",
+            Self::Promote { .. } => "promote",
+            Self::Kill { .. } => "kill",
+            Self::EndKill { .. } => "end-kill",
             Self::PutSegment { .. } => "put-segment",
             Self::SetSegmentList { .. } => "set-segment-list",
             Self::DeleteSegment { .. } => "delete-segment",

@@ -7,8 +7,10 @@ pub mod bootstrap;
 pub mod caller;
 mod change;
 mod commit;
+mod comparison;
 mod conditions;
 mod definition;
+mod difference;
 pub mod effective;
 pub mod error;
 mod fresh;
@@ -16,6 +18,7 @@ pub mod handle;
 mod http;
 pub mod import;
 pub mod input;
+mod kills;
 mod last_used;
 pub mod limits;
 pub mod link;
@@ -50,17 +53,20 @@ pub use commit::{
     Committed, IDEMPOTENCY_SECONDS, Idempotency, MAX_IDEMPOTENCY_KEY_BYTES, MAX_REASON_BYTES,
     Outcome, Precondition, Request,
 };
+pub use comparison::{Differing, Past, Preview, Promoted, Thing};
 pub use conditions::ConditionInput;
 pub use definition::{MAX_LABEL_BYTES, MAX_LABELS, MAX_LINK_BYTES, RetirementCriterion};
+pub use difference::Difference;
 pub use error::Error;
 pub use http::{MAX_BODY_BYTES, app, cors, health, openapi};
+pub use kills::{KillScope, KillSwitch, MAX_KILLS};
 pub use last_used::LAST_USED_EVERY;
 pub use lists::{IdList, MAX_EDITED_IDS, MAX_ID_BYTES, MAX_LIST_BODY_BYTES};
 pub use place::LogId;
 pub use plan::{
     MAX_BATCH_BYTES, MAX_BATCH_TENANTS, MAX_CONDITION_GROUPS, MAX_ENVIRONMENT_IDS,
-    MAX_ENVIRONMENTS, MAX_GROUP_OVERRIDES, MAX_KEY_DEPTH, MAX_KEYS, MAX_NEW_ASKS, MAX_RECORD_BYTES,
-    MAX_ROLES, MAX_SEGMENTS,
+    MAX_ENVIRONMENTS, MAX_GROUP_OVERRIDES, MAX_KEY_DEPTH, MAX_KEYS, MAX_NEW_ASKS, MAX_PROMOTED,
+    MAX_RECORD_BYTES, MAX_ROLES, MAX_SEGMENTS,
 };
 pub use publish::{Published, RESIGN_AFTER, ROOT_LIFETIME};
 pub use segments::{ListName, MAX_IDS_PAGE, Segment};

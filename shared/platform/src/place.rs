@@ -3,6 +3,7 @@
 
 use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, SegmentKey, TenantKey};
 
+use crate::kills::KillScope;
 use crate::ports::ItemKey;
 
 /// Every log entry's sort key begins with it.
@@ -133,6 +134,10 @@ pub(crate) fn state(org: &OrgKey, env: &EnvKey, flag: &FlagKey) -> ItemKey {
 
 pub(crate) fn segment(org: &OrgKey, env: &EnvKey, segment: &SegmentKey) -> ItemKey {
     ItemKey::new(env_pk(org, env), format!("SEGMENT#{segment}"))
+}
+
+pub(crate) fn kill(org: &OrgKey, env: &EnvKey, scope: &KillScope) -> ItemKey {
+    ItemKey::new(env_pk(org, env), format!("KILL#{scope}"))
 }
 
 pub(crate) fn tenant_override(

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use crate::Platform;
 use crate::caller::{Caller, Permission, Role};
 use crate::error::Error;
+use crate::kills::{self, KillSwitch};
 use crate::log::LogEntry;
 use crate::place::{self, LOG_PREFIX, LogId};
 use crate::plan::take_dead;
@@ -155,9 +156,10 @@ impl Platform {
         self.environment(caller, org, env).await?;
         let definitions: Listing<Definition> =
             self.page(&place::org_pk(org), "FLAG#", page).await?;
+        let pulled = kills::pulled(self.table(), org, env).await?;
         let mut items = Vec::with_capacity(definitions.items.len());
         for definition in definitions.items {
-            items.push(self.state_of(org, env, definition).await?);
+            items.push(self.state_of(org, env, definition, &pulled).await?);
         }
         Ok(Listing { items, next: definitions.next })
     }
@@ -171,7 +173,8 @@ impl Platform {
     ) -> Result<Stored<FlagState>, Error> {
         self.environment(caller, org, env).await?;
         let definition = store::standing(self.table(), &place::flag(org, flag), "flag").await?;
-        self.state_of(org, env, definition).await
+        let pulled = kills::pulled(self.table(), org, env).await?;
+        self.state_of(org, env, definition, &pulled).await
     }
 
     async fn state_of(
@@ -179,6 +182,7 @@ impl Platform {
         org: &OrgKey,
         env: &EnvKey,
         definition: Stored<Definition>,
+        pulled: &[Stored<KillSwitch>],
     ) -> Result<Stored<FlagState>, Error> {
         let Stored { value: definition, version: definition_version } = definition;
         let stored: Option<Stored<StateRecord>> =
@@ -191,6 +195,7 @@ impl Platform {
         };
         let versions = (definition_version, version);
         let value = FlagState::new(env, &definition, versions, state, self.timer().now());
+        let value = value.under(kills::covering(pulled.iter(), &definition));
         Ok(Stored { value, version })
     }
 

@@ -6,6 +6,7 @@ use flagforge_flags::wire::{FlagClass, StateWire, ValueType};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::kills::KillScope;
 use crate::record::Definition;
 
 /// What a flag does in one environment, with what it is.
@@ -22,14 +23,25 @@ pub struct FlagState {
     /// Groups whose overrides have expired by now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expired_group_overrides: Vec<GroupKey>,
+    /// The kill switches that turn it off, whatever its state says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, example = json!(["environment"]))]
+    pub killed_by: Vec<KillScope>,
     #[serde(flatten)]
     pub state: StateWire,
 }
 
 impl FlagState {
     /// Fields that a reader sees and a writer may send back unused.
-    pub(crate) const READ_ONLY: &'static [&'static str] =
-        &["key", "environment", "class", "type", "flagVersion", "expiredGroupOverrides"];
+    pub(crate) const READ_ONLY: &'static [&'static str] = &[
+        "key",
+        "environment",
+        "class",
+        "type",
+        "flagVersion",
+        "expiredGroupOverrides",
+        "killedBy",
+    ];
 
     pub(crate) fn new(
         env: &EnvKey,
@@ -47,7 +59,14 @@ impl FlagState {
             value_type: definition.value_type,
             flag_version: definition_version + state_version,
             expired_group_overrides: expired.map(|over| over.group.clone()).collect(),
+            killed_by: Vec::new(),
             state,
         }
+    }
+
+    /// With the kill switches that cover it.
+    pub(crate) fn under(mut self, killed_by: Vec<KillScope>) -> Self {
+        self.killed_by = killed_by;
+        self
     }
 }

@@ -12,6 +12,7 @@ use flagforge_flags::{Revision, Snapshot};
 use crate::Platform;
 use crate::error::Error;
 use crate::input::bounded;
+use crate::kills::{self, KillSwitch};
 use crate::place;
 use crate::plan::asks::{Asks, Node};
 use crate::record::{Definition, Group, Override, SegmentRecord, StateRecord, Tenant};
@@ -29,6 +30,7 @@ pub(super) struct Reach {
     pub(super) flags: BTreeMap<FlagKey, FlagWire>,
     segments: BTreeMap<SegmentKey, SegmentWire>,
     tenant: (TenantKey, TenantWire),
+    kills: Vec<Stored<KillSwitch>>,
 }
 
 impl Platform {
@@ -48,11 +50,13 @@ impl Platform {
         };
         let id = ScopeId { org: org.clone(), env: env.clone(), scope: Scope::Environment };
         let tenant_key = tenant.key.clone();
+        let kills = kills::pulled(self.table(), org, env).await?;
         let mut reach = Reach {
             id,
             flags: BTreeMap::new(),
             segments: BTreeMap::new(),
             tenant: (tenant_key, wire),
+            kills,
         };
         let mut owed: Vec<Node> = from.map(Node::Flag).collect();
         let mut seen: BTreeSet<Node> = owed.iter().cloned().collect();
@@ -78,10 +82,11 @@ impl Platform {
             store::read(self.table(), &place::state(&org, &env, key)).await?;
         let stored = stored.filter(|stored| stored.value.flag_uid == definition.uid);
         let state_version = version_of(stored.as_ref());
-        let state = match stored {
+        let mut state = match stored {
             None => definition.initial_state(),
             Some(stored) => self.with_current_groups(&org, stored.value).await?,
         };
+        state.enabled &= kills::covering(reach.kills.iter(), &definition).is_empty();
         let asks = Asks::of_state(&state);
         let place = place::tenant_override(&org, &env, key, &reach.tenant.0);
         let over: Option<Stored<Override>> = store::read(self.table(), &place).await?;

@@ -109,6 +109,18 @@ impl Asked {
         self.carry_out(platform, self.commit(change)).await
     }
 
+    /// Carries out a semantic operation whose body may say why.
+    pub(super) async fn change_because(
+        &self,
+        platform: &Platform,
+        change: Change,
+        reason: Option<String>,
+    ) -> Result<Response, Problem> {
+        let mut commit = self.commit(change);
+        commit.reason = reason.or(commit.reason);
+        self.carry_out(platform, commit).await
+    }
+
     /// Carries out a full replacement.
     pub(super) async fn replace(
         &self,

@@ -8,11 +8,13 @@ mod flags;
 mod groups;
 mod imports;
 mod keys;
+mod kills;
 mod kinds;
 mod logs;
 mod operator;
 mod organizations;
 mod problem;
+mod promotions;
 mod roles;
 mod segments;
 mod special;
@@ -70,6 +72,8 @@ fn routes() -> OpenApiRouter<Platform> {
         .merge(flags::routes())
         .merge(states::routes())
         .merge(segments::routes())
+        .merge(kills::routes())
+        .merge(promotions::routes())
         .merge(keys::routes())
         .merge(roles::routes())
         .merge(logs::routes())

@@ -121,27 +121,41 @@ impl Asks {
     }
 }
 
-/// Refuses what `subject` may not ask for. `was` is what it asks for now.
+/// Somebody whose asking changes.
+pub(in crate::plan) struct Asking {
+    pub(in crate::plan) subject: Node,
+    /// What it asks for now.
+    pub(in crate::plan) was: Asks,
+    pub(in crate::plan) becomes: Asks,
+}
+
+/// Refuses what may not be asked for. All of `asking` changes at once.
 pub(super) async fn check(
     table: &dyn Table,
     plan: &mut Plan,
     (org, env): (&OrgKey, &EnvKey),
-    subject: &Node,
-    was: &Asks,
-    becomes: &Asks,
+    asking: &[Asking],
 ) -> Result<(), Error> {
-    let new = becomes.newly_asked(was);
+    let new = asking.iter().flat_map(|one| one.becomes.newly_asked(&one.was));
+    let new: BTreeSet<&FlagKey> = new.collect();
     bounded("the other flags newly asked for", "flags", MAX_NEW_ASKS, new.len())?;
-    for (other, (_, field)) in &becomes.others {
-        match other {
-            Node::Segment(key) => segment_there(table, org, env, key, field).await?,
-            Node::Flag(key) if new.contains(key) => {
-                flag_there(table, plan, org, key, becomes, field).await?;
+    for Asking { becomes, .. } in asking {
+        for (other, (_, field)) in &becomes.others {
+            match other {
+                other if asking.iter().any(|one| one.subject == *other && is_segment(other)) => {}
+                Node::Segment(key) => segment_there(table, org, env, key, field).await?,
+                Node::Flag(key) if new.contains(key) => {
+                    flag_there(table, plan, org, key, becomes, field).await?;
+                }
+                Node::Flag(_) => {}
             }
-            Node::Flag(_) => {}
         }
     }
-    check_cost(table, (org, env), subject, was, becomes).await
+    check_cost(table, (org, env), asking).await
+}
+
+fn is_segment(node: &Node) -> bool {
+    matches!(node, Node::Segment(_))
 }
 
 async fn segment_there(

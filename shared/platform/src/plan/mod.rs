@@ -7,7 +7,9 @@ mod directory;
 mod flags;
 mod groups;
 mod keys;
+mod kills;
 mod operator;
+mod promote;
 mod roles;
 mod second;
 mod segments;
@@ -20,6 +22,7 @@ pub use directory::MAX_ENVIRONMENTS;
 pub use groups::MAX_CONDITION_GROUPS;
 pub(crate) use keys::take_dead;
 pub use keys::{MAX_KEY_DEPTH, MAX_KEYS};
+pub use promote::MAX_PROMOTED;
 pub use roles::MAX_ROLES;
 pub use segments::{MAX_ENVIRONMENT_IDS, MAX_SEGMENTS};
 pub use states::MAX_GROUP_OVERRIDES;
@@ -137,8 +140,13 @@ pub(crate) async fn draw(
         | Change::PatchState { .. }
         | Change::SetEnabled { .. }
         | Change::SetWeights { .. }
+        | Change::RestoreState { .. }
         | Change::SetOverride { .. }
         | Change::ClearOverride { .. } => states::draw(table, request, plan).await,
+        Change::Promote { .. } => promote::draw(table, request, plan).await,
+        Change::Kill { .. } | Change::EndKill { .. } => {
+            kills::draw(table, request, caller, plan).await
+        }
         Change::PutSegment { .. }
         | Change::SetSegmentList { .. }
         | Change::DeleteSegment { .. } => segments::draw(table, request, plan).await,

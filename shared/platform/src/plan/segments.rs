@@ -5,7 +5,7 @@ use flagforge_flags::compile_segment;
 use flagforge_flags::keys::{EnvKey, OrgKey, SegmentKey};
 
 use super::Plan;
-use super::asks::{self, Asks, Node, Users};
+use super::asks::{self, Asking, Asks, Node, Users};
 use super::directory::environment_in;
 use super::states::refused;
 use crate::change::Change;
@@ -108,13 +108,13 @@ pub(super) async fn put(
     let was = stands.as_ref().and_then(|stands| stands.value.when.as_ref());
     let (was, becomes) = (Asks::of_segment(was), Asks::of_segment(record.when.as_ref()));
     let subject = Node::Segment(segment.clone());
-    asks::check(table, plan, (org, env), &subject, &was, &becomes).await?;
+    asks::check(table, plan, (org, env), &[Asking { subject, was, becomes }]).await?;
     let version = version_of(stands.as_ref());
     plan.put(place::segment(org, env, segment), version, &record)?;
     plan.about(&Segment::of(&record), version == ABSENT)
 }
 
-async fn check_size(
+pub(super) async fn check_size(
     table: &dyn Table,
     (org, env): (&OrgKey, &EnvKey),
     stands: Option<&Stored<SegmentRecord>>,

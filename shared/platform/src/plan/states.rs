@@ -8,7 +8,7 @@ use flagforge_flags::wire::{OutcomeWire, StateWire};
 use flagforge_flags::{FlagFault, compile};
 
 use super::Plan;
-use super::asks::{self, Asks, Node};
+use super::asks::{self, Asking, Asks, Node};
 use super::directory::{environment_in, group_in, tenant_in};
 use super::flags::definition_in;
 use crate::change::Change;
@@ -18,10 +18,12 @@ use crate::error::Error;
 use crate::input::{
     OutcomeInput, SplitInput, SplitPlace, StateInput, WeightInput, bounded, bounded_text,
 };
+use crate::kills;
+use crate::log::LogEntry;
 use crate::merge::merge_patch;
-use crate::place;
+use crate::place::{self, LogId};
 use crate::ports::Table;
-use crate::record::{Definition, Override, StateRecord};
+use crate::record::{Definition, Group, Override, StateRecord};
 use crate::states::FlagState;
 use crate::store::{self, ABSENT, Stored, version_of};
 use crate::strict;
@@ -42,6 +44,9 @@ pub(super) async fn draw(
         Change::ClearOverride { org, env, flag, tenant } => {
             clear_override(table, plan, (org, env, flag, tenant)).await
         }
+        Change::RestoreState { org, env, flag, number } => {
+            restore(table, request, plan, (org, env, flag), *number).await
+        }
         Change::PutState { org, env, flag, .. }
         | Change::PatchState { org, env, flag, .. }
         | Change::SetEnabled { org, env, flag, .. }
@@ -55,12 +60,41 @@ pub(super) async fn draw(
     }
 }
 
+/// Puts the state back that an entry of the environment's log left behind: a change forward, checked like any other.
+async fn restore(
+    table: &dyn Table,
+    request: &Request,
+    plan: &mut Plan,
+    (org, env, flag): (&OrgKey, &EnvKey, &FlagKey),
+    number: u64,
+) -> Result<(), Error> {
+    let standing = Standing::read(table, org, env, flag).await?;
+    request.precondition.check(standing.version)?;
+    let log = LogId { org: org.clone(), env: Some(env.clone()) };
+    let entry: Option<Stored<LogEntry>> = store::read(table, &log.entry(number)).await?;
+    let place = place::state(org, env, flag);
+    let images = entry.into_iter().flat_map(|entry| entry.value.images);
+    let body = images.filter(|image| image.sk == place.sk).find_map(|image| image.body);
+    let record: Option<StateRecord> = body
+        .map(serde_json::from_value)
+        .transpose()
+        .map_err(|error| Error::internal("a stored record could not be read", error))?;
+    let uid = &standing.definition.value.uid;
+    let Some(record) = record.filter(|record| record.flag_uid == *uid) else {
+        let message =
+            format!("entry {number} of the log set no state of this flag; see its history");
+        return Err(Error::invalid("number", message));
+    };
+    let state = current(table, org, record).await?;
+    put_state(table, plan, org, env, standing, state).await
+}
+
 /// A flag as it stands in one environment.
-struct Standing {
+pub(super) struct Standing {
     environment_version: u64,
-    definition: Stored<Definition>,
+    pub(super) definition: Stored<Definition>,
     /// The state that counts: the stored one, or the initial one.
-    state: StateWire,
+    pub(super) state: StateWire,
     /// The version of the state that counts; [`ABSENT`] for the initial one.
     version: u64,
     /// The version of the item at the state's place, which may belong to an earlier flag of that key.
@@ -68,7 +102,7 @@ struct Standing {
 }
 
 impl Standing {
-    async fn read(
+    pub(super) async fn read(
         table: &dyn Table,
         org: &OrgKey,
         env: &EnvKey,
@@ -166,6 +200,26 @@ async fn put_state(
     standing: Standing,
     state: StateWire,
 ) -> Result<(), Error> {
+    let created = standing.version == ABSENT;
+    let subject = Node::Flag(standing.definition.value.key.clone());
+    let (was, becomes) = (Asks::of_state(&standing.state), Asks::of_state(&state));
+    let Stored { value: definition, version } = standing.definition.clone();
+    write(table, plan, (org, env), standing, &state).await?;
+    asks::check(table, plan, (org, env), &[Asking { subject, was, becomes }]).await?;
+    let view = FlagState::new(env, &definition, (version, plan.number), state, plan.at);
+    let pulled = kills::pulled(table, org, env).await?;
+    let view = view.under(kills::covering(pulled.iter(), &definition));
+    plan.about(&view, created)
+}
+
+/// Writes a state that compiles and whose groups are there. What it asks for is not looked at.
+pub(super) async fn write(
+    table: &dyn Table,
+    plan: &mut Plan,
+    (org, env): (&OrgKey, &EnvKey),
+    standing: Standing,
+    state: &StateWire,
+) -> Result<(), Error> {
     let Stored { value: definition, version: definition_version } = standing.definition;
     check_compiles(&definition, definition_version, state.clone(), plan.number)?;
     bounded("groupOverrides", "overrides", MAX_GROUP_OVERRIDES, state.group_overrides.len())?;
@@ -185,19 +239,33 @@ async fn put_state(
     }
     plan.require(place::environment(org, env), standing.environment_version);
     plan.require(place::flag(org, &definition.key), definition_version);
-    let (was, becomes) = (Asks::of_state(&standing.state), Asks::of_state(&state));
-    let subject = Node::Flag(definition.key.clone());
-    asks::check(table, plan, (org, env), &subject, &was, &becomes).await?;
     let record = StateRecord {
         flag: definition.key.clone(),
         flag_uid: definition.uid.clone(),
         groups,
         state: state.clone(),
     };
-    plan.put(place::state(org, env, &definition.key), standing.item_version, &record)?;
-    let versions = (definition_version, plan.number);
-    let view = FlagState::new(env, &definition, versions, state, plan.at);
-    plan.about(&view, standing.version == ABSENT)
+    plan.put(place::state(org, env, &definition.key), standing.item_version, &record)
+}
+
+/// A stored state without overrides for groups that are gone, or were made again.
+pub(super) async fn current(
+    table: &dyn Table,
+    org: &OrgKey,
+    record: StateRecord,
+) -> Result<StateWire, Error> {
+    let StateRecord { groups, mut state, .. } = record;
+    let mut gone = Vec::new();
+    for over in &state.group_overrides {
+        let stands: Option<Stored<Group>> =
+            store::read(table, &place::group(org, &over.group)).await?;
+        let uid = stands.map(|stands| stands.value.uid);
+        if uid.is_none() || uid.as_ref() != groups.get(&over.group) {
+            gone.push(over.group.clone());
+        }
+    }
+    state.group_overrides.retain(|over| !gone.contains(&over.group));
+    Ok(state)
 }
 
 /// Compiles the flag as a reader will; a flag that would spoil itself is refused here.

@@ -12,6 +12,7 @@ use flagforge_flags::manifest::{
 use flagforge_flags::wire::{FlagWire, StateWire, TenantWire};
 
 use super::view::View;
+use crate::kills;
 use crate::record::{KeyFacts, KeyRecord};
 use crate::store::ABSENT;
 
@@ -69,7 +70,7 @@ impl View {
             let key = &definition.value.key;
             let stored = self.states.get(&format!("STATE#{key}"));
             let stored = stored.filter(|state| state.value.flag_uid == definition.value.uid);
-            let (state, version) = match stored {
+            let (mut state, version) = match stored {
                 None => (definition.value.initial_state(), ABSENT),
                 Some(stored) => {
                     let mut state: StateWire = stored.value.state.clone();
@@ -83,6 +84,8 @@ impl View {
                     (state, stored.version)
                 }
             };
+            let killed = !kills::covering(self.kills.values(), &definition.value).is_empty();
+            state.enabled &= !killed;
             flags.push(definition.value.wire(definition.version, state, version));
         }
         flags

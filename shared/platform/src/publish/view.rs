@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use super::membership::Memberships;
 use super::segments::Segments;
 use crate::error::Error;
+use crate::kills::KillSwitch;
 use crate::log::{Head, LogEntry};
 use crate::place::{self, LogId, log_sk};
 use crate::ports::{Query, Table};
@@ -42,6 +43,7 @@ pub(super) struct View {
     pub(super) states: Records<StateRecord>,
     pub(super) overrides: Records<Override>,
     pub(super) segments: Records<SegmentRecord>,
+    pub(super) kills: Records<KillSwitch>,
     pub(super) rendered_segments: Segments,
 }
 
@@ -63,6 +65,7 @@ impl View {
             states: BTreeMap::new(),
             overrides: BTreeMap::new(),
             segments: BTreeMap::new(),
+            kills: BTreeMap::new(),
             rendered_segments: Segments::default(),
         };
         let org_log = LogId { org: org.clone(), env: None };
@@ -154,6 +157,7 @@ impl View {
             "MEMBER" => set(&mut self.members, sk, version, body),
             "KEY" => set(&mut self.keys, sk, version, body),
             "STATE" => set(&mut self.states, sk, version, body),
+            "KILL" => set(&mut self.kills, sk, version, body),
             "SEGMENT" => set(&mut self.segments, sk, version, body),
             "OVERRIDE" => set(&mut self.overrides, sk, version, body),
             // HEAD, ORG, ENV: not in manifests. A newer writer's items: not known to this one.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use flagforge_flags::compile::{MAX_NESTED_EVALUATIONS, MAX_PREREQUISITE_DEPTH, MAX_STEPS};
 use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, SegmentKey, VariantKey};
 
-use super::{Asks, Node};
+use super::{Asking, Asks, Node};
 use crate::error::Error;
 use crate::place;
 use crate::ports::Table;
@@ -57,27 +57,40 @@ struct Graph<'t> {
     asks: BTreeMap<Node, Asks>,
 }
 
-/// Refuses circles and what costs too much: of `subject` itself, and of everybody who asks for it.
+/// Refuses circles and what costs too much: of those who change, and of everybody who asks for them.
 pub(in crate::plan) async fn check_cost(
     table: &dyn Table,
     (org, env): (&OrgKey, &EnvKey),
-    subject: &Node,
-    was: &Asks,
-    becomes: &Asks,
+    asking: &[Asking],
 ) -> Result<(), Error> {
     let mut graph = Graph { table, org, env, asks: BTreeMap::new() };
-    graph.asks.insert(subject.clone(), was.clone());
-    graph.read_below(was).await?;
-    let before = graph.cost(subject).unwrap_or_default();
-    graph.asks.insert(subject.clone(), becomes.clone());
-    graph.read_below(becomes).await?;
-    let after = graph.cost(subject)?;
-    after.check(subject)?;
-    if !after.exceeds(before) {
+    for Asking { subject, was, .. } in asking {
+        graph.asks.insert(subject.clone(), was.clone());
+    }
+    for Asking { was, .. } in asking {
+        graph.read_below(was).await?;
+    }
+    let before: Vec<Cost> =
+        asking.iter().map(|one| graph.cost(&one.subject).unwrap_or_default()).collect();
+    for Asking { subject, becomes, .. } in asking {
+        graph.asks.insert(subject.clone(), becomes.clone());
+    }
+    for Asking { becomes, .. } in asking {
+        graph.read_below(becomes).await?;
+    }
+    let mut dearer = Vec::new();
+    for (Asking { subject, .. }, before) in asking.iter().zip(before) {
+        let after = graph.cost(subject)?;
+        after.check(subject)?;
+        if after.exceeds(before) {
+            dearer.push(subject);
+        }
+    }
+    if dearer.is_empty() {
         return Ok(());
     }
-    graph.read_all(subject).await?;
-    for user in graph.users_of(subject) {
+    graph.read_others().await?;
+    for user in graph.users_of(dearer) {
         if let Err(error) = graph.cost(&user).and_then(|cost| cost.check(&user))
             && stands(table, org, &user, graph.asks.get(&user)).await?
         {
@@ -102,13 +115,11 @@ impl Graph<'_> {
         Ok(())
     }
 
-    /// Reads everybody of the environment but `subject`, which is about to change.
-    async fn read_all(&mut self, subject: &Node) -> Result<(), Error> {
+    /// Reads everybody else of the environment. Those who are about to change are here already.
+    async fn read_others(&mut self) -> Result<(), Error> {
         let users = Users::read(self.table, self.org, self.env).await?;
         for (node, asks) in users.asks {
-            if node != *subject {
-                self.asks.insert(node, asks);
-            }
+            self.asks.entry(node).or_insert(asks);
         }
         Ok(())
     }
@@ -146,13 +157,13 @@ impl Graph<'_> {
         Ok(sum)
     }
 
-    /// Everybody who asks for `subject`, at first or at second hand.
-    fn users_of(&self, subject: &Node) -> BTreeSet<Node> {
+    /// Everybody who asks for one of `subjects`, at first or at second hand.
+    fn users_of(&self, subjects: Vec<&Node>) -> BTreeSet<Node> {
         let mut askers: BTreeMap<&Node, Vec<&Node>> = BTreeMap::new();
         for (node, asks) in &self.asks {
             asks.others.keys().for_each(|other| askers.entry(other).or_default().push(node));
         }
-        let (mut found, mut open) = (BTreeSet::new(), vec![subject]);
+        let (mut found, mut open) = (BTreeSet::new(), subjects);
         while let Some(node) = open.pop() {
             for asker in askers.get(node).into_iter().flatten() {
                 if found.insert((*asker).clone()) {
@@ -190,7 +201,11 @@ async fn read(table: &dyn Table, org: &OrgKey, env: &EnvKey, node: &Node) -> Res
         Node::Flag(key) => {
             let found: Option<Stored<StateRecord>> =
                 store::read(table, &place::state(org, env, key)).await?;
-            found.map(|s| Asks::of_state(&s.value.state)).unwrap_or_default()
+            let Some(Stored { value: record, .. }) = found else { return Ok(Asks::default()) };
+            let of = Some(record.flag_uid);
+            let asks = Asks { of, ..Asks::of_state(&record.state) };
+            let silent = asks.others.is_empty() || !stands(table, org, node, Some(&asks)).await?;
+            if silent { Asks::default() } else { asks }
         }
     })
 }

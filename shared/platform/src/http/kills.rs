@@ -1,0 +1,73 @@
+//! Kill switches for many flags at once.
+
+use axum::extract::State;
+use axum::response::Response;
+use flagforge_flags::keys::{EnvKey, OrgKey};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::{self, PageBody, PageOptions};
+use super::asked::{Asked, Keys, Options, Reading};
+use super::problem::{Problem, ProblemBody};
+use crate::Platform;
+use crate::caller::Permission;
+use crate::change::Change;
+use crate::kills::{KillScope, KillSwitch};
+
+pub(super) fn routes() -> OpenApiRouter<Platform> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(pull, take_back))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct KillInput {
+    /// For whoever finds these flags off. The header `FlagForge-Reason` does as well.
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// Lists the kill switches that are pulled in an environment.
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/kills", tag = "kills", params(("org" = String, Path), ("env" = String, Path), PageOptions), responses(
+    (status = 200, body = PageBody<KillSwitch>),
+    (status = "default", body = ProblemBody),
+))]
+async fn list(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys((org, env)): Keys<(OrgKey, EnvKey)>,
+    Options(page): Options<PageOptions>,
+) -> Result<Response, Problem> {
+    Ok(answer::listing(platform.kill_switches(&caller, &org, &env, &page.into()).await?))
+}
+
+/// Turns off, in one call, every flag of an environment (`environment`), of a domain (`domain:checkout`) or with a tag
+/// (`tag:q4`); flags that come to it later too. Migration flags stay: they have no off.
+#[utoipa::path(put, path = "/v1/orgs/{org}/environments/{env}/kills/{scope}", tag = "kills", params(("org" = String, Path), ("env" = String, Path), ("scope" = String, Path)), request_body = KillInput, responses(
+    (status = 200, body = KillSwitch),
+    (status = 201, body = KillSwitch),
+    (status = "default", body = ProblemBody),
+))]
+async fn pull(
+    State(platform): State<Platform>,
+    Keys((org, env, scope)): Keys<(OrgKey, EnvKey, KillScope)>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    asked.caller.can_in(&org, &env, Permission::Read)?;
+    let KillInput { reason } = asked.body()?;
+    asked.change_because(&platform, Change::Kill { org, env, scope }, reason).await
+}
+
+/// Takes a kill switch back: every flag does again what its own state says.
+#[utoipa::path(delete, path = "/v1/orgs/{org}/environments/{env}/kills/{scope}", tag = "kills", params(("org" = String, Path), ("env" = String, Path), ("scope" = String, Path)), responses(
+    (status = 204),
+    (status = "default", body = ProblemBody),
+))]
+async fn take_back(
+    State(platform): State<Platform>,
+    Keys((org, env, scope)): Keys<(OrgKey, EnvKey, KillScope)>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    asked.change(&platform, Change::EndKill { org, env, scope }).await
+}

@@ -1,0 +1,136 @@
+//! Kill switches for many flags at once: a whole environment, a domain's flags, a tag's. The flags' own states stay as
+//! they are; what is published is off until the switch is taken back.
+
+use std::fmt;
+use std::str::FromStr;
+
+use flagforge_flags::keys::{EnvKey, OrgKey};
+use flagforge_flags::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Platform;
+use crate::caller::{Actor, Caller};
+use crate::error::Error;
+use crate::place;
+use crate::ports::Table;
+use crate::read::PageOf;
+use crate::record::Definition;
+use crate::store::{self, Listing, Stored};
+
+/// Kill switches that an environment may have pulled at once. Every reading of a state looks at all of them.
+pub const MAX_KILLS: usize = 100;
+
+/// Which flags a kill switch turns off: `environment`, `domain:<domain>` or `tag:<tag>`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum KillScope {
+    Environment,
+    Domain(String),
+    Tag(String),
+}
+
+impl FromStr for KillScope {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            None if text == "environment" => Ok(Self::Environment),
+            Some(("domain", domain)) if !domain.is_empty() => Ok(Self::Domain(domain.to_owned())),
+            Some(("tag", tag)) if !tag.is_empty() => Ok(Self::Tag(tag.to_owned())),
+            _ => Err("say `environment`, `domain:<domain>` or `tag:<tag>`"),
+        }
+    }
+}
+
+impl TryFrom<String> for KillScope {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for KillScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment => f.write_str("environment"),
+            Self::Domain(domain) => write!(f, "domain:{domain}"),
+            Self::Tag(tag) => write!(f, "tag:{tag}"),
+        }
+    }
+}
+
+impl From<KillScope> for String {
+    fn from(scope: KillScope) -> Self {
+        scope.to_string()
+    }
+}
+
+impl KillScope {
+    /// Whether it turns this flag off.
+    pub(crate) fn covers(&self, flag: &Definition) -> bool {
+        match self {
+            Self::Environment => true,
+            Self::Domain(domain) => flag.domain.as_ref() == Some(domain),
+            Self::Tag(tag) => flag.tags.contains(tag),
+        }
+    }
+}
+
+/// A kill switch that is pulled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KillSwitch {
+    #[schema(value_type = String, example = "domain:checkout")]
+    pub scope: KillScope,
+    pub since: Timestamp,
+    pub by: Actor,
+    pub reason: String,
+}
+
+/// The kill switches that are pulled in an environment.
+pub(crate) async fn pulled(
+    table: &dyn Table,
+    org: &OrgKey,
+    env: &EnvKey,
+) -> Result<Vec<Stored<KillSwitch>>, Error> {
+    store::all(table, &place::env_pk(org, env), "KILL#").await
+}
+
+/// Those of them that turn a flag off.
+pub(crate) fn covering<'k>(
+    switches: impl Iterator<Item = &'k Stored<KillSwitch>>,
+    flag: &Definition,
+) -> Vec<KillScope> {
+    let scopes = switches.map(|switch| &switch.value.scope);
+    scopes.filter(|scope| scope.covers(flag)).cloned().collect()
+}
+
+impl Platform {
+    /// The kill switches that are pulled, by scope.
+    pub async fn kill_switches(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        env: &EnvKey,
+        page: &PageOf,
+    ) -> Result<Listing<KillSwitch>, Error> {
+        self.environment(caller, org, env).await?;
+        self.page(&place::env_pk(org, env), "KILL#", page).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_are_written_as_they_are_read() {
+        for text in ["environment", "domain:checkout", "tag:a:b"] {
+            assert_eq!(text.parse::<KillScope>().unwrap().to_string(), text);
+        }
+        for bad in ["", "env", "domain", "domain:", "tag:", "environment:x"] {
+            assert!(bad.parse::<KillScope>().is_err(), "{bad}");
+        }
+    }
+}
