@@ -49,6 +49,7 @@ fn filled(path: &str, org: &str) -> String {
         .replace("{import}", "someones-import")
         .replace("{part}", "0")
         .replace("{number}", "1")
+        .replace("{webhook}", "someones-webhook")
         .replace("{role}", "secret-role")
 }
 

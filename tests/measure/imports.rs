@@ -49,7 +49,7 @@ async fn main() -> anyhow::Result<()> {
     let connection = org.connection(&key, "prod");
     let client = Client::connect(&connection).poll_every(LOST).start_within(LOST).await?;
     let acme = client.tenant("acme")?;
-    report("before the import", flips(&org, &acme, FLIPS).await?);
+    report("before the import", &flips(&org, &acme, FLIPS).await?);
     let began = Instant::now();
     let importing = tokio::spawn(import(org.clone(), tenants));
     let mut during = Vec::new();
@@ -59,8 +59,8 @@ async fn main() -> anyhow::Result<()> {
     let import = importing.await??;
     ensure!(import["tenantsCreated"] == tenants, "{import}");
     let took = began.elapsed();
-    report("during the import", during);
-    report("after the import", flips(&org, &acme, FLIPS).await?);
+    report("during the import", &during);
+    report("after the import", &flips(&org, &acme, FLIPS).await?);
     let rate = tenants as f64 / took.as_secs_f64();
     say(&format!("{tenants} tenants in {took:.1?}: {rate:.0} a second, while flipping"));
     server.kill().await?;
@@ -135,7 +135,7 @@ async fn wait_until(acme: Tenant, on: bool, started: Instant) -> anyhow::Result<
     }
 }
 
-fn report(when: &str, took: Vec<Took>) {
+fn report(when: &str, took: &[Took]) {
     let line = |what: &str, mut times: Vec<Duration>| {
         times.sort();
         let at = |percent: usize| {

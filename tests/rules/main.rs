@@ -7,3 +7,4 @@ mod commits;
 mod imports;
 mod kit;
 mod publishing;
+mod webhooks;

@@ -14,9 +14,12 @@ use tokio::task::JoinSet;
 
 use crate::embedded::Embedded;
 use crate::feed::{Feed, FeedEvent};
+use crate::outbound::HttpOutbound;
 
 /// How often everything is looked at, bells or not: what failed is tried again, what is old is signed again.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How often webhooks are looked at for what is to be tried again; the first wait of a retry.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 /// How often the trust document is looked at; it lasts a year and is renewed a month before its end.
 const RENEW_TRUST_EVERY: Duration = Duration::from_secs(24 * 3_600);
 /// The wait before a publication that failed is tried again.
@@ -44,6 +47,8 @@ impl Works {
         tasks.spawn(ring(platform.clone(), feed));
         tasks.spawn(publish(platform.clone(), changes, hands.timer.clone()));
         tasks.spawn(look(platform.clone(), hands.timer.clone()));
+        tasks.spawn(tell(platform.clone(), hands.bus.subscribe()));
+        tasks.spawn(tell_again(platform.clone(), hands.timer.clone()));
         tasks.spawn(renew_trust(hands));
         Self { tasks }
     }
@@ -116,6 +121,41 @@ async fn look(platform: Platform, timer: Arc<dyn Timer>) {
     loop {
         timer.sleep(LOOK_EVERY).await;
         catch_up(&platform).await;
+    }
+}
+
+/// From the bus to webhooks. One machine has one owner, so its own addresses are called too.
+async fn tell(platform: Platform, mut notices: Receiver<Notice>) {
+    let outbound = HttpOutbound::with_loopback();
+    loop {
+        let told = match notices.recv().await {
+            Ok(Notice::Changed { org, .. }) => tell_one(&platform, &outbound, &org).await,
+            Ok(Notice::Published { .. }) => Ok(()),
+            Err(RecvError::Lagged(_)) => handle::all_webhooks(&platform, &outbound).await,
+            Err(RecvError::Closed) => return,
+        };
+        if let Err(error) = told {
+            tracing::error!(%error, "webhooks were not told; the next look tries again");
+        }
+    }
+}
+
+async fn tell_one(
+    platform: &Platform,
+    outbound: &HttpOutbound,
+    org: &OrgKey,
+) -> Result<(), flagforge_platform::Error> {
+    while handle::webhooks(platform, outbound, org).await? {}
+    Ok(())
+}
+
+async fn tell_again(platform: Platform, timer: Arc<dyn Timer>) {
+    let outbound = HttpOutbound::with_loopback();
+    loop {
+        timer.sleep(TELL_EVERY).await;
+        if let Err(error) = handle::all_webhooks(&platform, &outbound).await {
+            tracing::error!(%error, "webhooks were not told; trying again");
+        }
     }
 }
 

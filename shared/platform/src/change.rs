@@ -19,6 +19,7 @@ use crate::place::LogId;
 use crate::record::{KeyRecord, Tenant};
 use crate::schema::TenantSchema;
 use crate::segments::ListName;
+use crate::webhooks::WebhookRecord;
 
 /// Every mutation there is. It can be stored (a change request) and applied later: generated ids are in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,6 +60,14 @@ pub enum Change {
     PutImport {
         org: OrgKey,
         import: Import,
+    },
+    PutWebhook {
+        org: OrgKey,
+        record: WebhookRecord,
+    },
+    DeleteWebhook {
+        org: OrgKey,
+        id: String,
     },
     PutTenantSchema {
         org: OrgKey,
@@ -243,6 +252,8 @@ impl Change {
             | Self::DeleteTenant { org, .. }
             | Self::UpsertTenants { org, .. }
             | Self::PutImport { org, .. }
+            | Self::PutWebhook { org, .. }
+            | Self::DeleteWebhook { org, .. }
             | Self::PutTenantSchema { org, .. }
             | Self::PutGroup { org, .. }
             | Self::DeleteGroup { org, .. }
@@ -275,11 +286,16 @@ impl Change {
         LogId { org: org.clone(), env: env.cloned() }
     }
 
-    /// The change as its log entry tells it: without what the entry's after-images hold already.
+    /// The change as its log entry tells it: without what the entry's after-images hold already, and without secrets.
     pub(crate) fn logged(&self) -> Result<Json, serde_json::Error> {
         let mut told = serde_json::to_value(self)?;
         if let (Self::UpsertTenants { tenants, .. }, Some(fields)) = (self, told.as_object_mut()) {
             fields.insert("tenants".to_owned(), tenants.len().into());
+        }
+        if let (Self::PutWebhook { .. }, Some(Json::Object(record))) =
+            (self, told.get_mut("record"))
+        {
+            record.remove("secrets");
         }
         Ok(told)
     }
@@ -293,6 +309,8 @@ impl Change {
             Self::DeleteTenant { .. } => "delete-tenant",
             Self::UpsertTenants { .. } => "upsert-tenants",
             Self::PutImport { .. } => "put-import",
+            Self::PutWebhook { .. } => "put-webhook",
+            Self::DeleteWebhook { .. } => "delete-webhook",
             Self::PutTenantSchema { .. } => "put-tenant-schema",
             Self::PutGroup { .. } => "put-group",
             Self::DeleteGroup { .. } => "delete-group",

@@ -7,7 +7,7 @@ use crate::Platform;
 use crate::error::Error;
 use crate::log::LogEntry;
 use crate::place::{self, LOG_PREFIX, LogId};
-use crate::ports::{FeedRecord, Notice};
+use crate::ports::{FeedRecord, Notice, Outbound};
 use crate::record::{Environment, Organization};
 use crate::store::{self, Stored};
 
@@ -46,6 +46,27 @@ pub async fn snapshot(platform: &Platform, notice: &Notice) -> Result<(), Error>
         Notice::Changed { org, env: None, .. } => publish_organization(platform, org).await,
         Notice::Published { .. } => Ok(()),
     }
+}
+
+/// Tells the webhook endpoints of an organization what is due. Run on its notices, and on a schedule for what is tried
+/// again. Answers whether there is more to do at once.
+pub async fn webhooks(
+    platform: &Platform,
+    outbound: &dyn Outbound,
+    org: &OrgKey,
+) -> Result<bool, Error> {
+    platform.tell_webhooks(outbound, org).await
+}
+
+/// As [`webhooks`], for every organization. One that fails does not stop the others.
+pub async fn all_webhooks(platform: &Platform, outbound: &dyn Outbound) -> Result<(), Error> {
+    let organizations: Vec<Stored<Organization>> =
+        store::all(platform.table(), place::DIRECTORY_PK, "ORG#").await?;
+    for organization in organizations {
+        let org = organization.value.key;
+        while webhooks(platform, outbound, &org).await? {}
+    }
+    Ok(())
 }
 
 /// Brings every manifest up to date and signs again what is getting old. Run on a schedule and at start.

@@ -13,6 +13,7 @@ mod definition;
 mod difference;
 pub mod effective;
 pub mod error;
+pub mod events;
 mod fresh;
 pub mod handle;
 mod http;
@@ -43,6 +44,7 @@ mod store;
 mod strict;
 mod turns;
 mod value_schema;
+pub mod webhooks;
 
 use std::sync::Arc;
 

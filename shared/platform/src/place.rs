@@ -99,6 +99,10 @@ pub(crate) fn tenant_schema(org: &OrgKey) -> ItemKey {
     ItemKey::new(org_pk(org), "TENANT-SCHEMA")
 }
 
+pub(crate) fn webhook(org: &OrgKey, id: &str) -> ItemKey {
+    ItemKey::new(org_pk(org), format!("WEBHOOK#{id}"))
+}
+
 pub(crate) fn import(org: &OrgKey, id: &str) -> ItemKey {
     ItemKey::new(org_pk(org), format!("IMPORT#{id}"))
 }

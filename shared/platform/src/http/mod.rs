@@ -21,6 +21,7 @@ mod special;
 mod states;
 mod tenants;
 mod trust;
+mod webhooks;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue};
@@ -79,6 +80,7 @@ fn routes() -> OpenApiRouter<Platform> {
         .merge(logs::routes())
         .merge(audit::routes())
         .merge(operator::routes())
+        .merge(webhooks::routes())
         .merge(trust::routes())
 }
 

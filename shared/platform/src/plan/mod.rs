@@ -15,6 +15,7 @@ mod second;
 mod segments;
 mod states;
 pub(crate) mod tenants;
+mod webhooks;
 
 pub use asks::MAX_NEW_ASKS;
 pub use bulk::{MAX_BATCH_BYTES, MAX_BATCH_TENANTS};
@@ -116,6 +117,9 @@ pub(crate) async fn draw(
         }
         Change::PutTenant { .. } | Change::DeleteTenant { .. } | Change::PutTenantSchema { .. } => {
             tenants::draw(table, request, plan).await
+        }
+        Change::PutWebhook { .. } | Change::DeleteWebhook { .. } => {
+            webhooks::draw(table, request, plan).await
         }
         Change::UpsertTenants { .. } | Change::PutImport { .. } => {
             bulk::draw(table, request, plan).await

@@ -5,12 +5,14 @@
 
 mod bus;
 mod objects;
+mod outbound;
 mod signer;
 mod table;
 mod timer;
 
 pub use bus::{Bus, BusError, Notice};
 pub use objects::{ETag, Fetched, MAX_OBJECT_BYTES, ObjectError, Objects, PutIf};
+pub use outbound::{Outbound, OutboundError};
 pub use signer::{Signer, SignerError};
 pub use table::{
     Condition, FeedRecord, Item, ItemKey, MAX_ITEM_BYTES, MAX_PAGE_ITEMS, MAX_TRANSACTION_BYTES,

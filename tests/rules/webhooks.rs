@@ -1,0 +1,295 @@
+//! Webhooks: what is signed, what is tried again, what is given up and what is sent again.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::http::HeaderMap;
+use bytes::Bytes;
+use flagforge_embedded::{Embedded, ManualTimer};
+use flagforge_flags::manifest::Digest;
+use flagforge_flags::time::Timestamp;
+use flagforge_platform::ports::{Outbound, OutboundError, Timer as _};
+use flagforge_platform::webhooks::{RETRY_AFTER, WebhookInput};
+use flagforge_platform::{Change, Outcome, Platform, Request, bootstrap, handle};
+use flagforge_tests::{World, eventually};
+use serde_json::{Value as Json, json};
+
+use crate::kit::{caller, commit, define, enable, env, org, platform, tenant};
+
+#[derive(Debug, Clone)]
+struct Sent {
+    id: String,
+    timestamp: String,
+    signatures: Vec<String>,
+    body: Bytes,
+}
+
+impl Sent {
+    fn event(&self) -> Json {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    fn told(&self) -> String {
+        let event = self.event();
+        format!("{} {}", event["type"], event["subject"]).replace('"', "")
+    }
+
+    fn is_signed_with(&self, secret: &str) -> bool {
+        let text = format!("{}.{}.", self.id, self.timestamp);
+        let expected = hmac(secret, &[text.as_bytes(), &self.body].concat());
+        self.signatures.contains(&format!("v1,{expected}"))
+    }
+}
+
+/// HMAC as RFC 2104 writes it, so that nothing is shared with what is tested; base64 likewise.
+fn hmac(secret: &str, message: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = secret.strip_prefix("whsec_").unwrap().bytes().filter(|b| *b != b'=');
+    let (mut key, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+    for digit in digits {
+        bits = (bits << 6) | LETTERS.iter().position(|l| *l == digit).unwrap() as u32;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            key.push((bits >> count) as u8);
+        }
+    }
+    key.resize(64, 0);
+    let pad = |with: u8| key.iter().map(|byte| byte ^ with).collect::<Vec<u8>>();
+    let raw = |digest: Digest| -> Vec<u8> {
+        let hex = digest.to_string();
+        (0..32).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
+    };
+    let inner = raw(Digest::of(&[pad(0x36), message.to_vec()].concat()));
+    let sum = raw(Digest::of(&[pad(0x5c), inner].concat()));
+    let mut text = String::new();
+    for part in sum.chunks(3) {
+        let word = part.iter().fold(0_u32, |word, byte| (word << 8) | u32::from(*byte))
+            << (8 * (3 - part.len()));
+        for place in 0..4 {
+            let digit = LETTERS[(word >> (18 - 6 * place)) as usize & 63];
+            text.push(if place > part.len() { '=' } else { char::from(digit) });
+        }
+    }
+    text
+}
+
+/// An endpoint's other side: answers what it is told to, and 200 after that.
+#[derive(Debug, Default)]
+struct Recorder {
+    answers: Mutex<VecDeque<u16>>,
+    sent: Mutex<Vec<Sent>>,
+}
+
+impl Recorder {
+    fn answer(&self, status: u16, times: usize) {
+        self.answers.lock().unwrap().extend(std::iter::repeat_n(status, times));
+    }
+
+    fn take(&self) -> Vec<Sent> {
+        std::mem::take(&mut self.sent.lock().unwrap())
+    }
+}
+
+#[async_trait]
+impl Outbound for Recorder {
+    async fn post(
+        &self,
+        _: &str,
+        headers: &[(&'static str, String)],
+        body: Bytes,
+    ) -> Result<u16, OutboundError> {
+        let header = |wanted: &str| {
+            headers.iter().find(|(name, _)| *name == wanted).map(|(_, v)| v.clone()).unwrap()
+        };
+        let signatures = header("webhook-signature").split(' ').map(str::to_owned).collect();
+        let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
+        self.sent.lock().unwrap().push(Sent { id, timestamp, signatures, body });
+        Ok(self.answers.lock().unwrap().pop_front().unwrap_or(200))
+    }
+}
+
+struct Stage {
+    timer: ManualTimer,
+    platform: Platform,
+    recorder: Recorder,
+    id: String,
+    secret: String,
+}
+
+async fn staged(input: Json) -> Stage {
+    let timer = ManualTimer::at(Timestamp::from_seconds(1_800_000_000));
+    let hands = Embedded::memory_at(Arc::new(timer.clone())).unwrap();
+    let platform = platform(&hands, hands.table.clone());
+    let envs = [(env("prod"), "Prod")];
+    bootstrap::home(&platform, &org(), "Home", &envs).await.unwrap();
+    define(&platform, "f").await;
+    let input: WebhookInput = serde_json::from_value(input).unwrap();
+    let request = |change| Request::of(change, "test");
+    let (outcome, secret) =
+        platform.create_webhook(&caller(), &org(), input, request).await.unwrap();
+    let Outcome::Committed(committed) = outcome else { panic!("not committed") };
+    let id = committed.body.unwrap()["id"].as_str().unwrap().to_owned();
+    Stage { timer, platform, recorder: Recorder::default(), id, secret }
+}
+
+impl Stage {
+    /// All that is sent when everything due is told.
+    async fn told(&self) -> Vec<Sent> {
+        while handle::webhooks(&self.platform, &self.recorder, &org()).await.unwrap() {}
+        self.recorder.take()
+    }
+}
+
+#[tokio::test]
+async fn what_happens_after_an_endpoint_was_made_is_told_once_and_signed() {
+    let stage = staged(json!({"url": "https://a.example"})).await;
+    assert_eq!(stage.told().await.len(), 0, "what was before is not told");
+    commit(&stage.platform, tenant("acme")).await;
+    commit(&stage.platform, enable("f", true)).await;
+    commit(&stage.platform, enable("f", false)).await;
+    let sent = stage.told().await;
+    let told: Vec<String> = sent.iter().map(Sent::told).collect();
+    assert_eq!(told, ["tenant.created acme", "flag.enabled f", "flag.killed f"]);
+    assert!(sent.iter().all(|sent| sent.is_signed_with(&stage.secret)));
+    assert!(!sent[0].is_signed_with("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
+    let event = sent[2].event();
+    assert_eq!((&event["specversion"], &event["id"]), (&json!("1.0"), &json!("home/prod:2:0")));
+    assert_eq!(event["source"], format!("/orgs/{}/environments/prod", org()));
+    assert_eq!(sent[2].id, "home/prod:2:0");
+    assert_eq!(stage.told().await.len(), 0, "nothing is told twice");
+}
+
+#[tokio::test]
+async fn filters_leave_out_what_was_not_asked_for() {
+    let asked = json!({"url": "https://a.example", "types": ["flag.killed", "tenant.*"], "environments": ["prod"], "flags": ["f"]});
+    let stage = staged(asked).await;
+    define(&stage.platform, "g").await;
+    commit(&stage.platform, tenant("acme")).await;
+    for flag in ["f", "g"] {
+        commit(&stage.platform, enable(flag, true)).await;
+        commit(&stage.platform, enable(flag, false)).await;
+    }
+    let told: Vec<String> = stage.told().await.iter().map(Sent::told).collect();
+    assert_eq!(told, ["flag.killed f"]);
+}
+
+#[tokio::test]
+async fn what_fails_is_tried_again_and_given_up_and_can_be_sent_again() {
+    let stage = staged(json!({"url": "https://a.example"})).await;
+    stage.recorder.answer(503, RETRY_AFTER.len() + 1);
+    commit(&stage.platform, enable("f", true)).await;
+    let first = stage.told().await;
+    assert_eq!(first.len(), 1);
+    for wait in RETRY_AFTER {
+        stage.timer.advance(wait - Duration::from_secs(1));
+        assert_eq!(stage.told().await.len(), 0, "too early by a second of {wait:?}");
+        stage.timer.advance(Duration::from_secs(1));
+        let again = stage.told().await;
+        assert_eq!((again.len(), &again[0].id), (1, &first[0].id), "after {wait:?}");
+        assert!(again[0].is_signed_with(&stage.secret));
+    }
+    stage.timer.advance(Duration::from_secs(365 * 24 * 3_600));
+    assert_eq!(stage.told().await.len(), 0, "it is dead");
+    let dead = stage.platform.dead_letters(&caller(), &org(), &stage.id).await.unwrap();
+    assert_eq!((dead.len(), dead[0].tries), (1, RETRY_AFTER.len() + 1));
+    assert_eq!(dead[0].why, "it answered 503");
+    let event = dead[0].event.clone();
+    stage.platform.replay_event(&caller(), &org(), &stage.id, &event).await.unwrap();
+    assert_eq!(stage.told().await[0].id, event);
+    let dead = stage.platform.dead_letters(&caller(), &org(), &stage.id).await.unwrap();
+    assert!(dead.is_empty());
+    let unknown = stage.platform.replay_event(&caller(), &org(), &stage.id, "other/prod:1:0").await;
+    assert!(unknown.is_err());
+}
+
+#[tokio::test]
+async fn everything_since_an_instant_is_sent_again() {
+    let stage = staged(json!({"url": "https://a.example", "types": ["flag.*"]})).await;
+    for on in [true, false, true] {
+        commit(&stage.platform, enable("f", on)).await;
+        stage.timer.advance(Duration::from_secs(60));
+    }
+    let first: Vec<String> = stage.told().await.into_iter().map(|sent| sent.id).collect();
+    assert_eq!(first.len(), 3);
+    let since = Timestamp::from_seconds(1_800_000_000 + 60);
+    stage.platform.replay_since(&caller(), &org(), &stage.id, since).await.unwrap();
+    let again: Vec<String> = stage.told().await.into_iter().map(|sent| sent.id).collect();
+    assert_eq!(again, first[1..]);
+}
+
+#[tokio::test]
+async fn a_new_secret_signs_beside_the_old_for_a_day_and_neither_is_in_the_log() {
+    let stage = staged(json!({"url": "https://a.example"})).await;
+    let request = |change| Request::of(change, "test");
+    let (_, new) =
+        stage.platform.rotate_webhook(&caller(), &org(), &stage.id, request).await.unwrap();
+    commit(&stage.platform, enable("f", true)).await;
+    let sent = stage.told().await;
+    assert!(sent[0].is_signed_with(&new) && sent[0].is_signed_with(&stage.secret));
+    stage.timer.advance(Duration::from_secs(24 * 3_600));
+    commit(&stage.platform, enable("f", false)).await;
+    let sent = stage.told().await;
+    assert!(sent[0].is_signed_with(&new) && !sent[0].is_signed_with(&stage.secret));
+    let log = serde_json::to_string(&crate::kit::log(&stage.platform, None).await).unwrap();
+    for secret in [&new, &stage.secret] {
+        assert!(!log.contains(secret.trim_start_matches("whsec_")), "a secret is in the log");
+    }
+    let change = Change::DeleteWebhook { org: org(), id: stage.id.clone() };
+    commit(&stage.platform, change).await;
+    commit(&stage.platform, enable("f", true)).await;
+    assert_eq!(stage.told().await.len(), 0);
+    assert!(stage.timer.now() > Timestamp::from_seconds(1_800_000_000));
+}
+
+/// The whole way: the API, the doorbell, HTTP to an endpoint on this machine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_hears_of_a_kill_over_http() {
+    type Heard = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
+    let heard: Heard = Arc::default();
+    let state = heard.clone();
+    let hook = move |headers: HeaderMap, body: Bytes| async move {
+        state.lock().unwrap().push((headers, body));
+    };
+    let app = axum::Router::new().route("/hook", axum::routing::post(hook));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let world = World::start().await.unwrap();
+    let org = world.stack.found("hooked").await.unwrap();
+    org.boolean_flag("f").await.unwrap();
+    let path = org.path("webhooks");
+    for (body, field) in [
+        (json!({"url": "http://a.example/x"}), "url"),
+        (json!({"url": "https://192.168.0.1/x"}), "url"),
+        (json!({"url": url, "types": ["Flag Killed"]}), "types[0]"),
+    ] {
+        let refused = org.api.post(&path, &body).await.unwrap().expect(400).unwrap();
+        assert_eq!(refused.body["field"], field, "{}", refused.body);
+    }
+    let made = org.api.post(&path, &json!({"url": url, "types": ["flag.killed"]})).await.unwrap();
+    let made = made.expect(201).unwrap().body;
+    let secret = made["secret"].as_str().unwrap();
+    org.flip("f", true).await.unwrap();
+    org.flip("f", false).await.unwrap();
+    let got = eventually(Duration::from_secs(10), || async {
+        anyhow::Ok(heard.lock().unwrap().first().cloned())
+    });
+    let (headers, body) = got.await.unwrap();
+    let header = |name: &str| headers.get(name).unwrap().to_str().unwrap().to_owned();
+    let signatures = header("webhook-signature").split(' ').map(str::to_owned).collect();
+    let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
+    let sent = Sent { id, timestamp, signatures, body };
+    assert!(sent.is_signed_with(secret));
+    assert_eq!(sent.told(), "flag.killed f");
+    assert_eq!(header("content-type"), "application/cloudevents+json");
+    let id = made["webhook"]["id"].as_str().unwrap();
+    let shown = org.api.get(&org.path(&format!("webhooks/{id}"))).await.unwrap();
+    let shown = shown.expect(200).unwrap().body.to_string();
+    assert!(!shown.contains("secret") && shown.contains("flag.killed"), "{shown}");
+    let both = json!({"event": "x", "since": "2026-01-01T00:00:00Z"});
+    let replay = org.path(&format!("webhooks/{id}/replay"));
+    org.api.post(&replay, &both).await.unwrap().expect(400).unwrap();
+}
