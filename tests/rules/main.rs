@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod accepted;
+mod canaries;
 mod commits;
 mod imports;
 mod kit;
