@@ -8,16 +8,22 @@ use crate::{Answer, Org, Stack, eventually};
 
 /// A route of the OpenAPI document.
 #[derive(Debug)]
-struct Route {
-    method: Method,
-    path: String,
+pub(super) struct Route {
+    pub(super) method: Method,
+    pub(super) path: String,
+}
+
+impl Route {
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
 }
 
 /// Routes that belong to no organization; each says why.
 const WITHOUT_ORG: &[(&str, &str)] =
     &[("/v1/orgs", "the operator's list"), ("/v1/trust", "the operator's trust document")];
 
-async fn routes(stack: &Stack) -> anyhow::Result<Vec<Route>> {
+pub(super) async fn routes(stack: &Stack) -> anyhow::Result<Vec<Route>> {
     let openapi = stack.api(None).get("/openapi.json").await?.expect(200)?;
     ensure!(
         openapi.body["openapi"].as_str().is_some_and(|v| v.starts_with("3.1")),
@@ -54,7 +60,7 @@ fn filled(path: &str, org: &str) -> String {
 }
 
 /// A body that would do, were it allowed.
-fn body_for(route: &Route) -> Option<String> {
+pub(super) fn body_for(route: &Route) -> Option<String> {
     let body = match (route.path.as_str(), route.method.as_str()) {
         (_, "GET" | "DELETE") => return None,
         (path, _) if path.ends_with("/enable") || path.ends_with("/kill") => return None,
@@ -66,6 +72,10 @@ fn body_for(route: &Route) -> Option<String> {
         (path, _) if path.ends_with("/promote") => json!({"from": "dev", "flags": ["secret-flag"]}),
         (path, _) if path.ends_with("/restore") => json!({"number": 1}),
         (path, _) if path.contains("/kills/") => json!({"reason": "because"}),
+        (path, "POST") if path.ends_with("/imports") => json!({"format": "ndjson"}),
+        (path, "POST") if path.ends_with("/start") => json!({"parts": 1}),
+        (path, "PUT") if path.ends_with("/tenant-schema") => json!({"attributes": {}}),
+        (path, "POST") if path.ends_with("/tenants") => json!({"tenants": []}),
         (path, _) if path.contains("/lists/") => json!(["u-1"]),
         (path, _) if path.contains("/overrides/") => json!({"variant": "on"}),
         (path, "PUT") if path.ends_with("/environments/{env}/flags/{flag}") => {
@@ -93,7 +103,7 @@ async fn victim(stack: &Stack) -> anyhow::Result<Org> {
     Ok(org)
 }
 
-async fn fingerprint(org: &Org) -> anyhow::Result<Json> {
+pub(super) async fn fingerprint(org: &Org) -> anyhow::Result<Json> {
     let mut all = Vec::new();
     for path in ["log", "environments/prod/log", "environments", "keys"] {
         all.push(org.api.get(&org.path(path)).await?.expect(200)?.body);
@@ -131,22 +141,21 @@ pub async fn a_stranger_finds_nothing(stack: &Stack) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a caller could tell two answers apart by.
+pub(super) fn comparable(answer: &Answer) -> (reqwest::StatusCode, Vec<String>, Json) {
+    // What the caller has left of its own rate goes down with each call.
+    let own = |name: &str| matches!(name, "x-request-id" | "date" | "ratelimit");
+    let gateways = |name: &str| name.starts_with("apigw-") || name.starts_with("x-amz");
+    let mut headers: Vec<String> = (answer.headers.iter())
+        .filter(|(name, _)| !own(name.as_str()) && !gateways(name.as_str()))
+        .map(|(name, value)| format!("{name}: {value:?}"))
+        .collect();
+    headers.sort();
+    (answer.status, headers, answer.body.clone())
+}
+
 pub async fn what_is_not_yours_looks_like_what_is_not_there(stack: &Stack) -> anyhow::Result<()> {
     let (victim, stranger) = (victim(stack).await?, stack.found("other").await?);
-    let comparable = |answer: &Answer| {
-        let mut headers: Vec<String> = answer
-            .headers
-            .iter()
-            // What the caller has left of its own rate goes down with each call.
-            .filter(|(name, _)| !matches!(name.as_str(), "x-request-id" | "date" | "ratelimit"))
-            .filter(|(name, _)| {
-                !name.as_str().starts_with("apigw-") && !name.as_str().starts_with("x-amz")
-            })
-            .map(|(name, value)| format!("{name}: {value:?}"))
-            .collect();
-        headers.sort();
-        (answer.status, headers, answer.body.clone())
-    };
     for route in routes(stack).await?.iter().filter(|route| route.path.contains("{org}")) {
         let there = filled(&route.path, &victim.key);
         // A name of the same length, so that nothing depends on it.

@@ -34,7 +34,7 @@ impl From<PageOptions> for PageOf {
 /// How conditions are written in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-enum ConditionForm {
+pub(super) enum ConditionForm {
     Tree,
     Text,
 }

@@ -4,6 +4,7 @@ mod answer;
 mod asked;
 mod audit;
 mod cors;
+mod describe;
 mod flags;
 mod groups;
 mod imports;
@@ -49,7 +50,12 @@ pub use cors::cors;
     ),
     modifiers(&KeyAuth),
     security(("key" = [])),
-    components(schemas(problem::ProblemBody))
+    components(schemas(
+        problem::ProblemBody,
+        answer::ConditionForm,
+        crate::segments::ListName,
+        flagforge_flags::wire::ElementsWire
+    ))
 )]
 struct Api;
 
@@ -86,12 +92,13 @@ fn routes() -> OpenApiRouter<Platform> {
 
 /// The management API's description, OpenAPI 3.1, from the code.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes().split_for_parts().1
+    describe::complete(routes().split_for_parts().1)
 }
 
 /// The management API: `/v1/…` and `/openapi.json`. Every route under `/v1` asks for a key first.
 pub fn app(platform: Platform) -> Router {
     let (router, openapi) = routes().split_for_parts();
+    let openapi = describe::complete(openapi);
     let described = move || {
         let openapi = openapi.clone();
         async move { Json(openapi) }
