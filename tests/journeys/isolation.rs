@@ -76,6 +76,10 @@ pub(super) fn body_for(route: &Route) -> Option<String> {
         (path, "POST") if path.ends_with("/start") => json!({"parts": 1}),
         (path, "PUT") if path.ends_with("/tenant-schema") => json!({"attributes": {}}),
         (path, "POST") if path.ends_with("/tenants") => json!({"tenants": []}),
+        (path, _) if path.ends_with("/replay") => json!({"event": "someones-event"}),
+        (path, "POST" | "PUT") if path.contains("/webhooks") && !path.ends_with("/rotate") => {
+            json!({"url": "https://hooks.example.com/in"})
+        }
         (path, _) if path.contains("/lists/") => json!(["u-1"]),
         (path, _) if path.contains("/overrides/") => json!({"variant": "on"}),
         (path, "PUT") if path.ends_with("/environments/{env}/flags/{flag}") => {

@@ -103,6 +103,21 @@ const ROWS: &[(&str, &str, Weakest)] = &[
     ("GET", "/v1/orgs/{org}/tenants/{tenant}/audit", Reader),
     ("GET", "/v1/orgs/{org}/tenants/{tenant}/groups", Reader),
     ("GET", "/v1/orgs/{org}/tenants/{tenant}/overrides", Reader),
+    ("GET", "/v1/orgs/{org}/environments/{env}/compare", Reader),
+    ("GET", "/v1/orgs/{org}/environments/{env}/flags/{flag}/history", Reader),
+    ("POST", "/v1/orgs/{org}/environments/{env}/flags/{flag}/restore", Maintainer),
+    ("GET", "/v1/orgs/{org}/environments/{env}/kills", Reader),
+    ("DELETE", "/v1/orgs/{org}/environments/{env}/kills/{scope}", Maintainer),
+    ("PUT", "/v1/orgs/{org}/environments/{env}/kills/{scope}", Maintainer),
+    ("POST", "/v1/orgs/{org}/environments/{env}/promote", Maintainer),
+    ("GET", "/v1/orgs/{org}/webhooks", Admin),
+    ("POST", "/v1/orgs/{org}/webhooks", Admin),
+    ("DELETE", "/v1/orgs/{org}/webhooks/{webhook}", Admin),
+    ("GET", "/v1/orgs/{org}/webhooks/{webhook}", Admin),
+    ("PUT", "/v1/orgs/{org}/webhooks/{webhook}", Admin),
+    ("GET", "/v1/orgs/{org}/webhooks/{webhook}/dead", Admin),
+    ("POST", "/v1/orgs/{org}/webhooks/{webhook}/replay", Admin),
+    ("POST", "/v1/orgs/{org}/webhooks/{webhook}/rotate", Admin),
 ];
 
 /// What no caller of another organization ever sends, and so must never see.
@@ -232,6 +247,8 @@ fn known(path: &str, org: &str, env: &str, chance: &mut Chance) -> String {
         .replace("{list}", list)
         .replace("{number}", chance.one_of(&["1", "2", "999999"]))
         .replace("{part}", "0")
+        .replace("{scope}", chance.one_of(&["environment", "nothing"]))
+        .replace("{webhook}", "someones-webhook")
         .replace("{import}", "someones-import")
         .replace("{id}", chance.one_of(&["someones-key", "demo.abcdefghijkm"]))
 }
