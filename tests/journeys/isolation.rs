@@ -69,6 +69,8 @@ pub(super) fn body_for(route: &Route) -> Option<String> {
         (path, _) if path.ends_with("/weights") => {
             json!({"weights": [{"variant": "on", "weight": 1}]})
         }
+        (path, _) if path.ends_with("/clone") => json!({"key": "stolen"}),
+        (path, _) if path.ends_with("/copy") => json!({"from": "dev"}),
         (path, _) if path.ends_with("/promote") => json!({"from": "dev", "flags": ["secret-flag"]}),
         (path, _) if path.ends_with("/restore") => json!({"number": 1}),
         (path, _) if path.contains("/kills/") => json!({"reason": "because"}),

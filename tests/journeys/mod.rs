@@ -4,6 +4,7 @@
 mod audit;
 mod bad_input;
 mod changes;
+mod copies;
 mod definitions;
 mod delivery;
 mod directory;
@@ -21,6 +22,7 @@ mod segments;
 pub use audit::*;
 pub use bad_input::*;
 pub use changes::*;
+pub use copies::*;
 pub use definitions::*;
 pub use delivery::*;
 pub use directory::*;
@@ -83,6 +85,9 @@ macro_rules! for_each_journey {
         $each!(one_call_turns_an_environment_off_and_back);
         $each!(flags_are_promoted_with_what_they_need);
         $each!(a_state_comes_back_from_its_history);
+        $each!(a_clone_does_what_its_original_does);
+        $each!(an_environment_is_copied_whole);
+        $each!(the_catalog_sorts_flags_and_names_likely_duplicates);
         $each!(an_override_ends_when_it_says);
         $each!(a_groups_override_ends_too);
         $each!(nobody_gets_at_what_is_somebody_elses);

@@ -57,9 +57,9 @@ pub(crate) fn needs(change: &Change) -> Needs<'_> {
         | Change::DeleteGroup { org, .. }
         | Change::AddMember { org, .. }
         | Change::RemoveMember { org, .. } => Needs::Plain(org, None, P::WriteDirectory),
-        Change::PutFlag { org, flag, .. } | Change::DeleteFlag { org, flag } => {
-            Needs::Flag(org, None, flag, P::WriteFlags)
-        }
+        Change::PutFlag { org, flag, .. }
+        | Change::CloneFlag { org, flag, .. }
+        | Change::DeleteFlag { org, flag } => Needs::Flag(org, None, flag, P::WriteFlags),
         Change::SetEnabled { org, env, flag, enabled: false } => {
             Needs::Flag(org, Some(env), flag, P::Kill)
         }
@@ -67,6 +67,7 @@ pub(crate) fn needs(change: &Change) -> Needs<'_> {
         | Change::PatchState { org, env, flag, .. }
         | Change::SetEnabled { org, env, flag, enabled: true }
         | Change::SetWeights { org, env, flag, .. }
+        | Change::CloneState { org, env, flag, .. }
         | Change::RestoreState { org, env, flag, .. } => {
             Needs::Flag(org, Some(env), flag, P::WriteStates)
         }
@@ -142,6 +143,11 @@ impl Platform {
         let stored: Option<Stored<Owned>> =
             store::read(self.table(), &place::flag(org, flag)).await?;
         let stands = stored.map(|stored| stored.value.domain);
+        if let Change::CloneFlag { of, .. } = change {
+            let of: Option<Stored<Owned>> =
+                store::read(self.table(), &place::flag(org, of)).await?;
+            return Ok((stands, Some(of.and_then(|of| of.value.domain))));
+        }
         let Change::PutFlag { definition, .. } = change else { return Ok((stands, None)) };
         let definition: Json = serde_json::to_value(definition)
             .map_err(|error| Error::internal("a definition did not serialize", error))?;

@@ -154,6 +154,20 @@ pub enum Change {
         flag: FlagKey,
         tenant: TenantKey,
     },
+    /// Defines a flag like another.
+    CloneFlag {
+        org: OrgKey,
+        of: FlagKey,
+        flag: FlagKey,
+        uid: String,
+    },
+    /// Lets a flag do in an environment what another does there.
+    CloneState {
+        org: OrgKey,
+        env: EnvKey,
+        of: FlagKey,
+        flag: FlagKey,
+    },
     /// Puts a flag's state back as an entry of the environment's log left it.
     RestoreState {
         org: OrgKey,
@@ -167,6 +181,9 @@ pub enum Change {
         from: EnvKey,
         env: EnvKey,
         flags: Vec<FlagKey>,
+        /// Segments that come along though no flag asks for them.
+        #[serde(default)]
+        segments: Vec<SegmentKey>,
         /// Whether this is a part of something larger, whose other parts bring the prerequisites.
         more_follow: bool,
     },
@@ -261,6 +278,7 @@ impl Change {
             | Self::RemoveMember { org, .. }
             | Self::PutFlag { org, .. }
             | Self::DeleteFlag { org, .. }
+            | Self::CloneFlag { org, .. }
             | Self::CreateKey { org, .. }
             | Self::RevokeKey { org, .. }
             | Self::RotateKey { org, .. }
@@ -275,6 +293,7 @@ impl Change {
             | Self::SetWeights { org, env, .. }
             | Self::SetOverride { org, env, .. }
             | Self::ClearOverride { org, env, .. }
+            | Self::CloneState { org, env, .. }
             | Self::RestoreState { org, env, .. }
             | Self::Promote { org, env, .. }
             | Self::Kill { org, env, .. }
@@ -324,6 +343,8 @@ impl Change {
             Self::SetWeights { .. } => "set-weights",
             Self::SetOverride { .. } => "set-override",
             Self::ClearOverride { .. } => "clear-override",
+            Self::CloneFlag { .. } => "clone-flag",
+            Self::CloneState { .. } => "clone-state",
             Self::RestoreState { .. } => "restore-state",
             Self::Promote { .. } => "promote",
             Self::Kill { .. } => "kill",

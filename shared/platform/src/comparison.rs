@@ -55,7 +55,7 @@ pub struct Preview {
 }
 
 /// What a promotion came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Promoted {
     pub from: EnvKey,
@@ -102,6 +102,11 @@ impl Platform {
         let writes = plan.writes.len() + 2;
         crate::ports::check_transaction(&plan.writes)?;
         Ok(Preview { changes, writes })
+    }
+
+    /// Whether a change would write nothing.
+    pub(crate) async fn is_idle(&self, caller: &Caller, request: &Request) -> Result<bool, Error> {
+        Ok(self.preview(caller, request).await?.changes.is_empty())
     }
 
     async fn against_what_stands(&self, image: &Image) -> Result<Differing, Error> {

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::error::Error;
 use crate::input::{DefinitionInput, bounded, bounded_text};
+use crate::record::Definition;
 use crate::value_schema;
 
 /// Tags of a flag, services that depend on it, and criteria of its retirement: lists that a person reads.
@@ -65,6 +66,16 @@ pub(crate) fn lifetime(
         FlagClass::Ops => Ok((None, Some(created.plus(OPS_REVIEW)))),
         FlagClass::Policy => Ok((None, Some(created.plus(POLICY_REVIEW)))),
         FlagClass::Migration => Ok((None, None)),
+    }
+}
+
+/// Counts a definition's end and review from `now`, where its class counts them.
+pub(crate) fn begin_anew(record: &mut Definition, now: Timestamp) {
+    match record.class {
+        FlagClass::Release => record.expires_at = Some(now.plus(RELEASE_LIFETIME)),
+        FlagClass::Ops => record.review_at = Some(now.plus(OPS_REVIEW)),
+        FlagClass::Policy => record.review_at = Some(now.plus(POLICY_REVIEW)),
+        FlagClass::Experiment | FlagClass::Migration => {}
     }
 }
 

@@ -5,10 +5,12 @@ pub mod audit;
 mod authority;
 pub mod bootstrap;
 pub mod caller;
+mod catalog;
 mod change;
 mod commit;
 mod comparison;
 mod conditions;
+mod copies;
 mod definition;
 mod difference;
 pub mod effective;
@@ -50,6 +52,7 @@ use std::sync::Arc;
 
 pub use access::{IssuedKey, KeySpec, Operator};
 pub use caller::{Caller, Permission, PermissionSet, Role, RoleName};
+pub use catalog::{Catalog, CatalogBy, CatalogGroup, LikelyDuplicates};
 pub use change::Change;
 pub use commit::{
     Committed, IDEMPOTENCY_SECONDS, Idempotency, MAX_IDEMPOTENCY_KEY_BYTES, MAX_REASON_BYTES,
@@ -57,6 +60,7 @@ pub use commit::{
 };
 pub use comparison::{Differing, Past, Preview, Promoted, Thing};
 pub use conditions::ConditionInput;
+pub use copies::Copied;
 pub use definition::{MAX_LABEL_BYTES, MAX_LABELS, MAX_LINK_BYTES, RetirementCriterion};
 pub use difference::Difference;
 pub use error::Error;

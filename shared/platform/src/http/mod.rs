@@ -3,6 +3,7 @@
 mod answer;
 mod asked;
 mod audit;
+mod catalog;
 mod cors;
 mod describe;
 mod flags;
@@ -80,6 +81,7 @@ fn routes() -> OpenApiRouter<Platform> {
         .merge(states::routes())
         .merge(segments::routes())
         .merge(kills::routes())
+        .merge(catalog::routes())
         .merge(promotions::routes())
         .merge(keys::routes())
         .merge(roles::routes())

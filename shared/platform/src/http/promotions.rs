@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey};
+use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, SegmentKey};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -59,6 +59,10 @@ struct PromoteInput {
     /// The flags, 40 at most. The segments they need come with them.
     #[schema(value_type = Vec<String>)]
     flags: Vec<FlagKey>,
+    /// Further segments, 40 at most.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    segments: Vec<SegmentKey>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -99,8 +103,8 @@ async fn promote(
     asked: Asked,
 ) -> Result<Response, Problem> {
     asked.caller.can_in(&org, &env, Permission::Read)?;
-    let PromoteInput { from, flags } = asked.body()?;
-    let change = Change::Promote { org, from, env, flags, more_follow: false };
+    let PromoteInput { from, flags, segments } = asked.body()?;
+    let change = Change::Promote { org, from, env, flags, segments, more_follow: false };
     if !options.preview {
         return asked.change(&platform, change).await;
     }

@@ -28,6 +28,9 @@ pub(super) async fn draw(
         Change::PutFlag { org, flag, uid, definition } => {
             put(table, request, plan, org, flag, uid, definition).await
         }
+        Change::CloneFlag { org, of, flag, uid } => {
+            clone(table, request, plan, (org, of, flag), uid).await
+        }
         Change::DeleteFlag { org, flag } => {
             // States and overrides stay behind; they carry the uid and are void without it.
             let stands = definition_in(table, org, flag).await?;
@@ -70,6 +73,34 @@ async fn put(
     }
     plan.put(place, version, &record)?;
     plan.about(&record, version == ABSENT)
+}
+
+/// A flag like another. It begins now, so its end and review are counted from now where its class counts them.
+async fn clone(
+    table: &dyn Table,
+    request: &Request,
+    plan: &mut Plan,
+    (org, of, flag): (&OrgKey, &FlagKey, &FlagKey),
+    uid: &str,
+) -> Result<(), Error> {
+    let original = definition_in(table, org, of).await?;
+    plan.require(place::flag(org, of), original.version);
+    let place = place::flag(org, flag);
+    let standing: Option<Stored<Definition>> = store::read(table, &place).await?;
+    request.precondition.check(version_of(standing.as_ref()))?;
+    if standing.is_some() {
+        return Err(Error::Exists { what: "flag", key: flag.to_string() });
+    }
+    let mut record = Definition {
+        key: flag.clone(),
+        uid: uid.to_owned(),
+        created: Some(plan.at),
+        ..original.value
+    };
+    definition::begin_anew(&mut record, plan.at);
+    check_compiles(&record, ABSENT, record.initial_state(), 0)?;
+    plan.put(place, ABSENT, &record)?;
+    plan.about(&record, true)
 }
 
 fn define(

@@ -128,7 +128,7 @@ pub(crate) async fn draw(
         | Change::DeleteGroup { .. }
         | Change::AddMember { .. }
         | Change::RemoveMember { .. } => groups::draw(table, request, plan).await,
-        Change::PutFlag { .. } | Change::DeleteFlag { .. } => {
+        Change::PutFlag { .. } | Change::CloneFlag { .. } | Change::DeleteFlag { .. } => {
             flags::draw(table, request, plan).await
         }
         Change::CreateKey { .. } | Change::RevokeKey { .. } | Change::RotateKey { .. } => {
@@ -144,6 +144,7 @@ pub(crate) async fn draw(
         | Change::PatchState { .. }
         | Change::SetEnabled { .. }
         | Change::SetWeights { .. }
+        | Change::CloneState { .. }
         | Change::RestoreState { .. }
         | Change::SetOverride { .. }
         | Change::ClearOverride { .. } => states::draw(table, request, plan).await,

@@ -29,13 +29,14 @@ pub(super) async fn draw(
     request: &Request,
     plan: &mut Plan,
 ) -> Result<(), Error> {
-    let Change::Promote { org, from, env, flags, more_follow } = &request.change else {
+    let Change::Promote { org, from, env, flags, segments, more_follow } = &request.change else {
         return Err(Error::Internal { context: "not a promotion", source: None });
     };
     if from == env {
         return Err(Error::invalid("from", "is the environment itself"));
     }
     bounded("flags", "flags", MAX_PROMOTED, flags.len())?;
+    bounded("segments", "segments", MAX_PROMOTED, segments.len())?;
     let source = environment_in(table, org, from).await.map_err(|error| match error {
         Error::NotFound { .. } => {
             Error::invalid("from", format!("there is no environment `{from}`"))
@@ -43,7 +44,7 @@ pub(super) async fn draw(
         other => other,
     })?;
     plan.require(place::environment(org, from), source.version);
-    let promotion = Promotion::read(table, (org, from, env), flags).await?;
+    let promotion = Promotion::read(table, (org, from, env), flags, segments).await?;
     if !more_follow {
         promotion.check_prerequisites(table, (org, env)).await?;
     }
@@ -62,8 +63,10 @@ impl<'c> Promotion<'c> {
         table: &dyn Table,
         (org, from, env): (&OrgKey, &'c EnvKey, &EnvKey),
         keys: &[FlagKey],
+        segments: &[SegmentKey],
     ) -> Result<Self, Error> {
-        let (mut flags, mut needed) = (BTreeMap::new(), BTreeSet::new());
+        let mut flags = BTreeMap::new();
+        let mut needed: BTreeSet<SegmentKey> = segments.iter().cloned().collect();
         for (index, key) in keys.iter().enumerate() {
             let standing =
                 Standing::read(table, org, env, key).await.map_err(|e| named(e, index))?;

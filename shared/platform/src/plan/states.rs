@@ -44,6 +44,15 @@ pub(super) async fn draw(
         Change::ClearOverride { org, env, flag, tenant } => {
             clear_override(table, plan, (org, env, flag, tenant)).await
         }
+        Change::CloneState { org, env, of, flag } => {
+            let original = Standing::read(table, org, env, of).await?;
+            let standing = Standing::read(table, org, env, flag).await?;
+            request.precondition.check(standing.version)?;
+            if original.version == ABSENT {
+                return Err(Error::NotFound { what: "state" });
+            }
+            put_state(table, plan, org, env, standing, original.state).await
+        }
         Change::RestoreState { org, env, flag, number } => {
             restore(table, request, plan, (org, env, flag), *number).await
         }
