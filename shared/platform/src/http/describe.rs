@@ -6,10 +6,12 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{OpenApi, PathItem, RefOr};
 
 /// What each part of the API is about. A route of another part fails a test.
-const TAGS: [(&str, &str); 12] = [
+const TAGS: &[(&str, &str)] = &[
     ("organizations", "Organizations and their environments."),
     ("flags", "What flags are, in every environment."),
     ("states", "What flags do in one environment, and for whom they are special."),
+    ("kills", "Many flags off in one call, and back."),
+    ("promotion", "What differs between environments, and bringing it over."),
     ("segments", "Saved sets of users."),
     ("tenants", "Customers of the organization."),
     ("groups", "Named sets of tenants."),
@@ -17,6 +19,7 @@ const TAGS: [(&str, &str); 12] = [
     ("keys", "Access keys."),
     ("roles", "Roles of the organization's own."),
     ("log", "What was changed, by whom and why."),
+    ("webhooks", "Who is told of changes."),
     ("operator", "For the operator of the installation."),
     ("trust", "What SDKs trust."),
 ];
@@ -29,9 +32,10 @@ pub(super) fn complete(mut openapi: OpenApi) -> OpenApi {
             say_responses(operation);
         }
     }
-    let tag =
-        |(name, about): (&str, &str)| TagBuilder::new().name(name).description(Some(about)).build();
-    openapi.tags = Some(TAGS.into_iter().map(tag).collect());
+    let tag = |(name, about): &(&str, &str)| {
+        TagBuilder::new().name(*name).description(Some(*about)).build()
+    };
+    openapi.tags = Some(TAGS.iter().map(tag).collect());
     openapi
 }
 
