@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
-use flagforge_flags::{Answer, Context, KeyKind, Value, evaluate, explain};
+use flagforge_flags::{Answer, Context, FlagName, KeyKind, Pinned, Snapshot, Value};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
@@ -41,13 +41,14 @@ async fn evaluated(
 ) -> Result<Response, Refused> {
     let asker = Asker::of(relay, headers, None).await?;
     let context = context(&asker, headers, &whole(body).await?)?;
-    let answered = evaluate(asker.shelf.manifest.view(), key, None, &context, clock::now());
+    let pinned = asker.shelf.manifest.view().pin(context, clock::now());
+    let answered = pinned.answer(FlagName::new(key), None);
     // What a client's key may not see is not there, whatever is wrong with it.
     if asker.kind == KeyKind::Client && !answered.client_visible {
         return Err(Refused::FlagNotFound);
     }
     match &answered.error {
-        None => Ok(answer(&Success::of(key, &answered))),
+        None => Ok(answer(&Success::of(key, &pinned, &answered))),
         Some(error) if error.code() == "FLAG_NOT_FOUND" => Err(Refused::FlagNotFound),
         Some(error) => Err(Refused::Evaluation(error.code(), error.details())),
     }
@@ -75,7 +76,7 @@ async fn explained(
     let may = &[KeyKind::Management, KeyKind::Server, KeyKind::Relay];
     asker.needs(may, "a client's key may not ask why")?;
     let context = context(&asker, headers, &whole(body).await?)?;
-    let explanation = explain(asker.shelf.manifest.view(), key, &context, clock::now());
+    let explanation = asker.shelf.manifest.view().pin(context, clock::now()).explain(key);
     if explanation.error_code == Some("FLAG_NOT_FOUND") {
         return Err(Refused::FlagNotFound);
     }
@@ -118,14 +119,14 @@ struct Metadata<'a> {
 }
 
 impl<'a> Success<'a> {
-    fn of(key: &'a str, answer: &Answer<'a>) -> Self {
+    fn of(key: &'a str, pinned: &Pinned<'_, &Snapshot>, answer: &Answer<'a>) -> Self {
         let metadata = Metadata {
             fine_reason: answer.fine.as_str(),
             rule: answer.rule,
             flag_version: answer.flag_version,
-            revision: answer.revision.to_string(),
-            age_seconds: answer.age.as_secs(),
-            tenant_known: answer.tenant_known,
+            revision: pinned.revision().to_string(),
+            age_seconds: pinned.age().as_secs(),
+            tenant_known: pinned.tenant_known(),
         };
         let variant = answer.variant.unwrap_or_default();
         Self { key, value: answer.value, reason: answer.reason.as_str(), variant, metadata }
@@ -148,7 +149,7 @@ fn over_limit(error: &axum::Error) -> bool {
 
 /// The evaluation context in a request: OFREP's flat one is the user's, `tenant` names the tenant, and
 /// `entities` holds further entities by kind, each an object whose `key` is its key.
-fn context(asker: &Asker, headers: &HeaderMap, body: &[u8]) -> Result<Context, Refused> {
+fn context(asker: &Asker, headers: &HeaderMap, body: &[u8]) -> Result<Context<'static>, Refused> {
     let json: Json =
         serde_json::from_slice(body).map_err(|error| Refused::Malformed(error.to_string()))?;
     let Json::Object(mut request) = json else {
@@ -176,12 +177,15 @@ fn context(asker: &Asker, headers: &HeaderMap, body: &[u8]) -> Result<Context, R
     }
 }
 
-fn entity(mut context: Context, (kind, entity): (String, Json)) -> Result<Context, Refused> {
+fn entity(
+    mut context: Context<'static>,
+    (kind, entity): (String, Json),
+) -> Result<Context<'static>, Refused> {
     let Json::Object(mut attributes) = entity else {
         return Err(invalid("`context.entities` must be an object of objects"));
     };
     if let Some(key) = text(&mut attributes, "key")? {
-        context = context.entity(kind.as_str(), key);
+        context = context.entity(kind.clone(), key);
     }
     for (name, value) in attributes {
         context = context.entity_attr(kind.as_str(), name, value);

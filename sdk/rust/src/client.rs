@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use flagforge_flags::keys::{KeyError, TenantKey};
 use flagforge_flags::manifest::{Scope, ScopeId, Thumbprint};
 use flagforge_flags::{Revision, Snapshot};
@@ -95,7 +95,8 @@ impl Drop for Inner {
 /// What the tasks share with the client.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) current: ArcSwapOption<Manifest>,
+    /// Before the first manifest one that says nothing.
+    pub(crate) current: ArcSwap<Manifest>,
     scope: ScopeId,
     /// Whether the last refresh went well.
     confirmed: AtomicBool,
@@ -131,7 +132,7 @@ impl Client {
     /// A client that answers from one snapshot for ever: for tests and tools. It needs no runtime.
     pub fn fixed(snapshot: Snapshot) -> Self {
         let shared = Shared::new(snapshot.scope().clone());
-        shared.current.store(Some(Arc::new(Manifest::fixed(snapshot))));
+        shared.current.store(Arc::new(Manifest::fixed(snapshot)));
         shared.confirmed.store(true, Ordering::Relaxed);
         Self { inner: Arc::new(Inner { shared: Arc::new(shared), tasks: Vec::new() }) }
     }
@@ -156,12 +157,13 @@ impl Client {
     /// The time since the origin last confirmed the manifest; `None` without one.
     pub fn age(&self) -> Option<Duration> {
         let current = self.inner.shared.current.load();
-        current.as_ref().map(|manifest| clock::now().since(manifest.confirmed()))
+        current.is_there().then(|| clock::now().since(current.confirmed()))
     }
 
     /// The manifest's revision; `None` without one.
     pub fn revision(&self) -> Option<Revision> {
-        self.inner.shared.current.load().as_ref().map(|manifest| manifest.snapshot().revision())
+        let current = self.inner.shared.current.load();
+        current.is_there().then(|| current.snapshot().revision())
     }
 
     /// What went wrong when the origin was last asked, causes included; `None` when nothing did.
@@ -205,7 +207,7 @@ impl Refresh<'_> {
 impl Shared {
     fn new(scope: ScopeId) -> Self {
         Self {
-            current: ArcSwapOption::empty(),
+            current: ArcSwap::from_pointee(Manifest::none(scope.clone())),
             scope,
             confirmed: AtomicBool::new(false),
             trouble: ArcSwapOption::empty(),
@@ -216,10 +218,13 @@ impl Shared {
 
     pub(crate) fn status(&self) -> Status {
         let confirmed = self.confirmed.load(Ordering::Relaxed);
-        match &*self.current.load() {
-            None => Status::Defaults,
-            Some(manifest) if confirmed && !manifest.expired(clock::now()) => Status::Ready,
-            Some(_) => Status::LastKnownGood,
+        let current = self.current.load();
+        if !current.is_there() {
+            Status::Defaults
+        } else if confirmed && !current.expired(clock::now()) {
+            Status::Ready
+        } else {
+            Status::LastKnownGood
         }
     }
 }
@@ -306,7 +311,7 @@ impl IntoFuture for Connect {
 /// Follows the manifest until the task is aborted.
 async fn follow(shared: Arc<Shared>, mut loader: Loader, poll: Duration) {
     if let Some(manifest) = loader.restore().await {
-        shared.current.store(Some(manifest));
+        shared.current.store(manifest);
     }
     let mut pace = Pace::new(poll);
     loop {
@@ -314,7 +319,7 @@ async fn follow(shared: Arc<Shared>, mut loader: Loader, poll: Duration) {
         let refreshed = timeout(REFRESH_TIMEOUT, loader.refresh()).await;
         let trouble = match refreshed {
             Ok(Ok(Refreshed::Changed(manifest))) => {
-                shared.current.store(Some(manifest));
+                shared.current.store(manifest);
                 None
             }
             Ok(Ok(Refreshed::Confirmed)) => None,

@@ -1,7 +1,7 @@
 //! Flags as code names them: a key, a type and the value to fall back on, in one constant.
 
-use flagforge_flags::Value;
 use flagforge_flags::wire::ValueType;
+use flagforge_flags::{FlagName, Value};
 use serde_json::Value as Json;
 
 /// A flag that code asks for: `const CHECKOUT: Flag<bool> = Flag::new("checkout.express", false);`.
@@ -10,19 +10,23 @@ use serde_json::Value as Json;
 /// A flag of another type than the code's answers the default and `TYPE_MISMATCH`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Flag<T> {
-    key: &'static str,
+    name: FlagName<'static>,
     default: T,
 }
 
 impl<T: FlagType> Flag<T> {
     /// Names a flag. The default is what callers get whenever there is no answer.
     pub const fn new(key: &'static str, default: T) -> Self {
-        Self { key, default }
+        Self { name: FlagName::new(key), default }
     }
 
     /// The flag's key.
     pub const fn key(&self) -> &'static str {
-        self.key
+        self.name.key()
+    }
+
+    pub(crate) const fn name(&self) -> FlagName<'static> {
+        self.name
     }
 
     /// What callers get when there is no answer.

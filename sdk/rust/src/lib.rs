@@ -17,8 +17,10 @@ pub use client::{Client, Connect, ConnectError, Refresh, Status};
 pub use connection::Connection;
 pub use flag::{Flag, FlagType};
 pub use flagforge_flags::keys::TenantKey as TenantId;
-pub use flagforge_flags::{EvalError, Explanation, FineReason, Reason, Revision, Snapshot};
+pub use flagforge_flags::{
+    Attribute, EvalError, Explanation, FineReason, Reason, Revision, Snapshot, Value,
+};
 pub use loader::{Loader, Manifest, chain};
 pub use origin::Origin;
 pub use serde_json::Value as Json;
-pub use tenant::{Asking, Details, FlagError, Flags, Tenant, Untenanted};
+pub use tenant::{Asking, Basis, Details, FlagError, Flags, Tenant, Untenanted};

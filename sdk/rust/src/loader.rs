@@ -12,7 +12,7 @@ use flagforge_flags::manifest::{
     Digest, Position, Refusal, Root, ScopeId, Thumbprint, Trust, load, missing, verify_root,
 };
 use flagforge_flags::time::Timestamp;
-use flagforge_flags::{Snapshot, View};
+use flagforge_flags::{Revision, Snapshot, View};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use thiserror::Error;
 use tracing::warn;
@@ -47,16 +47,29 @@ pub struct Manifest {
     snapshot: Snapshot,
     root: Option<Root>,
     confirmed: AtomicI64,
+    there: bool,
 }
 
 impl Manifest {
     fn new(snapshot: Snapshot, root: Root, confirmed: Timestamp) -> Self {
-        Self { snapshot, root: Some(root), confirmed: AtomicI64::new(confirmed.as_millis()) }
+        let confirmed = AtomicI64::new(confirmed.as_millis());
+        Self { snapshot, root: Some(root), confirmed, there: true }
     }
 
     /// A manifest that was made, not loaded: it has no root, and its age is always zero.
     pub fn fixed(snapshot: Snapshot) -> Self {
-        Self { snapshot, root: None, confirmed: AtomicI64::new(i64::MAX) }
+        Self { snapshot, root: None, confirmed: AtomicI64::new(i64::MAX), there: true }
+    }
+
+    /// What is held before there is a manifest: nothing.
+    pub(crate) fn none(scope: ScopeId) -> Self {
+        let snapshot = Snapshot::from_parts(scope, Revision { org: 0, env: 0 }, [], []);
+        Self { there: false, ..Self::fixed(snapshot) }
+    }
+
+    /// Whether it is a manifest at all.
+    pub(crate) const fn is_there(&self) -> bool {
+        self.there
     }
 
     /// What it says.

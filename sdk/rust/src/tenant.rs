@@ -1,13 +1,17 @@
 //! Who asks, and what they are answered.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::Guard;
 use flagforge_flags::keys::TenantKey;
-use flagforge_flags::time::Timestamp;
-use flagforge_flags::{Answer, Context, EvalError, Explanation, FineReason, Reason, Revision};
-use serde_json::Value as Json;
+use flagforge_flags::{
+    Answer, Attribute, Context, EvalError, Explanation, FineReason, Pinned, Reason, Revision,
+    Snapshot, Value,
+};
 use thiserror::Error;
 
 use crate::client::Inner;
@@ -34,12 +38,17 @@ impl Tenant {
     }
 
     /// Somebody of the tenant, by the key that percentage splits hash.
-    pub fn user(&self, key: impl Into<Box<str>>) -> Asking<'_> {
+    #[inline]
+    pub fn user<'t>(&'t self, key: impl Into<Cow<'t, str>>) -> Asking<'t> {
         self.asking().user(key)
     }
 
     /// Something of the tenant, when there is no user: a device, an order, a job.
-    pub fn entity(&self, kind: impl Into<Box<str>>, key: impl Into<Box<str>>) -> Asking<'_> {
+    pub fn entity<'t>(
+        &'t self,
+        kind: impl Into<Cow<'t, str>>,
+        key: impl Into<Cow<'t, str>>,
+    ) -> Asking<'t> {
         self.asking().entity(kind, key)
     }
 
@@ -48,8 +57,9 @@ impl Tenant {
         self.asking().flags()
     }
 
+    #[inline]
     fn asking(&self) -> Asking<'_> {
-        Asking { inner: &self.inner, context: Context::for_tenant(self.id.clone()) }
+        Asking { inner: &self.inner, context: Context::for_tenant(&self.id) }
     }
 }
 
@@ -71,7 +81,11 @@ impl Untenanted {
     }
 
     /// Something that asks: a host, a job.
-    pub fn entity(&self, kind: impl Into<Box<str>>, key: impl Into<Box<str>>) -> Asking<'_> {
+    pub fn entity<'t>(
+        &'t self,
+        kind: impl Into<Cow<'t, str>>,
+        key: impl Into<Cow<'t, str>>,
+    ) -> Asking<'t> {
         self.asking().entity(kind, key)
     }
 
@@ -85,119 +99,150 @@ impl Untenanted {
     }
 }
 
-/// Who asks, being described. Attributes of the tenant come from the directory in the manifest; what is
-/// said here of an entity `tenant` makes every answer the default, with an error.
+/// Who asks, being described: of borrowed texts or of its own. Up to
+/// [`INLINE_ATTRIBUTES`](flagforge_flags::INLINE_ATTRIBUTES) attributes it allocates nothing. Attributes of the tenant
+/// come from the directory in the manifest; what is said here of an entity `tenant` makes every answer the default,
+/// with an error.
 #[derive(Debug, Clone)]
 #[must_use = "ask with .flags()"]
 pub struct Asking<'t> {
     inner: &'t Inner,
-    context: Context,
+    context: Context<'t>,
 }
 
 impl<'t> Asking<'t> {
     /// The user. An empty key is no key.
-    pub fn user(mut self, key: impl Into<Box<str>>) -> Self {
-        self.context = self.context.user(key);
+    #[inline]
+    pub fn user(mut self, key: impl Into<Cow<'t, str>>) -> Self {
+        self.context.set_user(key.into());
         self
     }
 
-    /// An attribute of the user.
-    pub fn attr(mut self, name: impl Into<Box<str>>, value: impl Into<Json>) -> Self {
-        self.context = self.context.attr(name, value);
+    /// An attribute of the user; of two with one name the later counts.
+    #[inline]
+    pub fn attr(mut self, name: impl AsRef<str>, value: impl Into<Attribute<'t>>) -> Self {
+        self.context.set_attr(name.as_ref(), value.into());
         self
     }
 
     /// A further entity.
-    pub fn entity(mut self, kind: impl Into<Box<str>>, key: impl Into<Box<str>>) -> Self {
-        self.context = self.context.entity(kind, key);
+    pub fn entity(mut self, kind: impl Into<Cow<'t, str>>, key: impl Into<Cow<'t, str>>) -> Self {
+        self.context.set_entity(kind.into(), key.into());
         self
     }
 
     /// An attribute of a further entity.
     pub fn entity_attr(
         mut self,
-        kind: impl Into<Box<str>>,
-        name: impl Into<Box<str>>,
-        value: impl Into<Json>,
+        kind: impl AsRef<str>,
+        name: impl AsRef<str>,
+        value: impl Into<Attribute<'t>>,
     ) -> Self {
-        self.context = self.context.entity_attr(kind, name, value);
+        self.context.set_entity_attr(kind.as_ref(), name.as_ref(), value.into());
         self
     }
 
     /// The flags as they are now. All answers of one `Flags` are of one revision and one instant,
     /// whatever is published meanwhile; it is for one request, not to be kept.
+    #[inline]
     pub fn flags(self) -> Flags<'t> {
         let Self { inner, context } = self;
-        Flags { inner, manifest: inner.shared.current.load(), context, now: clock::now() }
+        let manifest = inner.shared.current.load();
+        let (there, confirmed) = (manifest.is_there(), manifest.confirmed());
+        let pinned = Pinned::new(Held(manifest), confirmed, context, clock::now());
+        let basis = Basis {
+            revision: there.then(|| pinned.revision()),
+            age: there.then(|| pinned.age()),
+            tenant_known: pinned.tenant_known(),
+        };
+        Flags { inner, pinned, basis }
+    }
+}
+
+/// The manifest that a [`Flags`] holds on to.
+struct Held(Guard<Arc<Manifest>>);
+
+impl Deref for Held {
+    type Target = Snapshot;
+
+    #[inline]
+    fn deref(&self) -> &Snapshot {
+        self.0.snapshot()
     }
 }
 
 /// The flags of one request. Asking takes no lock, makes no call and allocates nothing.
-#[derive(Debug)]
+#[must_use = "ask with .get() or .details()"]
 pub struct Flags<'t> {
     inner: &'t Inner,
-    manifest: Guard<Option<Arc<Manifest>>>,
-    context: Context,
-    now: Timestamp,
+    pinned: Pinned<'t, Held>,
+    basis: Basis,
+}
+
+impl fmt::Debug for Flags<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let context = self.pinned.context();
+        f.debug_struct("Flags").field("basis", &self.basis).field("context", context).finish()
+    }
+}
+
+/// What all answers of one [`Flags`] are based on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Basis {
+    /// The manifest's revision; `None` without a manifest.
+    pub revision: Option<Revision>,
+    /// The time since the manifest was last confirmed; `None` without a manifest.
+    pub age: Option<Duration>,
+    /// Whether the tenant directory has the tenant.
+    pub tenant_known: bool,
 }
 
 impl Flags<'_> {
     /// The flag's value for whoever asks; the flag's default when there is no answer.
+    #[inline]
     pub fn get<T: FlagType>(&self, flag: &Flag<T>) -> T::Answer<'_> {
-        let value = self.answer(flag.key(), T::WANT).and_then(|answer| answer.value);
+        let value = self.pinned.answer(flag.name(), Some(T::WANT)).value;
         value.and_then(T::read).unwrap_or_else(|| flag.default_value())
     }
 
     /// The value, and how it came about.
+    #[inline]
     pub fn details<T: FlagType>(&self, flag: &Flag<T>) -> Details<'_, T::Answer<'_>> {
-        let Some(answer) = self.answer(flag.key(), T::WANT) else {
-            return Details::not_ready(flag.default_value());
-        };
-        let value = answer.value.and_then(T::read);
-        Details {
-            value: value.unwrap_or_else(|| flag.default_value()),
-            reason: answer.reason,
-            fine: Some(answer.fine),
-            variant: answer.variant,
-            rule: answer.rule,
-            version: answer.flag_version,
-            revision: Some(answer.revision),
-            age: Some(answer.age),
-            tenant_known: answer.tenant_known,
-            error: answer.error.map(FlagError::Evaluation),
-        }
+        let answer = self.pinned.answer(flag.name(), Some(T::WANT));
+        let value = answer.value.and_then(T::read).unwrap_or_else(|| flag.default_value());
+        Details::new(value, &answer, &self.basis)
+    }
+
+    /// Every flag by its key, of whatever type it is, in no particular order; `None` is the caller's default.
+    pub fn all(&self) -> impl Iterator<Item = (&str, Details<'_, Option<&Value>>)> {
+        let answers = self.pinned.answers();
+        answers.map(|(key, answer)| (key, Details::new(answer.value, &answer, &self.basis)))
     }
 
     /// Why the flag is answered as it is, step by step, of whatever type it is; `None` without a manifest. For
     /// people: it allocates.
     pub fn explain(&self, key: &str) -> Option<Explanation> {
-        let manifest = self.manifest.as_ref()?;
-        Some(flagforge_flags::explain(manifest.view(), key, &self.context, self.now))
+        self.basis.revision.map(|_| self.pinned.explain(key))
+    }
+
+    /// What all answers are based on.
+    pub const fn basis(&self) -> &Basis {
+        &self.basis
     }
 
     /// The revision that all answers are of; `None` without a manifest.
-    pub fn revision(&self) -> Option<Revision> {
-        self.manifest.as_ref().map(|manifest| manifest.snapshot().revision())
+    pub const fn revision(&self) -> Option<Revision> {
+        self.basis.revision
     }
 
     /// What the answers are made of.
     pub fn status(&self) -> crate::Status {
         self.inner.shared.status()
     }
-
-    fn answer<'f>(
-        &'f self,
-        key: &str,
-        want: flagforge_flags::wire::ValueType,
-    ) -> Option<Answer<'f>> {
-        let manifest = self.manifest.as_ref()?;
-        let view = manifest.view();
-        Some(flagforge_flags::evaluate(view, key, Some(want), &self.context, self.now))
-    }
 }
 
 /// An answer and how it came about. It borrows from its [`Flags`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Details<'f, V> {
     /// The value; the flag's default when there is an error, or when the flag says so.
     pub value: V,
@@ -211,45 +256,45 @@ pub struct Details<'f, V> {
     pub rule: Option<&'f str>,
     /// The flag's version; `None` when there is no such flag.
     pub version: Option<u64>,
-    /// The manifest's revision; `None` without a manifest.
-    pub revision: Option<Revision>,
-    /// The time since the manifest was last confirmed; `None` without a manifest.
-    pub age: Option<Duration>,
-    /// Whether the tenant directory has the tenant.
-    pub tenant_known: bool,
     /// Why there is no answer.
-    pub error: Option<FlagError>,
+    pub error: Option<FlagError<'f>>,
+    /// The revision, its age, and whether the tenant is known.
+    pub basis: &'f Basis,
 }
 
-impl<V> Details<'_, V> {
-    fn not_ready(value: V) -> Self {
+impl<'f, V> Details<'f, V> {
+    #[inline]
+    fn new(value: V, answer: &Answer<'f>, basis: &'f Basis) -> Self {
+        let (fine, error) = match answer.error {
+            None => (Some(answer.fine), None),
+            Some(_) if basis.revision.is_none() => (None, Some(FlagError::NotReady)),
+            Some(error) => (Some(answer.fine), Some(FlagError::Evaluation(error))),
+        };
         Self {
             value,
-            reason: Reason::Error,
-            fine: None,
-            variant: None,
-            rule: None,
-            version: None,
-            revision: None,
-            age: None,
-            tenant_known: false,
-            error: Some(FlagError::NotReady),
+            reason: answer.reason,
+            fine,
+            variant: answer.variant,
+            rule: answer.rule,
+            version: answer.flag_version,
+            error,
+            basis,
         }
     }
 }
 
 /// Why there is no answer, and the default was given.
-#[derive(Debug, Clone, PartialEq, Error)]
-pub enum FlagError {
+#[derive(Debug, Clone, Copy, PartialEq, Error)]
+pub enum FlagError<'f> {
     /// There is no manifest yet: the client's status is [`Status::Defaults`](crate::Status::Defaults).
     #[error("there is no manifest yet")]
     NotReady,
     /// The evaluation says why.
-    #[error(transparent)]
-    Evaluation(EvalError),
+    #[error("{0}")]
+    Evaluation(EvalError<'f>),
 }
 
-impl FlagError {
+impl FlagError<'_> {
     /// OpenFeature's error code.
     pub fn code(&self) -> &'static str {
         match self {

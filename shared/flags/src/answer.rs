@@ -1,19 +1,15 @@
 //! The answer to one flag: what, and why.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use thiserror::Error;
 
 use crate::budget::{MAX_NESTED_EVALUATIONS, MAX_PREREQUISITE_DEPTH, MAX_STEPS};
 use crate::fault::{EntryFault, FlagFault};
 use crate::operators::MAX_ATTRIBUTE_BYTES;
-use crate::revision::Revision;
 use crate::value::Value;
 use crate::wire::ValueType;
 
 /// The answer to one flag, borrowed from the snapshot.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Answer<'s> {
     /// The value; `None` is the caller's own default.
     pub value: Option<&'s Value>,
@@ -26,15 +22,9 @@ pub struct Answer<'s> {
     /// The rule that decided.
     pub rule: Option<&'s str>,
     /// Why there is no answer but the caller's default.
-    pub error: Option<EvalError>,
+    pub error: Option<EvalError<'s>>,
     /// The version of the flag that was evaluated.
     pub flag_version: Option<u64>,
-    /// The revision of the configuration.
-    pub revision: Revision,
-    /// The time since the configuration was last confirmed current.
-    pub age: Duration,
-    /// Whether the directory knows the tenant.
-    pub tenant_known: bool,
     /// Whether keys of clients may see this flag; `false` for a flag that is not there.
     pub client_visible: bool,
 }
@@ -140,9 +130,9 @@ impl FineReason {
     }
 }
 
-/// Why there is no answer. Cloning shares; `Display` is a sentence for whoever reads the details.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum EvalError {
+/// Why there is no answer. It borrows from the snapshot; `Display` is a sentence for whoever reads the details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum EvalError<'s> {
     /// There is no such flag.
     #[error("there is no such flag")]
     FlagNotFound,
@@ -156,10 +146,10 @@ pub enum EvalError {
     },
     /// The flag is malformed.
     #[error("the flag is malformed")]
-    ParseError(#[source] Arc<FlagFault>),
+    ParseError(&'s FlagFault),
     /// The tenant's entry in the directory is malformed, so its overrides are unknown.
     #[error("the tenant's entry in the directory is malformed")]
-    TenantMalformed(#[source] Arc<EntryFault>),
+    TenantMalformed(&'s EntryFault),
     /// The tenant's override names a variant that the flag does not have.
     #[error("the tenant's override names a variant that the flag does not have")]
     OverrideUnknownVariant,
@@ -174,13 +164,13 @@ pub enum EvalError {
     TenantInContext,
     /// Another flag that this one asks about is malformed.
     #[error("another flag that this one asks about is malformed")]
-    OtherMalformed(#[source] Arc<FlagFault>),
+    OtherMalformed(&'s FlagFault),
     /// A segment that the flag asks about is malformed.
     #[error("a segment that the flag asks about is malformed")]
-    SegmentMalformed(#[source] Arc<FlagFault>),
+    SegmentMalformed(&'s FlagFault),
     /// A segment that the flag asks about is not there.
     #[error("the flag asks about the segment `{0}`, which is not there")]
-    SegmentNotFound(Arc<str>),
+    SegmentNotFound(&'s str),
     /// Flags and segments ask for each other too deep, or in a circle.
     #[error(
         "flags and segments ask for each other more than {MAX_PREREQUISITE_DEPTH} deep, or in a circle"
@@ -193,13 +183,13 @@ pub enum EvalError {
     OverBudget,
     /// The outcome reached is an error.
     #[error("{0}")]
-    Outcome(Arc<str>),
+    Outcome(&'s str),
     /// An attribute is too long for a regular expression.
     #[error("an attribute is longer than the {MAX_ATTRIBUTE_BYTES} bytes that are searched")]
     AttributeTooLong,
 }
 
-impl EvalError {
+impl EvalError<'_> {
     /// OpenFeature's error code, say `FLAG_NOT_FOUND`.
     pub const fn code(&self) -> &'static str {
         match self {

@@ -11,6 +11,7 @@ pub fn salt_seed(salt: &str) -> u64 {
 
 /// The bucket of a unit, below `buckets` (0 when there are none): the high 64 bits of
 /// `XXH3-64(unit, seed) × buckets`, which spreads evenly over any number of buckets.
+#[inline]
 pub fn bucket_xxh3(salt_seed: u64, unit: &str, buckets: u32) -> u32 {
     let hash = xxh3_64_with_seed(unit.as_bytes(), salt_seed);
     let place = (u128::from(hash) * u128::from(buckets)) >> 64;

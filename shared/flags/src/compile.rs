@@ -9,8 +9,10 @@ use std::time::Duration;
 use crate::condition::FlagTest;
 use crate::fault::{EntryFault, parse};
 use crate::flag::{
-    GroupOverride, Outcome, Ramp, Rule, Split, Stale, StaleAction, Target, Variant, VariantIndex,
+    GroupOverride, Outcome, Quick, Ramp, Rule, Split, Stale, StaleAction, Target, Variant,
+    VariantIndex,
 };
+use crate::key_set::KeySet;
 use crate::keys::VariantKey;
 use crate::split::{SplitError, check_ranges};
 use crate::value::Value;
@@ -58,6 +60,14 @@ pub const MAX_FLAG_BYTES: usize = 256 * 1024;
 
 /// Compiles a flag, or says which field keeps it from being one.
 pub fn compile(wire: &FlagWire) -> Result<Flag, FlagFault> {
+    let flag = compiled(wire)?;
+    // Last, because writing JSON recurses as deep as the conditions, which are bounded by now.
+    limit(&At::Whole, "bytes", MAX_FLAG_BYTES, json_bytes(wire))?;
+    Ok(flag)
+}
+
+/// All but the flag's size.
+fn compiled(wire: &FlagWire) -> Result<Flag, FlagFault> {
     let mut compiler = Compiler { flag: wire, conditions: Conditions::default() };
     let (variants_at, state) = (At::Whole.field("variants"), At::Whole.field("state"));
     let variants = compiler.variants(&variants_at)?;
@@ -68,10 +78,10 @@ pub fn compile(wire: &FlagWire) -> Result<Flag, FlagFault> {
     let group_overrides = compiler.group_overrides(&state.field("groupOverrides"))?;
     let rules = compiler.rules(&state.field("rules"))?;
     let fallthrough = compiler.outcome(&state.field("fallthrough"), &wire.state.fallthrough)?;
-    // Last, because writing JSON recurses as deep as the conditions, which are bounded by now.
-    limit(&At::Whole, "bytes", MAX_FLAG_BYTES, json_bytes(wire))?;
-    Ok(Flag {
+    let reads_tenant = compiler.conditions.reads_tenant || !group_overrides.is_empty();
+    let mut flag = Flag {
         key: wire.key.clone(),
+        quick: Quick::Not,
         version: wire.version,
         class: wire.class,
         value_type: wire.value_type,
@@ -82,11 +92,13 @@ pub fn compile(wire: &FlagWire) -> Result<Flag, FlagFault> {
         stale,
         prerequisites,
         targets,
-        reads_tenant: compiler.conditions.reads_tenant || !group_overrides.is_empty(),
+        reads_tenant,
         group_overrides,
         rules,
         fallthrough,
-    })
+    };
+    flag.quick = Quick::of(&flag);
+    Ok(flag)
 }
 
 /// Compiles a flag from its JSON, as it stands under `key` in a chunk. Any text is answered, none panics.
@@ -99,7 +111,7 @@ pub fn compile_json(key: &str, json: &str) -> Result<Flag, FlagFault> {
         let (expected, actual) = (crate::text::clipped(key), wire.key.to_string());
         return Err(FlagFault::OtherKey { expected, actual });
     }
-    compile(&wire)
+    compiled(&wire)
 }
 
 struct Compiler<'w> {
@@ -155,7 +167,7 @@ impl Compiler<'_> {
         compiled.collect()
     }
 
-    fn stale(&mut self, at: &At<'_>) -> Result<Option<Stale>, FlagFault> {
+    fn stale(&mut self, at: &At<'_>) -> Result<Option<Box<Stale>>, FlagFault> {
         let Some(wire) = &self.flag.state.stale else { return Ok(None) };
         let then = match &wire.then {
             StaleActionWire::LastKnown => StaleAction::LastKnown,
@@ -165,7 +177,7 @@ impl Compiler<'_> {
                 self.outcome(&at.field("serve"), outcome).map(StaleAction::Serve)?
             }
         };
-        Ok(Some(Stale { after: Duration::from_secs(wire.after_seconds), then }))
+        Ok(Some(Box::new(Stale { after: Duration::from_secs(wire.after_seconds), then })))
     }
 
     fn prerequisites(&mut self, at: &At<'_>) -> Result<Box<[FlagTest]>, FlagFault> {
@@ -184,7 +196,7 @@ impl Compiler<'_> {
             let at = at.element(i);
             let variant = self.variant(&at.field("variant"), &target.variant)?;
             let entity = self.conditions.entity(&at.field("entity"), &target.entity)?;
-            let keys = sorted_keys(&at.field("keys"), &target.keys)?;
+            let keys = key_set(&at.field("keys"), &target.keys)?;
             Ok(Target { variant, entity, keys })
         });
         compiled.collect()
@@ -211,7 +223,10 @@ impl Compiler<'_> {
             OutcomeWire::Variant(key) => {
                 self.variant(&at.field("variant"), key).map(Outcome::Variant)
             }
-            OutcomeWire::Split(split) => self.split(&at.field("split"), split).map(Outcome::Split),
+            OutcomeWire::Split(split) => {
+                let split = self.split(&at.field("split"), split)?;
+                Ok(Outcome::Split(Box::new(split)))
+            }
             OutcomeWire::Ramp(ramp) => {
                 self.ramp(&at.field("ramp"), ramp).map(|ramp| Outcome::Ramp(Box::new(ramp)))
             }
@@ -262,15 +277,13 @@ impl Compiler<'_> {
     }
 }
 
-/// Keys of entities, sorted for looking up. An empty key is nobody's.
-pub(crate) fn sorted_keys(at: &At<'_>, keys: &[String]) -> Result<Box<[Box<str>]>, FlagFault> {
+/// Keys of entities. An empty key is nobody's.
+pub(crate) fn key_set(at: &At<'_>, keys: &[String]) -> Result<KeySet, FlagFault> {
     if let Some(place) = keys.iter().position(String::is_empty) {
         let wanted = "a key has at least one character";
         return Err(FlagFault::Missing { path: at.element(place).path(), wanted });
     }
-    let mut keys: Vec<Box<str>> = keys.iter().map(|key| key.as_str().into()).collect();
-    keys.sort_unstable();
-    Ok(keys.into())
+    Ok(KeySet::new(keys.iter().map(|key| key.as_str().into()).collect()))
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! The working form of conditions, and what it means that one holds.
 
-use std::sync::Arc;
+use serde_json::{Number, Value as Json};
 
-use serde_json::Value as Json;
-
-use crate::answer::EvalError;
+use crate::attribute::{Attribute, AttributeId, Content};
 use crate::bucket::Decimal;
+use crate::budget::Failed;
 use crate::context::Context;
 use crate::hash::{CompiledHash, bucket};
-use crate::keys::{FlagKey, GroupKey, VariantKey};
+use crate::key_set::KeySet;
+use crate::keys::{FlagKey, GroupKey, SegmentKey};
 use crate::operators::Operands;
 use crate::run::Run;
 use crate::tenant::Tenant;
@@ -24,7 +24,7 @@ pub(crate) enum Condition {
     Any(Box<[Self]>),
     Not(Box<Self>),
     Test(Box<Test>),
-    InSegment(Arc<str>),
+    InSegment(SegmentRef),
     InGroup(GroupKey),
     Flag(Box<FlagTest>),
     Rollout(Box<Rollout>),
@@ -41,16 +41,25 @@ pub(crate) struct Test {
     pub(crate) if_missing: bool,
 }
 
+/// A segment, by its key and the key's hash.
+#[derive(Debug)]
+pub(crate) struct SegmentRef {
+    pub(crate) key: SegmentKey,
+    pub(crate) hash: u64,
+}
+
 /// What another flag has to answer.
 #[derive(Debug)]
 pub(crate) struct FlagTest {
     pub(crate) flag: FlagKey,
+    /// Of the key.
+    pub(crate) hash: u64,
     pub(crate) is: FlagIs,
 }
 
 #[derive(Debug)]
 pub(crate) enum FlagIs {
-    Variants(Box<[VariantKey]>),
+    Variants(KeySet),
     Off,
     Enabled,
 }
@@ -81,36 +90,38 @@ pub(crate) struct Unit {
     pub(crate) hash: CompiledHash,
 }
 
-/// An attribute path, cut at its dots.
+/// An attribute path: where to begin, and the members to follow from there.
 #[derive(Debug)]
 pub(crate) struct Path {
     pub(crate) text: Box<str>,
-    pub(crate) entity: EntityName,
-    pub(crate) name: AttributeName,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum EntityName {
-    Tenant,
-    /// The element, inside a condition on elements.
-    Element,
-    Other(Box<str>),
+    pub(crate) start: Start,
+    pub(crate) members: Box<[Box<str>]>,
 }
 
 #[derive(Debug)]
-pub(crate) enum AttributeName {
-    /// The entity's own key.
-    Key,
-    /// An attribute, and the members to follow inside it.
-    Named { first: Box<str>, members: Box<[Box<str>]> },
-    /// The element itself, or the members to follow inside it.
-    Inside(Box<[Box<str>]>),
+pub(crate) enum Start {
+    /// An entity's own key.
+    Key(EntityName),
+    /// An attribute of the user or a further entity.
+    Attribute(AttributeId),
+    /// An attribute of the tenant.
+    Tenant(Box<str>),
+    /// The element, inside a condition on elements.
+    Element,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EntityName {
+    Tenant,
+    User,
+    /// Of whose key this is the id.
+    Other(AttributeId),
 }
 
 /// Who asks, together with what the directory says of their tenant.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Subject<'a> {
-    pub(crate) context: &'a Context,
+pub(crate) struct Subject<'a, 'c> {
+    pub(crate) context: &'a Context<'c>,
     pub(crate) tenant: Option<&'a Tenant>,
     /// Inside a condition on elements, the element.
     pub(crate) element: Option<&'a Json>,
@@ -123,38 +134,80 @@ pub enum Found<'a> {
     Missing,
     /// An entity's key.
     Key(&'a str),
-    /// An attribute.
-    Attribute(&'a Json),
+    /// A text.
+    Text(&'a str),
+    /// A boolean.
+    Bool(bool),
+    /// A number.
+    Number(&'a Number),
+    /// A list or an object.
+    Json(&'a Json),
 }
 
-impl<'a> Subject<'a> {
-    pub(crate) fn find(&self, path: &Path) -> Found<'a> {
-        let (at, members) = match &path.name {
-            AttributeName::Key => {
-                return self.key_of(&path.entity).map_or(Found::Missing, Found::Key);
-            }
-            AttributeName::Named { first, members } => {
-                let at = match &path.entity {
-                    EntityName::Tenant => self.tenant.and_then(|t| t.attributes().get(&**first)),
-                    EntityName::Other(kind) => self.context.attribute_of(kind, first),
-                    EntityName::Element => None,
-                };
-                (at, members)
-            }
-            AttributeName::Inside(members) => (self.element, members),
-        };
-        let end = members.iter().fold(at, |at, member| at.and_then(|json| json.get(&**member)));
-        match end {
-            None | Some(Json::Null) => Found::Missing,
-            Some(json) => Found::Attribute(json),
+impl<'a> Found<'a> {
+    pub(crate) fn of(attribute: &'a Attribute<'_>) -> Self {
+        match &attribute.0 {
+            Content::Null => Self::Missing,
+            Content::Bool(yes) => Self::Bool(*yes),
+            Content::Number(number) => Self::Number(number),
+            Content::Text(text) => Self::Text(text),
+            Content::OwnText(text) => Self::Text(text),
+            Content::Json(json) => Self::Json(json),
+            Content::OwnJson(json) => Self::Json(json),
         }
     }
 
+    pub(crate) const fn of_json(json: &'a Json) -> Self {
+        match json {
+            Json::Null => Self::Missing,
+            Json::Bool(yes) => Self::Bool(*yes),
+            Json::Number(number) => Self::Number(number),
+            Json::String(text) => Self::Text(text.as_str()),
+            Json::Array(_) | Json::Object(_) => Self::Json(json),
+        }
+    }
+
+    /// What stands at members inside.
+    fn follow(self, members: &[Box<str>]) -> Self {
+        members.iter().fold(self, |at, member| match at {
+            Self::Json(json) => json.get(&**member).map_or(Self::Missing, Self::of_json),
+            _ => Self::Missing,
+        })
+    }
+
+    /// As JSON, for people; a copy. `None` where there is nothing.
+    pub fn to_json(self) -> Option<Json> {
+        match self {
+            Self::Missing => None,
+            Self::Key(text) | Self::Text(text) => Some(text.into()),
+            Self::Bool(yes) => Some(yes.into()),
+            Self::Number(number) => Some(Json::Number(number.clone())),
+            Self::Json(json) => Some(json.clone()),
+        }
+    }
+}
+
+impl<'a> Subject<'a, '_> {
+    #[inline(always)]
+    pub(crate) fn find(&self, path: &Path) -> Found<'a> {
+        let start = match &path.start {
+            Start::Attribute(id) => self.context.found(*id),
+            Start::Key(entity) => self.key_of(entity).map_or(Found::Missing, Found::Key),
+            Start::Tenant(name) => {
+                let attribute = self.tenant.and_then(|tenant| tenant.attributes().get(&**name));
+                attribute.map_or(Found::Missing, Found::of_json)
+            }
+            Start::Element => self.element.map_or(Found::Missing, Found::of_json),
+        };
+        if path.members.is_empty() { start } else { start.follow(&path.members) }
+    }
+
+    #[inline]
     pub(crate) fn key_of(&self, entity: &EntityName) -> Option<&'a str> {
         match entity {
+            EntityName::User => self.context.user_key(),
             EntityName::Tenant => self.context.tenant().map(|tenant| tenant.as_str()),
-            EntityName::Other(kind) => self.context.key_of(kind),
-            EntityName::Element => None,
+            EntityName::Other(id) => self.context.key_of(*id),
         }
     }
 }
@@ -168,8 +221,18 @@ pub(crate) struct Placed<'a> {
 }
 
 impl Unit {
-    pub(crate) fn place<'a>(&'a self, subject: Subject<'a>) -> Placed<'a> {
-        for path in std::iter::once(&self.first).chain(&self.fallbacks) {
+    #[inline]
+    pub(crate) fn place<'a>(&'a self, subject: Subject<'a, '_>) -> Placed<'a> {
+        let found = subject.find(&self.first);
+        match self.bucket(found) {
+            Some(bucket) => Placed { unit: &self.first.text, found, bucket: Some(bucket) },
+            None => self.fall_back(subject, found),
+        }
+    }
+
+    #[cold]
+    fn fall_back<'a>(&'a self, subject: Subject<'a, '_>, first: Found<'a>) -> Placed<'a> {
+        for path in &self.fallbacks {
             let found = subject.find(path);
             if let Some(bucket) = self.bucket(found) {
                 return Placed { unit: &path.text, found, bucket: Some(bucket) };
@@ -179,32 +242,53 @@ impl Unit {
             MissingUnit::NoMatch => None,
             MissingUnit::BucketZero => Some(0),
         };
-        Placed { unit: &self.first.text, found: subject.find(&self.first), bucket }
+        Placed { unit: &self.first.text, found: first, bucket }
     }
 
     /// Texts hash as they are, whole numbers and booleans as their JSON text; nothing else is a unit.
+    #[inline]
     fn bucket(&self, found: Found<'_>) -> Option<u32> {
+        match found {
+            Found::Key(text) | Found::Text(text) => Some(bucket(&self.hash, text)),
+            _ => self.bucket_of_others(found),
+        }
+    }
+
+    fn bucket_of_others(&self, found: Found<'_>) -> Option<u32> {
         let hash = |unit: &str| Some(bucket(&self.hash, unit));
         match found {
-            Found::Key(key) => hash(key),
-            Found::Attribute(Json::String(text)) => hash(text),
-            Found::Attribute(Json::Bool(yes)) => hash(if *yes { "true" } else { "false" }),
-            Found::Attribute(Json::Number(number)) if !number.is_f64() => {
-                hash(Decimal::of(number).as_str())
-            }
-            Found::Attribute(_) | Found::Missing => None,
+            Found::Key(text) | Found::Text(text) => hash(text),
+            Found::Bool(yes) => hash(if yes { "true" } else { "false" }),
+            Found::Number(number) if !number.is_f64() => hash(Decimal::of(number).as_str()),
+            Found::Number(_) | Found::Json(_) | Found::Missing => None,
         }
     }
 }
 
 impl Condition {
+    /// As [`Condition::holds`], without a call where it is a single test, as most rules are.
+    #[inline(always)]
+    pub(crate) fn holds_at_once<'s, V: Visitor>(
+        &'s self,
+        subject: Subject<'_, '_>,
+        run: &mut Run<'_, '_, 's, V>,
+    ) -> Result<bool, Failed> {
+        match self {
+            Self::Test(test) => {
+                run.budget.spend(1)?;
+                test.holds(subject, 0, run)
+            }
+            _ => self.holds(subject, 0, run),
+        }
+    }
+
     /// Whether it holds; an error is the answer's. `depth` is where it stands in its rule or segment.
-    pub(crate) fn holds<V: Visitor>(
-        &self,
-        subject: Subject<'_>,
+    pub(crate) fn holds<'s, V: Visitor>(
+        &'s self,
+        subject: Subject<'_, '_>,
         depth: u8,
-        run: &mut Run<'_, '_, V>,
-    ) -> Result<bool, EvalError> {
+        run: &mut Run<'_, '_, 's, V>,
+    ) -> Result<bool, Failed> {
         run.budget.spend(1)?;
         match self {
             Self::Test(test) => return test.holds(subject, depth, run),
@@ -226,12 +310,12 @@ impl Condition {
         self.joined(subject, depth, run)
     }
 
-    fn joined<V: Visitor>(
-        &self,
-        subject: Subject<'_>,
+    fn joined<'s, V: Visitor>(
+        &'s self,
+        subject: Subject<'_, '_>,
         depth: u8,
-        run: &mut Run<'_, '_, V>,
-    ) -> Result<bool, EvalError> {
+        run: &mut Run<'_, '_, 's, V>,
+    ) -> Result<bool, Failed> {
         let (junction, parts, stop) = match self {
             Self::All(parts) => (Junction::All, &**parts, false),
             Self::Any(parts) => (Junction::Any, &**parts, true),
@@ -253,14 +337,35 @@ impl Condition {
 }
 
 impl Test {
-    fn holds<V: Visitor>(
+    #[inline(always)]
+    pub(crate) fn holds<V: Visitor>(
         &self,
-        subject: Subject<'_>,
+        subject: Subject<'_, '_>,
         depth: u8,
-        run: &mut Run<'_, '_, V>,
-    ) -> Result<bool, EvalError> {
+        run: &mut Run<'_, '_, '_, V>,
+    ) -> Result<bool, Failed> {
+        if !V::LISTENS
+            && let Start::Attribute(id) = &self.path.start
+            && self.path.members.is_empty()
+            && let place = subject.context.place(*id)
+            && let Some(attribute) = subject.context.inside().get(place)
+            && let Some(traits) = run.asked.traits.get(place)
+            && let Some(held) = self.operands.usual(attribute, traits)
+        {
+            return Ok(held != self.negate);
+        }
+        self.holds_whatever_it_is(subject, depth, run)
+    }
+
+    #[inline(never)]
+    fn holds_whatever_it_is<V: Visitor>(
+        &self,
+        subject: Subject<'_, '_>,
+        depth: u8,
+        run: &mut Run<'_, '_, '_, V>,
+    ) -> Result<bool, Failed> {
         let found = subject.find(&self.path);
-        let answered = self.operands.test(found, run.now, &mut run.budget)?;
+        let answered = self.operands.test(found, run.asked.now(), &mut run.budget)?;
         let held = answered.map_or(self.if_missing, |held| held != self.negate);
         let (attribute, operator, negate) = (&*self.path.text, self.operator, self.negate);
         let operands = &self.operands;
@@ -278,7 +383,12 @@ impl Test {
 }
 
 impl Rollout {
-    fn holds<V: Visitor>(&self, subject: Subject<'_>, depth: u8, run: &mut Run<'_, '_, V>) -> bool {
+    fn holds<V: Visitor>(
+        &self,
+        subject: Subject<'_, '_>,
+        depth: u8,
+        run: &mut Run<'_, '_, '_, V>,
+    ) -> bool {
         let Placed { unit, found, bucket } = self.by.place(subject);
         let held = bucket.is_some_and(|bucket| (self.from..self.until).contains(&bucket));
         let (from, until, buckets) = (self.from, self.until, self.by.hash.buckets());
@@ -297,17 +407,17 @@ impl Rollout {
 }
 
 impl Elements {
-    fn hold<V: Visitor>(
-        &self,
-        subject: Subject<'_>,
+    fn hold<'s, V: Visitor>(
+        &'s self,
+        subject: Subject<'_, '_>,
         depth: u8,
-        run: &mut Run<'_, '_, V>,
-    ) -> Result<bool, EvalError> {
+        run: &mut Run<'_, '_, 's, V>,
+    ) -> Result<bool, Failed> {
         let found = subject.find(&self.list);
         let (attribute, every) = (&*self.list.text, self.every);
         run.visitor.visit(Event::Elements { depth, attribute, every, found });
         let elements = match found {
-            Found::Attribute(Json::Array(elements)) => elements.as_slice(),
+            Found::Json(Json::Array(elements)) => elements.as_slice(),
             _ => &[],
         };
         let mut held = every;

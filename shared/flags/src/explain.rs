@@ -3,17 +3,22 @@
 mod notes;
 
 use std::fmt;
+use std::ops::Deref;
 
 use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::answer::{Answer, EvalError};
 use crate::context::Context;
-use crate::evaluate::{View, evaluate_with};
+use crate::evaluate::View;
+use crate::pinned::Pinned;
 use crate::revision::Revision;
+use crate::snapshot::Snapshot;
 use crate::text::clipped;
 use crate::time::Timestamp;
-use notes::{Notes, quoted};
+use notes::quoted;
+
+pub(crate) use notes::Notes;
 
 /// An answer and every step that led to it. Serializes for programs, displays as lines for people. It holds
 /// attribute values of whoever asked, so it is for the organization's own eyes.
@@ -121,18 +126,21 @@ pub enum StepKind {
 }
 
 /// Evaluates a flag as [`evaluate`](crate::evaluate::evaluate) does, and keeps every step. Allocates.
-pub fn explain(view: View<'_>, flag: &str, context: &Context, now: Timestamp) -> Explanation {
-    let mut notes = Notes::default();
-    let answer = evaluate_with(view, flag, None, context, now, &mut notes);
-    Explanation::new(flag, context, &answer, notes.steps)
+pub fn explain(view: View<'_>, flag: &str, context: &Context<'_>, now: Timestamp) -> Explanation {
+    view.pin(context.borrowed(), now).explain(flag)
 }
 
 impl Explanation {
-    fn new(flag: &str, context: &Context, answer: &Answer<'_>, steps: Vec<Step>) -> Self {
+    pub(crate) fn new<S: Deref<Target = Snapshot>>(
+        flag: &str,
+        pinned: &Pinned<'_, S>,
+        answer: &Answer<'_>,
+        notes: Notes,
+    ) -> Self {
         Self {
             flag: clipped(flag),
-            tenant: context.tenant().map(ToString::to_string),
-            tenant_known: answer.tenant_known,
+            tenant: pinned.context().tenant().map(ToString::to_string),
+            tenant_known: pinned.tenant_known(),
             value: answer.value.map(crate::Value::to_json),
             variant: answer.variant.map(str::to_owned),
             reason: answer.reason.as_str(),
@@ -141,9 +149,9 @@ impl Explanation {
             error_code: answer.error.as_ref().map(EvalError::code),
             error_details: answer.error.as_ref().map(EvalError::details),
             flag_version: answer.flag_version,
-            revision: answer.revision,
-            age_seconds: answer.age.as_secs(),
-            steps,
+            revision: pinned.revision(),
+            age_seconds: pinned.age().as_secs(),
+            steps: notes.steps,
         }
     }
 }

@@ -1,34 +1,88 @@
 //! The working form of a flag: indexed, always valid, made by `compile` alone.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use crate::answer::{FineReason, Reason};
 use crate::condition::{Condition, EntityName, FlagTest, Unit};
+use crate::key_set::KeySet;
 use crate::keys::{FlagKey, GroupKey, RuleId, VariantKey};
+use crate::run::Decision;
 use crate::time::Timestamp;
 use crate::value::Value;
 use crate::wire::{FlagClass, ValueType};
 
 /// A flag that can be evaluated. Whatever it names exists.
 #[derive(Debug)]
+// What every answer reads stands first, and together.
+#[repr(C)]
 pub struct Flag {
-    pub(crate) key: FlagKey,
+    pub(crate) variants: Box<[Variant]>,
     pub(crate) version: u64,
+    pub(crate) quick: Quick,
     pub(crate) class: FlagClass,
     pub(crate) value_type: ValueType,
     pub(crate) client_visible: bool,
-    pub(crate) variants: Box<[Variant]>,
     pub(crate) enabled: bool,
+    pub(crate) reads_tenant: bool,
+    pub(crate) key: FlagKey,
     pub(crate) off: Outcome,
-    pub(crate) stale: Option<Stale>,
+    pub(crate) stale: Option<Box<Stale>>,
     pub(crate) prerequisites: Box<[FlagTest]>,
     pub(crate) targets: Box<[Target]>,
     pub(crate) group_overrides: Box<[GroupOverride]>,
     pub(crate) rules: Box<[Rule]>,
     pub(crate) fallthrough: Outcome,
-    pub(crate) reads_tenant: bool,
+}
+
+/// The answer of a flag that asks nobody anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quick {
+    /// It has to be asked.
+    Not,
+    /// Its rules and then its fallthrough decide for everybody who has no override.
+    Rules,
+    /// Off for everybody, with this variant.
+    Off(VariantIndex),
+    /// This variant for everybody who has no override.
+    Fallthrough(VariantIndex),
+}
+
+impl Quick {
+    pub(crate) fn of(flag: &Flag) -> Self {
+        // A flag that reads the tenant first wants to know that there is one.
+        let at_once = !flag.reads_tenant;
+        if flag.movable() && !flag.enabled {
+            return match flag.off {
+                Outcome::Variant(variant) if at_once => Self::Off(variant),
+                _ => Self::Not,
+            };
+        }
+        let asks = !(flag.prerequisites.is_empty()
+            && flag.targets.is_empty()
+            && flag.group_overrides.is_empty());
+        match flag.fallthrough {
+            _ if asks || flag.stale.is_some() => Self::Not,
+            Outcome::Variant(variant) if at_once && flag.rules.is_empty() => {
+                Self::Fallthrough(variant)
+            }
+            _ => Self::Rules,
+        }
+    }
+
+    /// The decision, where there is one. A tenant with something of its own has to be asked about.
+    #[inline]
+    pub(crate) const fn decision(self, special: bool) -> Option<Decision> {
+        let (variant, reason, fine) = match self {
+            Self::Off(variant) => (variant, Reason::Disabled, FineReason::Off),
+            Self::Fallthrough(variant) if !special => {
+                (variant, Reason::Default, FineReason::Fallthrough)
+            }
+            Self::Fallthrough(_) | Self::Not | Self::Rules => return None,
+        };
+        Some(Decision { variant: Some(variant), reason, fine, rule: None })
+    }
 }
 
 impl Flag {
@@ -73,6 +127,12 @@ impl Flag {
         self.reads_tenant
     }
 
+    /// A migration flag has no "off": neither a kill nor age nor other flags move its stage (DESIGN §4).
+    pub(crate) const fn movable(&self) -> bool {
+        !matches!(self.class, FlagClass::Migration)
+    }
+
+    #[inline]
     pub(crate) fn variant(&self, index: VariantIndex) -> Option<&Variant> {
         self.variants.get(usize::from(index.0))
     }
@@ -125,8 +185,7 @@ pub(crate) struct GroupOverride {
 pub(crate) struct Target {
     pub(crate) variant: VariantIndex,
     pub(crate) entity: EntityName,
-    /// Sorted.
-    pub(crate) keys: Box<[Box<str>]>,
+    pub(crate) keys: KeySet,
 }
 
 #[derive(Debug)]
@@ -152,10 +211,10 @@ pub(crate) struct Rule {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Variant(VariantIndex),
-    Split(Split),
+    Split(Box<Split>),
     Ramp(Box<Ramp>),
     CallerDefault,
-    Error(Arc<str>),
+    Error(Box<str>),
 }
 
 #[derive(Debug)]
@@ -167,7 +226,13 @@ pub(crate) struct Split {
 }
 
 impl Split {
+    #[inline]
     pub(crate) fn variant_at(&self, bucket: u32) -> Option<VariantIndex> {
+        /// Ranges that are read one after the other.
+        const FEW: usize = 8;
+        if self.ranges.len() <= FEW {
+            return self.ranges.iter().find(|(until, _)| bucket < *until).map(|(_, it)| *it);
+        }
         let place = self.ranges.partition_point(|(until, _)| *until <= bucket);
         self.ranges.get(place).map(|(_, variant)| *variant)
     }

@@ -134,7 +134,10 @@ macro_rules! key {
         impl TryFrom<String> for $type {
             type Error = KeyError;
             fn try_from(text: String) -> Result<Self, KeyError> {
-                Self::new(&text)
+                // The text is kept, not copied: a manifest has tens of thousands of keys.
+                $grammar(&text)
+                    .map(|()| Self(text.into()))
+                    .map_err(|fault| KeyError { kind: $kind, fault })
             }
         }
 

@@ -1,59 +1,114 @@
 //! One evaluation under way: the order in which a flag decides, and the flags and segments that it asks for.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use crate::answer::{EvalError, FineReason, Reason};
-use crate::budget::Budget;
-use crate::condition::{FlagIs, FlagTest, Placed, Subject};
-use crate::context::Context;
+use crate::budget::{Budget, Failed};
+use crate::condition::{FlagIs, FlagTest, Placed, SegmentRef, Subject};
 use crate::fault::EntryFault;
-use crate::flag::{Flag, Outcome, Ramp, Split, StaleAction, VariantIndex};
+use crate::flag::{Flag, Outcome, Quick, Ramp, Split, StaleAction, VariantIndex};
+use crate::manifest::key_hash;
+use crate::pinned::Asked as Asker;
 use crate::segment::Segment;
 use crate::snapshot::Snapshot;
 use crate::tenant::Tenant;
-use crate::time::Timestamp;
 use crate::trace::{Asked, Event, Visitor};
-use crate::wire::FlagClass;
 
-pub(crate) type DirectoryEntry<'s> = Option<Result<&'s Tenant, &'s Arc<EntryFault>>>;
+/// The tenant's entry in the directory.
+pub(crate) type DirectoryEntry<'s> = Option<Result<&'s Tenant, &'s EntryFault>>;
 
 /// What an evaluation looks at, and what it has spent so far.
-pub(crate) struct Run<'r, 's, V> {
-    pub(crate) snapshot: &'s Snapshot,
-    pub(crate) context: &'r Context,
-    pub(crate) now: Timestamp,
-    /// Since the configuration was last confirmed.
-    pub(crate) age: Duration,
-    pub(crate) tenant: DirectoryEntry<'s>,
+pub(crate) struct Run<'r, 'c, 's, V> {
+    snapshot: &'s Snapshot,
+    pub(crate) asked: &'r Asker<'c>,
+    tenant: DirectoryEntry<'s>,
     pub(crate) visitor: &'r mut V,
     pub(crate) budget: Budget,
+    /// Why there will be no answer, where it is more than a word.
+    told: Option<EvalError<'s>>,
 }
 
-pub(crate) struct Decision<'s> {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Decision {
     /// `None` is the caller's default.
     pub(crate) variant: Option<VariantIndex>,
     pub(crate) reason: Reason,
     pub(crate) fine: FineReason,
-    pub(crate) rule: Option<&'s str>,
+    /// The place of the rule that decided.
+    pub(crate) rule: Option<u16>,
 }
 
-impl<'s> Decision<'s> {
+/// What an outcome leads to. `None` is the caller's default.
+#[derive(Debug, Clone, Copy)]
+enum Served {
+    Plain(Option<VariantIndex>),
+    BySplit(VariantIndex),
+    /// A split has no unit to hash.
+    NoUnit,
+}
+
+impl Served {
+    fn by_split(variant: Option<VariantIndex>) -> Self {
+        variant.map_or(Self::NoUnit, Self::BySplit)
+    }
+}
+
+impl Decision {
     const fn of(variant: VariantIndex, fine: FineReason) -> Self {
         Self { variant: Some(variant), reason: Reason::TargetingMatch, fine, rule: None }
     }
 }
 
-impl<'r, 's, V: Visitor> Run<'r, 's, V> {
-    /// DESIGN §4, rows 2 and 3, and then the others.
-    pub(crate) fn decide(&mut self, flag: &'s Flag) -> Result<Decision<'s>, EvalError> {
-        if movable(flag) && !flag.enabled {
+impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
+    pub(crate) fn new(
+        snapshot: &'s Snapshot,
+        asked: &'r Asker<'c>,
+        tenant: DirectoryEntry<'s>,
+        visitor: &'r mut V,
+    ) -> Self {
+        Self { snapshot, asked, tenant, visitor, budget: Budget::default(), told: None }
+    }
+
+    /// What an answer says of a failure.
+    pub(crate) fn error(&self, failed: Failed) -> EvalError<'s> {
+        match failed {
+            Failed::NestedTooDeep => EvalError::NestedTooDeep,
+            Failed::AttributeTooLong => EvalError::AttributeTooLong,
+            Failed::OverBudget => EvalError::OverBudget,
+            // Whoever says that it was told has told it.
+            Failed::Told => self.told.unwrap_or(EvalError::OverBudget),
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self, error: EvalError<'s>) -> Failed {
+        self.told = Some(error);
+        Failed::Told
+    }
+
+    /// DESIGN §4, rows 2 to 9.
+    #[inline(always)]
+    pub(crate) fn decide(&mut self, flag: &'s Flag) -> Result<Decision, Failed> {
+        if !V::LISTENS {
+            if let Some(decision) = flag.quick.decision(self.asked.special) {
+                return Ok(decision);
+            }
+            if flag.quick == Quick::Rules && !self.asked.special {
+                return self.ruled(flag);
+            }
+        }
+        self.decide_by_all(flag)
+    }
+
+    /// Rows 2 and 3, and then the others.
+    #[inline(never)]
+    fn decide_by_all(&mut self, flag: &'s Flag) -> Result<Decision, Failed> {
+        if flag.movable() && !flag.enabled {
             self.visitor.visit(Event::Off);
             return self.settle(flag, &flag.off, Reason::Disabled, FineReason::Off);
         }
-        let stale = flag.stale.as_ref().filter(|stale| movable(flag) && self.age > stale.after);
+        let stale =
+            flag.stale.as_ref().filter(|stale| flag.movable() && self.asked.age > stale.after);
         let Some(stale) = stale else { return self.confirmed(flag) };
-        self.visitor.visit(Event::Stale { age: self.age, after: stale.after });
+        self.visitor.visit(Event::Stale { age: self.asked.age, after: stale.after });
         match &stale.then {
             StaleAction::LastKnown => {
                 let decision = self.confirmed(flag)?;
@@ -70,13 +125,19 @@ impl<'r, 's, V: Visitor> Run<'r, 's, V> {
     }
 
     /// Rows 4 to 9, in their order.
-    fn confirmed(&mut self, flag: &'s Flag) -> Result<Decision<'s>, EvalError> {
-        if movable(flag) && !self.prerequisites_met(flag)? {
+    #[inline(always)]
+    fn confirmed(&mut self, flag: &'s Flag) -> Result<Decision, Failed> {
+        if flag.movable() && !self.prerequisites_met(flag)? {
             let fine = FineReason::PrerequisiteFailed;
             return self.settle(flag, &flag.off, Reason::Disabled, fine);
         }
-        if let Some(tenant) = self.tenant {
-            let tenant = tenant.map_err(|fault| EvalError::TenantMalformed(Arc::clone(fault)))?;
+        // Most tenants have nothing of their own and most flags nothing for single ones.
+        let special = V::LISTENS || self.asked.special || !flag.group_overrides.is_empty();
+        if let Some(tenant) = self.tenant.filter(|_| special) {
+            let tenant = match tenant {
+                Ok(tenant) => tenant,
+                Err(fault) => return Err(self.fail(EvalError::TenantMalformed(fault))),
+            };
             if let Some(decision) = self.overridden(flag, tenant)? {
                 return Ok(decision);
             }
@@ -84,20 +145,29 @@ impl<'r, 's, V: Visitor> Run<'r, 's, V> {
         if let Some(decision) = self.targeted(flag) {
             return Ok(decision);
         }
+        self.ruled(flag)
+    }
+
+    /// Rows 8 and 9.
+    #[inline(never)]
+    fn ruled(&mut self, flag: &'s Flag) -> Result<Decision, Failed> {
         let subject = self.subject();
         for (index, rule) in flag.rules.iter().enumerate() {
             let id = rule.id.as_str();
             self.visitor.visit(Event::RuleEntered { index, id });
-            let held = rule.when.holds(subject, 0, self)?;
+            let held = rule.when.holds_at_once(subject, self)?;
             self.visitor.visit(Event::RuleDecided { id, held });
             if !held {
                 continue;
             }
             // A rule whose split has no unit to hash does not match; the next rule is asked.
-            if let Some((variant, split)) = self.outcome(flag, &rule.serve)? {
-                let reason = if split { Reason::Split } else { Reason::TargetingMatch };
-                return Ok(Decision { variant, reason, fine: FineReason::Rule, rule: Some(id) });
-            }
+            let (variant, reason) = match self.outcome(flag, &rule.serve)? {
+                Served::Plain(variant) => (variant, Reason::TargetingMatch),
+                Served::BySplit(variant) => (Some(variant), Reason::Split),
+                Served::NoUnit => continue,
+            };
+            let rule = u16::try_from(index).ok();
+            return Ok(Decision { variant, reason, fine: FineReason::Rule, rule });
         }
         self.visitor.visit(Event::Fallthrough);
         self.settle(flag, &flag.fallthrough, Reason::Default, FineReason::Fallthrough)
@@ -105,16 +175,18 @@ impl<'r, 's, V: Visitor> Run<'r, 's, V> {
 
     /// Where the tenant's entry is malformed nothing is known of the tenant. Only outcomes that operators reach
     /// for when something is wrong are decided so; the others end before.
-    fn subject(&self) -> Subject<'r>
+    #[inline]
+    fn subject(&self) -> Subject<'r, 'c>
     where
         's: 'r,
     {
         let tenant = self.tenant.and_then(Result::ok);
-        Subject { context: self.context, tenant, element: None }
+        Subject { context: &self.asked.context, tenant, element: None }
     }
 
     /// Row 4: every prerequisite is met.
-    fn prerequisites_met(&mut self, flag: &'s Flag) -> Result<bool, EvalError> {
+    #[inline]
+    fn prerequisites_met(&mut self, flag: &'s Flag) -> Result<bool, Failed> {
         for test in &flag.prerequisites {
             if !self.flag_stands(test, None)? {
                 return Ok(false);
@@ -128,18 +200,23 @@ impl<'r, 's, V: Visitor> Run<'r, 's, V> {
         &mut self,
         flag: &'s Flag,
         tenant: &Tenant,
-    ) -> Result<Option<Decision<'s>>, EvalError> {
-        let own = tenant.override_of(&flag.key);
-        let expired = own.and_then(|own| own.expires()).is_some_and(|at| at <= self.now);
+    ) -> Result<Option<Decision>, Failed> {
+        let own = match tenant.has_overrides() {
+            true => tenant.override_of(key_hash(flag.key.as_str()), &flag.key),
+            false => None,
+        };
+        let expired = own.and_then(|own| own.expires()).is_some_and(|at| at <= self.asked.now());
         let variant = own.map(|own| own.variant().as_str());
         self.visitor.visit(Event::TenantOverride { variant, expired });
         if let Some(variant) = variant.filter(|_| !expired) {
-            let variant = flag.variant_named(variant).ok_or(EvalError::OverrideUnknownVariant)?;
-            return Ok(Some(Decision::of(variant, FineReason::TenantOverride)));
+            return match flag.variant_named(variant) {
+                Some(variant) => Ok(Some(Decision::of(variant, FineReason::TenantOverride))),
+                None => Err(self.fail(EvalError::OverrideUnknownVariant)),
+            };
         }
         for entry in &flag.group_overrides {
             let member = tenant.is_in(&entry.group);
-            let expired = entry.expires.is_some_and(|at| at <= self.now);
+            let expired = entry.expires.is_some_and(|at| at <= self.asked.now());
             let (group, variant) = (entry.group.as_str(), name(flag, entry.variant));
             self.visitor.visit(Event::GroupOverride { group, variant, member, expired });
             if member && !expired {
@@ -150,11 +227,11 @@ impl<'r, 's, V: Visitor> Run<'r, 's, V> {
     }
 
     /// Row 7: individual targets, the first list that has the key.
-    fn targeted(&mut self, flag: &'s Flag) -> Option<Decision<'s>> {
+    #[inline]
+    fn targeted(&mut self, flag: &'s Flag) -> Option<Decision> {
         for target in &flag.targets {
             let key = self.subject().key_of(&target.entity);
-            let listed = |key: &str| target.keys.binary_search_by(|held| (**held).cmp(key)).is_ok();
-            let held = key.is_some_and(listed);
+            let held = key.is_some_and(|key| target.keys.has(key));
             let variant = name(flag, target.variant);
             self.visitor.visit(Event::Target { key, variant, held });
             if held {
@@ -168,32 +245,32 @@ impl<'r, 's, V: Visitor> Run<'r, 's, V> {
     fn settle(
         &mut self,
         flag: &'s Flag,
-        serve: &Outcome,
+        serve: &'s Outcome,
         plain: Reason,
         fine: FineReason,
-    ) -> Result<Decision<'s>, EvalError> {
-        let (variant, split) = self.outcome(flag, serve)?.ok_or(EvalError::TargetingKeyMissing)?;
-        let reason = if split && plain == Reason::Default { Reason::Split } else { plain };
+    ) -> Result<Decision, Failed> {
+        let (variant, reason) = match self.outcome(flag, serve)? {
+            Served::Plain(variant) => (variant, plain),
+            Served::BySplit(variant) if plain == Reason::Default => (Some(variant), Reason::Split),
+            Served::BySplit(variant) => (Some(variant), plain),
+            Served::NoUnit => return Err(self.fail(EvalError::TargetingKeyMissing)),
+        };
         Ok(Decision { variant, reason, fine, rule: None })
     }
 
-    /// The variant that an outcome leads to (`None` inside: the caller's default) and whether a split chose
-    /// it. `None` when a split has no unit to hash.
-    fn outcome(
-        &mut self,
-        flag: &Flag,
-        serve: &Outcome,
-    ) -> Result<Option<(Option<VariantIndex>, bool)>, EvalError> {
+    #[inline(always)]
+    fn outcome(&mut self, flag: &Flag, serve: &'s Outcome) -> Result<Served, Failed> {
         Ok(match serve {
-            Outcome::Variant(variant) => Some((Some(*variant), false)),
-            Outcome::CallerDefault => Some((None, false)),
-            Outcome::Split(split) => self.split(flag, split).map(|variant| (Some(variant), true)),
-            Outcome::Ramp(ramp) => self.ramp(flag, ramp).map(|variant| (Some(variant), true)),
-            Outcome::Error(message) => return Err(EvalError::Outcome(Arc::clone(message))),
+            Outcome::Variant(variant) => Served::Plain(Some(*variant)),
+            Outcome::CallerDefault => Served::Plain(None),
+            Outcome::Split(split) => Served::by_split(self.split(flag, split)),
+            Outcome::Ramp(ramp) => Served::by_split(self.ramp(flag, ramp)),
+            Outcome::Error(message) => return Err(self.fail(EvalError::Outcome(message))),
         })
     }
 
-    fn split(&mut self, flag: &Flag, split: &Split) -> Option<VariantIndex> {
+    #[inline(always)]
+    fn split(&mut self, flag: &Flag, split: &'s Split) -> Option<VariantIndex> {
         let Placed { unit, found, bucket } = split.by.place(self.subject());
         let variant = bucket.and_then(|bucket| split.variant_at(bucket));
         self.visitor.visit(Event::Split {
@@ -207,9 +284,9 @@ impl<'r, 's, V: Visitor> Run<'r, 's, V> {
         variant
     }
 
-    fn ramp(&mut self, flag: &Flag, ramp: &Ramp) -> Option<VariantIndex> {
+    fn ramp(&mut self, flag: &Flag, ramp: &'s Ramp) -> Option<VariantIndex> {
         let Placed { unit, found, bucket } = ramp.by.place(self.subject());
-        let bound = ramp.bound(self.now);
+        let bound = ramp.bound(self.asked.now());
         let chosen = |bucket| if bucket < bound { ramp.variant } else { ramp.rest };
         let variant = bucket.map(chosen);
         self.visitor.visit(Event::Split {
@@ -225,11 +302,12 @@ impl<'r, 's, V: Visitor> Run<'r, 's, V> {
 
     /// Whether another flag is what it has to be. One that is not there is nothing; one that cannot answer
     /// leaves this flag without an answer, too. `depth` is the condition's; a prerequisite has none.
+    #[inline(always)]
     pub(crate) fn flag_stands(
         &mut self,
-        test: &FlagTest,
+        test: &'s FlagTest,
         depth: Option<u8>,
-    ) -> Result<bool, EvalError> {
+    ) -> Result<bool, Failed> {
         self.budget.enter()?;
         let asked = match depth {
             None => Asked::Prerequisite,
@@ -242,46 +320,48 @@ impl<'r, 's, V: Visitor> Run<'r, 's, V> {
         Ok(held)
     }
 
-    fn flag_is(&mut self, test: &FlagTest) -> Result<bool, EvalError> {
-        let flag = match self.snapshot.flag_shared(test.flag.as_str()) {
+    #[inline(always)]
+    fn flag_is(&mut self, test: &'s FlagTest) -> Result<bool, Failed> {
+        let flag = match self.snapshot.flag_at(test.hash, test.flag.as_str()) {
             None => return Ok(false),
-            Some(Err(fault)) => return Err(EvalError::OtherMalformed(Arc::clone(fault))),
+            Some(Err(fault)) => return Err(self.fail(EvalError::OtherMalformed(fault))),
             Some(Ok(flag)) => flag,
         };
-        if flag.reads_tenant && self.context.tenant().is_none() {
-            return Err(EvalError::TenantRequired);
+        if flag.reads_tenant && self.asked.context.tenant().is_none() {
+            return Err(self.fail(EvalError::TenantRequired));
         }
         match &test.is {
             FlagIs::Variants(variants) => {
                 let decision = self.decide(flag)?;
                 let answered = decision.variant.map(|variant| name(flag, variant));
-                Ok(answered.is_some_and(|name| variants.iter().any(|v| v.as_str() == name)))
+                Ok(answered.is_some_and(|name| variants.has(name)))
             }
             FlagIs::Off => self.is_off(flag),
             FlagIs::Enabled => self.is_off(flag).map(|off| !off),
         }
     }
 
-    fn is_off(&mut self, flag: &'s Flag) -> Result<bool, EvalError> {
-        Ok(movable(flag) && (!flag.enabled || !self.prerequisites_met(flag)?))
+    fn is_off(&mut self, flag: &'s Flag) -> Result<bool, Failed> {
+        Ok(flag.movable() && (!flag.enabled || !self.prerequisites_met(flag)?))
     }
 
     /// Whether who asks is in a segment.
     pub(crate) fn in_segment(
         &mut self,
-        key: &Arc<str>,
-        subject: Subject<'_>,
+        segment: &'s SegmentRef,
+        subject: Subject<'_, '_>,
         depth: u8,
-    ) -> Result<bool, EvalError> {
+    ) -> Result<bool, Failed> {
         self.budget.enter()?;
+        let key = segment.key.as_str();
         self.visitor.visit(Event::Asked { asked: Asked::Segment { depth }, key });
-        let segment = match self.snapshot.segment_shared(key) {
-            None => return Err(EvalError::SegmentNotFound(Arc::clone(key))),
-            Some(Err(fault)) => return Err(EvalError::SegmentMalformed(Arc::clone(fault))),
+        let segment = match self.snapshot.segment_at(segment.hash, key) {
+            None => return Err(self.fail(EvalError::SegmentNotFound(key))),
+            Some(Err(fault)) => return Err(self.fail(EvalError::SegmentMalformed(fault))),
             Some(Ok(segment)) => segment,
         };
-        if segment.reads_tenant && self.context.tenant().is_none() {
-            return Err(EvalError::TenantRequired);
+        if segment.reads_tenant && self.asked.context.tenant().is_none() {
+            return Err(self.fail(EvalError::TenantRequired));
         }
         let held = self.has(segment, Subject { element: None, ..subject })?;
         self.visitor.visit(Event::Told { held });
@@ -290,7 +370,7 @@ impl<'r, 's, V: Visitor> Run<'r, 's, V> {
     }
 
     /// Excluded wins over included, included over the condition.
-    fn has(&mut self, segment: &Segment, subject: Subject<'_>) -> Result<bool, EvalError> {
+    fn has(&mut self, segment: &'s Segment, subject: Subject<'_, '_>) -> Result<bool, Failed> {
         let key = subject.key_of(&segment.entity);
         let listed = match key {
             Some(key) if segment.excluded.have(key) => Some(false),
@@ -304,11 +384,6 @@ impl<'r, 's, V: Visitor> Run<'r, 's, V> {
             (None, None) => Ok(false),
         }
     }
-}
-
-/// A migration flag has no "off": neither a kill nor age nor other flags move its stage (DESIGN §4).
-const fn movable(flag: &Flag) -> bool {
-    !matches!(flag.class, FlagClass::Migration)
 }
 
 pub(crate) fn name(flag: &Flag, variant: VariantIndex) -> &str {

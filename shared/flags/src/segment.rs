@@ -4,9 +4,10 @@ use base64ct::{Base64, Encoding as _};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::compile::at::{At, limit};
-use crate::compile::{Conditions, MAX_TEXT_BYTES, sorted_keys};
+use crate::compile::{Conditions, MAX_TEXT_BYTES, key_set};
 use crate::condition::{Condition, EntityName};
 use crate::fault::{EntryFault, FlagFault, parse};
+use crate::key_set::{HashSet, KeySet};
 use crate::text::clipped;
 use crate::wire::{IdsWire, SegmentWire};
 
@@ -38,18 +39,19 @@ impl Segment {
     }
 }
 
-/// Keys of a segment, sorted for looking up.
+/// Keys of a segment.
 #[derive(Debug)]
 pub(crate) enum Ids {
-    Keys(Box<[Box<str>]>),
-    Hashed { seed: u64, hashes: Box<[u64]> },
+    Keys(KeySet),
+    Hashed { seed: u64, hashes: HashSet },
 }
 
 impl Ids {
+    #[inline]
     pub(crate) fn have(&self, key: &str) -> bool {
         match self {
-            Self::Keys(keys) => keys.binary_search_by(|held| held.as_ref().cmp(key)).is_ok(),
-            Self::Hashed { seed, hashes } => hashes.binary_search(&hash(*seed, key)).is_ok(),
+            Self::Keys(keys) => keys.has(key),
+            Self::Hashed { seed, hashes } => hashes.has(hash(*seed, key)),
         }
     }
 }
@@ -68,6 +70,7 @@ fn seed(salt: &str) -> u64 {
     xxh3_64(salt.as_bytes())
 }
 
+#[inline]
 fn hash(seed: u64, key: &str) -> u64 {
     xxh3_64_with_seed(key.as_bytes(), seed)
 }
@@ -102,7 +105,7 @@ fn ids(at: &At<'_>, wire: &IdsWire) -> Result<Ids, FlagFault> {
         IdsWire::Keys(keys) => {
             let at = at.field("keys");
             limit(&at, "keys", MAX_SEGMENT_KEYS, keys.len())?;
-            sorted_keys(&at, keys).map(Ids::Keys)
+            key_set(&at, keys).map(Ids::Keys)
         }
         IdsWire::Hashed { salt, hashes } => {
             let at = at.field("hashed");
@@ -114,12 +117,12 @@ fn ids(at: &At<'_>, wire: &IdsWire) -> Result<Ids, FlagFault> {
             let bytes = Base64::decode_vec(hashes)
                 .map_err(|_| fault("it is not base64 (standard alphabet, padded)"))?;
             let (chunks, rest) = bytes.as_chunks::<HASH_BYTES>();
-            let hashes: Box<[u64]> =
+            let hashes: Vec<u64> =
                 chunks.iter().map(|bytes| u64::from_be_bytes(*bytes)).collect();
             if !rest.is_empty() || !hashes.is_sorted_by(|a, b| a < b) {
                 return Err(fault("hashes have 8 bytes each, ascend and do not repeat"));
             }
-            Ok(Ids::Hashed { seed: seed(salt), hashes })
+            Ok(Ids::Hashed { seed: seed(salt), hashes: HashSet::new(&hashes) })
         }
     }
 }
@@ -152,13 +155,11 @@ mod tests {
     fn hashes_are_pinned() {
         // The same hash as the bucketing's, whose pins were computed with Python's xxhash.
         let wire = hashed_ids("s", ["u-1", "u-1"].into_iter());
-        let hashes = match ids(&At::Whole, &wire).unwrap() {
-            Ids::Hashed { hashes, .. } => hashes,
-            Ids::Keys(_) => Box::default(),
-        };
-        let buckets: Vec<u128> =
-            hashes.iter().map(|hash| (u128::from(*hash) * 100_000) >> 64).collect();
-        assert_eq!(buckets, [46_004], "the bucket that the bucketing's own vectors pin");
+        let IdsWire::Hashed { hashes, .. } = wire else { unreachable!("longer lists are hashed") };
+        let bytes = Base64::decode_vec(&hashes).unwrap();
+        let hash = u64::from_be_bytes(bytes.try_into().unwrap());
+        let bucket = (u128::from(hash) * 100_000) >> 64;
+        assert_eq!(bucket, 46_004, "the bucket that the bucketing's own vectors pin");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::by_hash::{READ_ON, Stretches};
 use crate::compile::compile;
 use crate::fault::{EntryFault, FlagFault};
 use crate::flag::Flag;
@@ -57,12 +58,13 @@ impl Snapshot {
 
     /// One flag; `None` when there is none under this key.
     pub fn flag(&self, key: &str) -> Option<Result<&Flag, &FlagFault>> {
-        self.flag_shared(key).map(|found| found.map_err(Arc::as_ref))
+        self.flag_at(key_hash(key), key)
     }
 
-    /// As [`Snapshot::flag`], with a fault that can be kept without copying it.
-    pub(crate) fn flag_shared(&self, key: &str) -> Option<Result<&Flag, &Arc<FlagFault>>> {
-        find(&self.flags, key)
+    /// As [`Snapshot::flag`], by the key and its hash.
+    #[inline]
+    pub(crate) fn flag_at(&self, hash: u64, key: &str) -> Option<Result<&Flag, &FlagFault>> {
+        shard(&self.flags, hash)?.find(hash, key)
     }
 
     /// Every tenant of the directory by its key, malformed ones as their fault.
@@ -72,11 +74,22 @@ impl Snapshot {
 
     /// One tenant; `None` when the directory does not know it.
     pub fn tenant(&self, key: &str) -> Option<Result<&Tenant, &EntryFault>> {
-        self.tenant_shared(key).map(|found| found.map_err(Arc::as_ref))
+        let hash = key_hash(key);
+        shard(&self.tenants, hash)?.find(hash, key)
     }
 
-    pub(crate) fn tenant_shared(&self, key: &str) -> Option<Result<&Tenant, &Arc<EntryFault>>> {
-        find(&self.tenants, key)
+    /// Where a tenant's entry is.
+    pub(crate) fn tenant_place(&self, key: &str) -> Option<TenantPlace> {
+        let hash = key_hash(key);
+        let shard = shard_of(hash, u32::try_from(self.tenants.len()).ok()?);
+        let entry = self.tenants.get(shard as usize)?.place(hash, key)?;
+        Some(TenantPlace { shard, entry: u32::try_from(entry).ok()? })
+    }
+
+    /// The entry at a place of this very snapshot.
+    #[inline]
+    pub(crate) fn tenant_at(&self, place: TenantPlace) -> Option<Result<&Tenant, &EntryFault>> {
+        self.tenants.get(place.shard as usize)?.at(place.entry as usize)
     }
 
     /// Every segment by its key, malformed ones as their fault.
@@ -86,11 +99,12 @@ impl Snapshot {
 
     /// One segment; `None` when there is none under this key.
     pub fn segment(&self, key: &str) -> Option<Result<&Segment, &FlagFault>> {
-        self.segment_shared(key).map(|found| found.map_err(Arc::as_ref))
+        self.segment_at(key_hash(key), key)
     }
 
-    pub(crate) fn segment_shared(&self, key: &str) -> Option<Result<&Segment, &Arc<FlagFault>>> {
-        find(&self.segments, key)
+    #[inline]
+    pub(crate) fn segment_at(&self, hash: u64, key: &str) -> Option<Result<&Segment, &FlagFault>> {
+        shard(&self.segments, hash)?.find(hash, key)
     }
 
     /// The keys that may ask, by their id; empty outside the relay scope.
@@ -100,7 +114,7 @@ impl Snapshot {
 
     /// One key that may ask, by its id.
     pub fn key(&self, id: &str) -> Option<Result<&KeyWire, &EntryFault>> {
-        self.keys.find(key_hash(id), id).map(|found| found.map_err(Arc::as_ref))
+        self.keys.find(key_hash(id), id)
     }
 
     /// Whether a chunk is loaded, so that nobody need fetch it again.
@@ -161,29 +175,38 @@ impl Snapshot {
     }
 }
 
-fn find<'s, T, F>(shards: &'s [Arc<Shard<T, F>>], key: &str) -> Option<Result<&'s T, &'s Arc<F>>> {
-    let hash = key_hash(key);
-    let count = u32::try_from(shards.len()).unwrap_or(u32::MAX);
-    shards.get(shard_of(hash, count) as usize)?.find(hash, key)
+/// Where a tenant's entry is in a snapshot. Of another snapshot it says nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TenantPlace {
+    shard: u32,
+    entry: u32,
 }
 
-/// The compiled entries of one chunk, sorted by the hash of their key and then by the key, for binary
-/// search that allocates nothing and that nobody's choice of keys makes slow.
+#[inline]
+fn shard<T, F>(shards: &[Arc<Shard<T, F>>], hash: u64) -> Option<&Shard<T, F>> {
+    let count = u32::try_from(shards.len()).unwrap_or(u32::MAX);
+    shards.get(shard_of(hash, count) as usize).map(|shard| &**shard)
+}
+
+/// The compiled entries of one chunk, sorted by the hash of their key and then by the key, for a search that
+/// allocates nothing and that nobody's choice of keys makes slow.
 #[derive(Debug)]
 pub(crate) struct Shard<T, F> {
     entries: Box<[Entry<T, F>]>,
+    stretches: Stretches,
 }
 
 #[derive(Debug)]
+#[repr(C)]
 struct Entry<T, F> {
     hash: u64,
     key: Box<str>,
-    content: Result<T, Arc<F>>,
+    content: Result<T, Box<F>>,
 }
 
 impl<T, F> Default for Shard<T, F> {
     fn default() -> Self {
-        Self { entries: Box::default() }
+        Self { entries: Box::default(), stretches: Stretches::default() }
     }
 }
 
@@ -191,20 +214,45 @@ impl<T, F> Shard<T, F> {
     pub(crate) fn new<K: Into<Box<str>>>(entries: impl Iterator<Item = (K, Result<T, F>)>) -> Self {
         let entry = |(key, content): (K, Result<T, F>)| {
             let key = key.into();
-            Entry { hash: key_hash(&key), key, content: content.map_err(Arc::new) }
+            Entry { hash: key_hash(&key), key, content: content.map_err(Box::new) }
         };
         let mut entries: Vec<Entry<T, F>> = entries.map(entry).collect();
         entries.sort_by(|a, b| (a.hash, &a.key).cmp(&(b.hash, &b.key)));
-        Self { entries: entries.into() }
+        let stretches = Stretches::new(entries.iter().map(|entry| entry.hash), 1);
+        Self { entries: entries.into(), stretches }
     }
 
-    fn find(&self, hash: u64, key: &str) -> Option<Result<&T, &Arc<F>>> {
-        let order = |entry: &Entry<T, F>| (entry.hash, &*entry.key).cmp(&(hash, key));
-        let place = self.entries.binary_search_by(order).ok()?;
-        self.entries.get(place).map(|entry| entry.content.as_ref())
+    #[inline(always)]
+    fn place(&self, hash: u64, key: &str) -> Option<usize> {
+        let within = self.stretches.of(hash);
+        let start = within.start;
+        let stretch = self.entries.get(within)?;
+        if stretch.len() > READ_ON {
+            return self.place_in_crowd(stretch, hash, key).map(|place| start + place);
+        }
+        let same = |entry: &Entry<T, F>| entry.hash == hash && *entry.key == *key;
+        stretch.iter().position(same).map(|place| start + place)
+    }
+
+    /// Where somebody has made many hashes begin alike.
+    #[cold]
+    fn place_in_crowd(&self, stretch: &[Entry<T, F>], hash: u64, key: &str) -> Option<usize> {
+        stretch.binary_search_by(|entry| (entry.hash, &*entry.key).cmp(&(hash, key))).ok()
+    }
+
+    #[inline(always)]
+    fn at(&self, place: usize) -> Option<Result<&T, &F>> {
+        self.entries.get(place).map(|entry| entry.content.as_ref().map_err(AsRef::as_ref))
+    }
+
+    #[inline(always)]
+    fn find(&self, hash: u64, key: &str) -> Option<Result<&T, &F>> {
+        self.at(self.place(hash, key)?)
     }
 
     fn iter(&self) -> impl Iterator<Item = (&str, Result<&T, &F>)> {
-        self.entries.iter().map(|entry| (&*entry.key, entry.content.as_ref().map_err(Arc::as_ref)))
+        self.entries
+            .iter()
+            .map(|entry| (&*entry.key, entry.content.as_ref().map_err(AsRef::as_ref)))
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::fault::{EntryFault, parse};
 use crate::keys::{FlagKey, GroupKey, VariantKey};
+use crate::manifest::key_hash;
 use crate::wire::{OverrideWire, TenantWire};
 
 /// Bytes of a tenant as JSON: 10,000 overrides of 100 bytes each, and its attributes.
@@ -17,8 +18,8 @@ pub struct Tenant {
     uid: Box<str>,
     attributes: Map<String, Json>,
     groups: Box<[GroupKey]>,
-    /// Sorted by flag, each flag once.
-    overrides: Box<[(FlagKey, OverrideWire)]>,
+    /// Ascending by the hash of the flag's key, and then by the key; each flag once.
+    overrides: Box<[(u64, FlagKey, OverrideWire)]>,
 }
 
 impl Tenant {
@@ -37,14 +38,20 @@ impl Tenant {
         &self.groups
     }
 
-    /// Its overrides, sorted by flag, those that have expired included.
+    /// Its overrides, in no particular order, those that have expired included.
     pub fn overrides(&self) -> impl Iterator<Item = (&FlagKey, &VariantKey)> {
-        self.overrides.iter().map(|(flag, entry)| (flag, entry.variant()))
+        self.overrides.iter().map(|(_, flag, entry)| (flag, entry.variant()))
     }
 
-    pub(crate) fn override_of(&self, flag: &FlagKey) -> Option<&OverrideWire> {
-        let place = self.overrides.binary_search_by(|(held, _)| held.cmp(flag)).ok()?;
-        self.overrides.get(place).map(|(_, entry)| entry)
+    pub(crate) const fn has_overrides(&self) -> bool {
+        !self.overrides.is_empty()
+    }
+
+    /// The override of a flag, whose key has this hash.
+    pub(crate) fn override_of(&self, hash: u64, flag: &FlagKey) -> Option<&OverrideWire> {
+        let start = self.overrides.partition_point(|(held, ..)| *held < hash);
+        let mut held = self.overrides.get(start..)?.iter().take_while(|(held, ..)| *held == hash);
+        held.find(|(_, held, _)| held == flag).map(|(.., entry)| entry)
     }
 
     pub(crate) fn is_in(&self, group: &GroupKey) -> bool {
@@ -70,11 +77,15 @@ impl From<TenantWire> for Tenant {
     fn from(wire: TenantWire) -> Self {
         let mut groups = wire.groups;
         groups.sort();
+        let overrides = wire.overrides.into_iter();
+        let hashed = overrides.map(|(flag, entry)| (key_hash(flag.as_str()), flag, entry));
+        let mut overrides: Vec<_> = hashed.collect();
+        overrides.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         Self {
             uid: wire.uid.into(),
             attributes: wire.attributes,
             groups: groups.into(),
-            overrides: wire.overrides.into_iter().collect(),
+            overrides: overrides.into(),
         }
     }
 }

@@ -9,12 +9,17 @@ use crate::wire::OperatorName;
 
 /// Hears of every step of an evaluation, in order. `()` hears nothing and costs nothing.
 pub trait Visitor {
+    /// Whether anything hears the steps. Where nothing does, an answer that needs none is given without them.
+    const LISTENS: bool = true;
+
     /// One step was taken.
     fn visit(&mut self, event: Event<'_>);
 }
 
 impl Visitor for () {
-    #[inline]
+    const LISTENS: bool = false;
+
+    #[inline(always)]
     fn visit(&mut self, _event: Event<'_>) {}
 }
 
@@ -26,7 +31,7 @@ pub enum Event<'e> {
         /// The key that was asked for.
         key: &'e str,
         /// Why there can be no answer.
-        error: Option<&'e EvalError>,
+        error: Option<EvalError<'e>>,
     },
     /// The flag is off here; its off outcome follows.
     Off,

@@ -40,7 +40,7 @@ fn snapshot(flags: Vec<FlagWire>, segments: Vec<SegmentWire>) -> Snapshot {
 }
 
 /// The fine reason, and that explaining says the same.
-fn reason(snapshot: &Snapshot, flag: &str, context: &Context) -> &'static str {
+fn reason(snapshot: &Snapshot, flag: &str, context: &Context<'_>) -> &'static str {
     let (view, now) = (View { snapshot, confirmed: Timestamp::default() }, Timestamp::default());
     let fine = evaluate(view, flag, None, context, now).fine.as_str();
     let explained = explain(view, flag, context, now);
@@ -56,7 +56,7 @@ fn chains_of_prerequisites_end() {
     flags.push(flag("f10000", &json!({})));
     let snapshot = snapshot(flags, vec![]);
     let asked =
-        |depth: usize| reason(&snapshot, &format!("f{}", 10_000 - depth), &Context::untenanted());
+        |depth: u32| reason(&snapshot, &format!("f{}", 10_000 - depth), &Context::untenanted());
     assert_eq!(asked(MAX_PREREQUISITE_DEPTH), "FALLTHROUGH");
     assert_eq!(asked(MAX_PREREQUISITE_DEPTH + 1), "NESTED_TOO_DEEP");
     assert_eq!(asked(10_000), "NESTED_TOO_DEEP");
@@ -112,7 +112,7 @@ fn lists_that_are_asked_for_each_of_their_elements_end() {
     let flat = json!({"test": {"attribute": "user.list", "operator": "one-of", "values": ["x"]}});
     let flags = vec![flag("nested", &when(&nested)), flag("flat", &when(&flat))];
     let snapshot = snapshot(flags, vec![]);
-    let of = |count: usize| Context::untenanted().attr("list", vec![0; count]);
+    let of = |count: u32| Context::untenanted().attr("list", vec![0; count as usize]);
     assert_eq!(reason(&snapshot, "nested", &of(3)), "FALLTHROUGH");
     assert_eq!(reason(&snapshot, "nested", &of(100)), "OVER_BUDGET");
     // One step is the condition's own.

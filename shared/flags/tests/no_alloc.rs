@@ -290,7 +290,7 @@ fn regular_expressions_allocate_at_first_and_then_no_more() {
     let view = View { snapshot: &snapshot, confirmed: Timestamp::from_seconds(0) };
     for text in ["ababc", "ababd", "xxxx7"] {
         let context = Context::for_tenant(tenant("acme")).user("u").attr("text", text);
-        let ask = || drop(evaluate(view, "regex", None, &context, Timestamp::from_seconds(3)));
+        let ask = || _ = evaluate(view, "regex", None, &context, Timestamp::from_seconds(3));
         ask();
         assert_eq!(allocation_counter::measure(ask).count_total, 0, "{text}");
     }

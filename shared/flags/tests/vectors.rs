@@ -144,7 +144,7 @@ fn check(snapshot: &Snapshot, case: &Case) -> Result<(), String> {
     }
 }
 
-fn context(case: &Case) -> Context {
+fn context(case: &Case) -> Context<'_> {
     let mut context = match &case.tenant {
         Some(tenant) => Context::for_tenant(TenantKey::new(tenant).unwrap()),
         None => Context::untenanted(),

@@ -106,7 +106,7 @@ impl Config {
         Ok(explain(self.view(now), &request.flag, &context, now))
     }
 
-    fn answer(&self, request: &Request, context: &Context, now: Timestamp) -> Decision {
+    fn answer(&self, request: &Request, context: &Context<'_>, now: Timestamp) -> Decision {
         let flag = request.flag.as_str();
         let found = self.snapshot.flag(flag).and_then(Result::ok);
         let want = found.and_then(|found| wanted(found.value_type(), request.default.as_ref()));

@@ -62,7 +62,7 @@ impl Format {
         tenant: Option<TenantKey>,
         context: &Json,
         now: Timestamp,
-    ) -> Result<Context, ContextError> {
+    ) -> Result<Context<'static>, ContextError> {
         let start = tenant.map_or_else(Context::untenanted, Context::for_tenant);
         match self {
             Self::FlagForge => own::context(start, context),

@@ -55,11 +55,14 @@ fn read<T: DeserializeOwned>(json: &Json) -> Result<T, String> {
 }
 
 /// OFREP's flat context; `entities` holds further entities by kind.
-pub(crate) fn context(mut context: Context, json: &Json) -> Result<Context, ContextError> {
+pub(crate) fn context(
+    mut context: Context<'static>,
+    json: &Json,
+) -> Result<Context<'static>, ContextError> {
     let Some(members) = members(json)? else { return Ok(context) };
     for (name, value) in members {
         match (name.as_str(), value) {
-            ("targetingKey", Json::String(key)) => context = context.user(key.as_str()),
+            ("targetingKey", Json::String(key)) => context = context.user(key.clone()),
             ("targetingKey", Json::Null) => {}
             ("targetingKey", _) => return Err(ContextError("`targetingKey` is not a text".into())),
             ("entities", Json::Object(entities)) => {
@@ -73,13 +76,16 @@ pub(crate) fn context(mut context: Context, json: &Json) -> Result<Context, Cont
     Ok(context)
 }
 
-fn entity(mut context: Context, (kind, entity): (&String, &Json)) -> Result<Context, ContextError> {
+fn entity(
+    mut context: Context<'static>,
+    (kind, entity): (&String, &Json),
+) -> Result<Context<'static>, ContextError> {
     let Json::Object(attributes) = entity else {
         return Err(ContextError(format!("the entity `{kind}` is not an object")));
     };
     for (name, value) in attributes {
         context = match (name.as_str(), value) {
-            ("key", Json::String(key)) => context.entity(kind.as_str(), key.as_str()),
+            ("key", Json::String(key)) => context.entity(kind.clone(), key.clone()),
             ("key", _) => return Err(ContextError(format!("`{kind}.key` is not a text"))),
             (name, value) => context.entity_attr(kind.as_str(), name, value.clone()),
         };

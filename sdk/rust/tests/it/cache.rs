@@ -82,7 +82,7 @@ async fn without_its_origin_a_start_serves_what_it_had_with_the_right_age() {
     let age = client.age().unwrap().as_secs();
     assert!((3_600..3_605).contains(&age), "{age}");
     let acme = client.tenant("acme").unwrap();
-    let details_age = acme.flags().details(&DASHBOARD).age.unwrap().as_secs();
+    let details_age = acme.flags().details(&DASHBOARD).basis.age.unwrap().as_secs();
     assert!((3_600..3_605).contains(&details_age), "{details_age}");
 }
 

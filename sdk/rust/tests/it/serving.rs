@@ -72,8 +72,8 @@ async fn details_say_how_the_value_came_about() {
         (details.variant, details.rule, details.version),
         (Some("on"), Some("germany"), Some(3))
     );
-    assert_eq!(details.revision.unwrap().to_string(), "1.1");
-    assert!(details.age.unwrap() < Duration::from_secs(5) && details.tenant_known);
+    assert_eq!(details.basis.revision.unwrap().to_string(), "1.1");
+    assert!(details.basis.age.unwrap() < Duration::from_secs(5) && details.basis.tenant_known);
     assert_eq!(details.fine.unwrap().as_str(), "RULE");
 
     let missing = flags.details(&Flag::new("no-such-flag", 9_i64));
@@ -85,7 +85,7 @@ async fn details_say_how_the_value_came_about() {
 
     let stranger = client.tenant("who-is-this").unwrap();
     let stranger = stranger.flags();
-    assert!(!stranger.details(&THEME).tenant_known);
+    assert!(!stranger.details(&THEME).basis.tenant_known);
     assert_eq!(stranger.get(&THEME), "light");
     let why = flags.explain("new-dashboard").unwrap().to_string();
     assert!(why.contains("germany"), "{why}");

@@ -4,12 +4,15 @@ use super::at::{At, limit};
 use super::{
     MAX_CONDITION_DEPTH, MAX_CONDITION_NODES, MAX_FALLBACKS, MAX_TEXT_BYTES, MAX_VARIANTS,
 };
+use crate::attribute::AttributeId;
 use crate::condition::{
-    AttributeName, Condition, Elements, EntityName, FlagIs, FlagTest, Path, Rollout, Test, Unit,
+    Condition, Elements, EntityName, FlagIs, FlagTest, Path, Rollout, SegmentRef, Start, Test, Unit,
 };
-use crate::context::TENANT;
+use crate::context::{TENANT, USER};
 use crate::fault::FlagFault;
 use crate::hash::CompiledHash;
+use crate::key_set::KeySet;
+use crate::manifest::key_hash;
 use crate::operators;
 use crate::split::{MAX_BUCKETS, SplitError};
 use crate::wire::{
@@ -54,7 +57,10 @@ impl Conditions {
             ConditionWire::Test(test) => {
                 self.test(&at.field("test"), test).map(|test| Condition::Test(Box::new(test)))
             }
-            ConditionWire::InSegment(key) => Ok(Condition::InSegment(key.as_str().into())),
+            ConditionWire::InSegment(key) => {
+                let hash = key_hash(key.as_str());
+                Ok(Condition::InSegment(SegmentRef { key: key.clone(), hash }))
+            }
             ConditionWire::InGroup(group) => {
                 self.reads_tenant = true;
                 Ok(Condition::InGroup(group.clone()))
@@ -111,10 +117,10 @@ impl Conditions {
                     let wanted = "a flag cannot answer none of its variants";
                     return Err(FlagFault::Missing { path: at.path(), wanted });
                 }
-                FlagIs::Variants(variants.clone().into())
+                FlagIs::Variants(KeySet::new(variants.iter().map(|key| key.as_str().into()).collect()))
             }
         };
-        Ok(FlagTest { flag: wire.flag.clone(), is })
+        Ok(FlagTest { flag: wire.flag.clone(), hash: key_hash(wire.flag.as_str()), is })
     }
 
     fn rollout(&mut self, at: &At<'_>, wire: &RolloutWire) -> Result<Rollout, FlagFault> {
@@ -168,7 +174,10 @@ impl Conditions {
             self.reads_tenant = true;
             return Ok(EntityName::Tenant);
         }
-        Ok(EntityName::Other(kind.into()))
+        if kind == USER {
+            return Ok(EntityName::User);
+        }
+        Ok(EntityName::Other(AttributeId::of_key(kind)))
     }
 
     fn path(&mut self, at: &At<'_>, text: &str) -> Result<Path, FlagFault> {
@@ -179,21 +188,23 @@ impl Conditions {
             return Err(fault());
         }
         let (entity, names) = segments.split_first().ok_or_else(fault)?;
-        let named = |names: &[&str]| names.iter().map(|name| (*name).into()).collect();
-        if *entity == ELEMENT && self.elements > 0 {
-            let name = AttributeName::Inside(named(names));
-            return Ok(Path { text: text.into(), entity: EntityName::Element, name });
-        }
-        let name = match names {
-            [] => return Err(fault()),
-            ["key"] => AttributeName::Key,
-            // A key is a text, and has nothing inside.
-            ["key", ..] => return Err(fault()),
-            [first, members @ ..] => {
-                AttributeName::Named { first: (*first).into(), members: named(members) }
-            }
+        let path = |start, members: &[&str]| {
+            let members = members.iter().map(|name| (*name).into()).collect();
+            Ok(Path { text: text.into(), start, members })
         };
-        let entity = self.entity(at, entity)?;
-        Ok(Path { text: text.into(), entity, name })
+        if *entity == ELEMENT && self.elements > 0 {
+            return path(Start::Element, names);
+        }
+        match names {
+            ["key"] => path(Start::Key(self.entity(at, entity)?), &[]),
+            // A key is a text, and has nothing inside.
+            [] | ["key", ..] => Err(fault()),
+            [first, members @ ..] => match self.entity(at, entity)? {
+                EntityName::Tenant => path(Start::Tenant((*first).into()), members),
+                EntityName::User | EntityName::Other(_) => {
+                    path(Start::Attribute(AttributeId::of(entity, first)), members)
+                }
+            },
+        }
     }
 }

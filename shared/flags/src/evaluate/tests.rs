@@ -9,6 +9,7 @@ use super::*;
 use crate::explain::explain;
 use crate::keys::{EnvKey, OrgKey, TenantKey};
 use crate::manifest::{Scope, ScopeId};
+use crate::pinned::FlagName;
 use crate::revision::Revision;
 use crate::value::Value;
 use crate::wire::{FlagWire, TenantWire};
@@ -48,7 +49,7 @@ fn when(attribute: &str, value: &Json) -> Json {
             "when": {"test": {"attribute": attribute, "operator": "equals", "values": [value]}}}])
 }
 
-fn ask<'s>(snapshot: &'s Snapshot, flag: &str, context: &Context) -> Answer<'s> {
+fn ask<'s>(snapshot: &'s Snapshot, flag: &str, context: &Context<'_>) -> Answer<'s> {
     let view = View { snapshot, confirmed: Timestamp::from_seconds(100) };
     evaluate(view, flag, None, context, Timestamp::from_seconds(103))
 }
@@ -56,14 +57,16 @@ fn ask<'s>(snapshot: &'s Snapshot, flag: &str, context: &Context) -> Answer<'s> 
 #[test]
 fn an_answer_says_where_it_comes_from() {
     let snapshot = snapshot(json!([flag("f", &json!({}))]), json!({}));
-    let answer = ask(&snapshot, "f", &Context::for_tenant(tenant("acme")));
-    assert_eq!((answer.flag_version, answer.revision.to_string()), (Some(3), "17.41".into()));
-    assert_eq!(answer.age, Duration::from_secs(3));
-    assert!(!answer.tenant_known && !answer.client_visible);
-    // A clock that was set back makes nothing younger than new.
     let view = View { snapshot: &snapshot, confirmed: Timestamp::from_seconds(100) };
-    let answer = evaluate(view, "f", None, &Context::untenanted(), Timestamp::from_seconds(1));
-    assert_eq!(answer.age, Duration::ZERO);
+    let pinned = view.pin(Context::for_tenant(tenant("acme")), Timestamp::from_seconds(103));
+    let answer = pinned.answer(FlagName::new("f"), None);
+    assert_eq!((answer.flag_version, pinned.revision().to_string()), (Some(3), "17.41".into()));
+    assert_eq!(pinned.age(), Duration::from_secs(3));
+    assert!(!pinned.tenant_known() && !answer.client_visible);
+    assert_eq!(pinned.answers().collect::<Vec<_>>(), [("f", answer)]);
+    // A clock that was set back makes nothing younger than new.
+    let early = view.pin(Context::untenanted(), Timestamp::from_seconds(1));
+    assert_eq!(early.age(), Duration::ZERO);
 }
 
 #[test]
@@ -89,8 +92,10 @@ fn tenant_attributes_come_from_the_directory_alone() {
         assert_eq!((answer.value, answer.error), (None, Some(EvalError::TenantInContext)));
     }
     // A tenant that the directory does not know has no attributes, and is said to be unknown.
-    let answer = ask(&snapshot, "f", &Context::for_tenant(tenant("nobody")));
-    assert_eq!((answer.variant, answer.tenant_known), (Some("off"), false));
+    let view = View { snapshot: &snapshot, confirmed: Timestamp::from_seconds(100) };
+    let pinned = view.pin(Context::for_tenant(tenant("nobody")), Timestamp::from_seconds(103));
+    let answer = pinned.answer(FlagName::new("f"), None);
+    assert_eq!((answer.variant, pinned.tenant_known()), (Some("off"), false));
 }
 
 #[test]
@@ -251,7 +256,7 @@ fn state() -> impl Strategy<Value = Json> {
     )
 }
 
-fn who() -> impl Strategy<Value = Context> {
+fn who() -> impl Strategy<Value = Context<'static>> {
     let value = prop::sample::select(vec![
         json!("a"),
         json!(1),

@@ -11,7 +11,7 @@ use crate::trace::{Asked, Event, Junction, Visitor};
 const MAX_KEPT_STEPS: usize = 10_000;
 
 #[derive(Default)]
-pub(super) struct Notes {
+pub(crate) struct Notes {
     pub(super) steps: Vec<Step>,
     /// Places of the steps whose end is still to come.
     open: Vec<usize>,
@@ -116,7 +116,7 @@ impl Notes {
         self.open();
     }
 
-    fn flag(&mut self, key: &str, error: Option<&crate::EvalError>) {
+    fn flag(&mut self, key: &str, error: Option<crate::EvalError<'_>>) {
         let key = clipped(key);
         let text = match error {
             None => format!("flag `{key}` is there"),
@@ -249,21 +249,23 @@ impl Visitor for Notes {
 fn shown(found: Found<'_>) -> String {
     match found {
         Found::Missing => "(missing)".into(),
-        Found::Key(key) => format!("{:?}", clipped(key)),
-        Found::Attribute(json) => quoted(json),
+        Found::Key(text) | Found::Text(text) => format!("{:?}", clipped(text)),
+        Found::Bool(yes) => yes.to_string(),
+        Found::Number(number) => number.to_string(),
+        Found::Json(json) => quoted(json),
     }
 }
 
+/// One request may be tested by thousands of conditions: what is long is cut for each.
 fn kept(found: Found<'_>) -> Option<Json> {
     match found {
-        Found::Missing => None,
-        Found::Key(key) => Some(clipped(key).into()),
-        // One request may be tested by thousands of conditions: what is long is cut for each.
-        Found::Attribute(json) => {
+        Found::Key(text) | Found::Text(text) => Some(clipped(text).into()),
+        Found::Json(json) => {
             let text = json.to_string();
             let short = text.len() <= MAX_QUOTED_BYTES;
             Some(if short { json.clone() } else { clipped(&text).into() })
         }
+        Found::Missing | Found::Bool(_) | Found::Number(_) => found.to_json(),
     }
 }
 

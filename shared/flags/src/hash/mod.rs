@@ -86,7 +86,15 @@ impl CompiledHash {
 }
 
 /// The bucket of a unit: below the number of buckets, or 0 when there are none.
+#[inline]
 pub fn bucket(by: &CompiledHash, unit: &str) -> u32 {
+    match &by.scheme {
+        Scheme::Xxh3 { seed } => bucket_xxh3(*seed, unit, by.buckets),
+        _ => bucket_of_others(by, unit),
+    }
+}
+
+fn bucket_of_others(by: &CompiledHash, unit: &str) -> u32 {
     let (buckets, text) = (by.buckets, unit.as_bytes());
     match &by.scheme {
         Scheme::Xxh3 { seed } => bucket_xxh3(*seed, unit, buckets),

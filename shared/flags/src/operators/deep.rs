@@ -1,23 +1,40 @@
 //! Deep equality of JSON, numbers by their value.
 
-use serde_json::Value as Json;
+use serde_json::{Number, Value as Json};
 
 use super::number::Num;
+use crate::condition::Found;
 
-/// Whether a value is the wanted one. It recurses no deeper than `wanted`, whose depth was bounded when it was compiled.
-pub(crate) fn equal(wanted: &Json, json: &Json) -> bool {
+/// Whether what stands there is the wanted one.
+pub(crate) fn equal(wanted: &Json, found: Found<'_>) -> bool {
+    match (wanted, found) {
+        (Json::String(wanted), Found::Key(text) | Found::Text(text)) => wanted == text,
+        (Json::Bool(wanted), Found::Bool(yes)) => *wanted == yes,
+        (Json::Number(wanted), Found::Number(number)) => same(wanted, number),
+        (wanted, Found::Json(json)) => equal_json(wanted, json),
+        _ => false,
+    }
+}
+
+/// It recurses no deeper than `wanted`, whose depth was bounded when it was compiled.
+fn equal_json(wanted: &Json, json: &Json) -> bool {
     match (wanted, json) {
-        (Json::Number(a), Json::Number(b)) => match (Num::of(a), Num::of(b)) {
-            (Some(a), Some(b)) => a.compare(b).is_eq(),
-            _ => false,
-        },
+        (Json::Number(a), Json::Number(b)) => same(a, b),
         (Json::Array(a), Json::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b))
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal_json(a, b))
         }
         (Json::Object(a), Json::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| equal(a, b)))
+            a.len() == b.len()
+                && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| equal_json(a, b)))
         }
         (a, b) => a == b,
+    }
+}
+
+fn same(a: &Number, b: &Number) -> bool {
+    match (Num::of(a), Num::of(b)) {
+        (Some(a), Some(b)) => a.compare(b).is_eq(),
+        _ => false,
     }
 }
 
@@ -39,7 +56,7 @@ mod tests {
 
     #[test]
     fn structure_counts_and_spelling_does_not() {
-        let equal = |a: Json, b: Json| equal(&a, &b);
+        let equal = |a: Json, b: Json| equal(&a, Found::of_json(&b));
         assert!(equal(
             json!({"a": [1, {"b": null}], "c": 2}),
             json!({"c": 2.0, "a": [1.0, {"b": null}]})

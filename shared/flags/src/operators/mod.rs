@@ -7,7 +7,7 @@ mod instant;
 mod network;
 mod number;
 mod read;
-mod semver;
+pub(crate) mod semver;
 mod set;
 mod text;
 
@@ -18,9 +18,10 @@ use std::net::IpAddr;
 use regex::Regex;
 use serde_json::Value as Json;
 
-use crate::answer::EvalError;
-use crate::budget::Budget;
+use crate::attribute::{Attribute, Content, Traits};
+use crate::budget::{Budget, Failed};
 use crate::condition::Found;
+use crate::key_set::KeySet;
 use crate::text::clipped;
 use crate::time::Timestamp;
 use crate::wire::Comparison;
@@ -46,11 +47,15 @@ pub struct Operands {
     kind: Kind,
     compare: Comparison,
     ignore_case: bool,
+    /// Whether the operator asks about the attribute as a whole, and not about what is in it.
+    of_whole: bool,
 }
 
 #[derive(Debug)]
 enum Kind {
-    Set(Set),
+    /// `equals` and `one-of` with texts alone, compared as they are.
+    Texts(KeySet),
+    Set(Box<Set>),
     Deep(Json),
     Text(Place, Box<[Box<str>]>),
     /// `contains` where case does not matter.
@@ -129,26 +134,71 @@ impl JsonType {
 
     fn has(self, found: Found<'_>) -> bool {
         match (self, found) {
-            (Self::String, Found::Key(_))
-            | (Self::Boolean, Found::Attribute(Json::Bool(_)))
-            | (Self::String, Found::Attribute(Json::String(_)))
-            | (Self::Number, Found::Attribute(Json::Number(_)))
-            | (Self::List, Found::Attribute(Json::Array(_)))
-            | (Self::Object, Found::Attribute(Json::Object(_))) => true,
-            (Self::Integer, Found::Attribute(Json::Number(n))) => number::integer(n).is_some(),
+            (Self::String, Found::Key(_) | Found::Text(_))
+            | (Self::Boolean, Found::Bool(_))
+            | (Self::Number, Found::Number(_))
+            | (Self::List, Found::Json(Json::Array(_)))
+            | (Self::Object, Found::Json(Json::Object(_))) => true,
+            (Self::Integer, Found::Number(number)) => number::integer(number).is_some(),
             _ => false,
         }
     }
 }
 
 impl Operands {
+    fn new(kind: Kind, compare: Comparison, ignore_case: bool) -> Self {
+        let of_whole = matches!(
+            kind,
+            Kind::Exists | Kind::IsNull | Kind::Type(_) | Kind::Size(..) | Kind::Deep(_)
+        );
+        Self { kind, compare, ignore_case, of_whole }
+    }
+
+    /// The answer to what almost all tests are; `None` where it takes the long way, which answers alike.
+    #[inline(always)]
+    pub(crate) fn usual(&self, attribute: &Attribute<'_>, traits: &Traits) -> Option<bool> {
+        match (&self.kind, &attribute.0) {
+            (Kind::Texts(texts), Content::Text(text)) => {
+                Some(texts.has_with(text, traits.ends))
+            }
+            (Kind::Number(bound, operands), Content::Number(number)) => match **operands {
+                [operand] => Some(Num::of(number).is_some_and(|it| bound.admits(it.compare(operand)))),
+                _ => None,
+            },
+            (Kind::Semver { bound, operands, .. }, Content::Text(_)) => match &**operands {
+                [operand] => operand.against(traits.version?).map(|order| bound.admits(order)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The operator's answer, before it is negated; `None` when the attribute is missing and that is no answer.
     pub(crate) fn test(
         &self,
         found: Found<'_>,
         now: Timestamp,
         budget: &mut Budget,
-    ) -> Result<Option<bool>, EvalError> {
+    ) -> Result<Option<bool>, Failed> {
+        let scalar = match found {
+            Found::Key(text) | Found::Text(text) => Scalar::Text(text),
+            Found::Number(number) => Scalar::Number(number),
+            Found::Bool(yes) => Scalar::Bool(yes),
+            Found::Missing | Found::Json(_) => return self.whole(found, now, budget),
+        };
+        if self.of_whole {
+            return self.whole(found, now, budget);
+        }
+        self.scalar(scalar, now, budget).map(Some)
+    }
+
+    /// The answer to what is missing or made of others, and of operators that ask about the attribute as a whole.
+    fn whole(
+        &self,
+        found: Found<'_>,
+        now: Timestamp,
+        budget: &mut Budget,
+    ) -> Result<Option<bool>, Failed> {
         match (&self.kind, found) {
             (Kind::Exists, found) => Ok(Some(found != Found::Missing)),
             (Kind::IsNull, found) => Ok(Some(found == Found::Missing)),
@@ -158,10 +208,8 @@ impl Operands {
                 let held = |size: u64| sizes.iter().any(|other| bound.admits(size.cmp(other)));
                 Ok(Some(size(found).is_some_and(held)))
             }
-            (Kind::Deep(wanted), Found::Attribute(json)) => Ok(Some(deep::equal(wanted, json))),
-            (Kind::Deep(wanted), Found::Key(key)) => Ok(Some(wanted.as_str() == Some(key))),
-            (_, Found::Key(key)) => self.scalar(Scalar::Text(key), now, budget).map(Some),
-            (_, Found::Attribute(Json::Array(elements))) => {
+            (Kind::Deep(wanted), found) => Ok(Some(deep::equal(wanted, found))),
+            (_, Found::Json(Json::Array(elements))) => {
                 for element in elements {
                     budget.spend(1)?;
                     if self.json(element, now, budget)? {
@@ -170,11 +218,11 @@ impl Operands {
                 }
                 Ok(Some(false))
             }
-            (_, Found::Attribute(json)) => self.json(json, now, budget).map(Some),
+            _ => Ok(Some(false)),
         }
     }
 
-    fn json(&self, json: &Json, now: Timestamp, budget: &mut Budget) -> Result<bool, EvalError> {
+    fn json(&self, json: &Json, now: Timestamp, budget: &mut Budget) -> Result<bool, Failed> {
         Scalar::of(json).map_or(Ok(false), |scalar| self.scalar(scalar, now, budget))
     }
 
@@ -183,9 +231,12 @@ impl Operands {
         scalar: Scalar<'_>,
         now: Timestamp,
         budget: &mut Budget,
-    ) -> Result<bool, EvalError> {
+    ) -> Result<bool, Failed> {
         let coerced = self.compare != Comparison::Typed;
         match &self.kind {
+            Kind::Texts(texts) => {
+                return Ok(matches!(scalar, Scalar::Text(text) if texts.has(text)));
+            }
             Kind::Set(set) => return Ok(set.has(scalar, self.compare, self.ignore_case)),
             Kind::Number(bound, operands) => {
                 return Ok(text::number(scalar, coerced).is_some_and(|number| {
@@ -212,7 +263,7 @@ impl Operands {
         self.text(text.as_str(), budget)
     }
 
-    fn text(&self, text: &str, budget: &mut Budget) -> Result<bool, EvalError> {
+    fn text(&self, text: &str, budget: &mut Budget) -> Result<bool, Failed> {
         Ok(match &self.kind {
             Kind::Text(place, operands) => {
                 if matches!(place, Place::Inside) {
@@ -232,7 +283,7 @@ impl Operands {
             }
             Kind::Regex(regexes) => {
                 if text.len() > MAX_ATTRIBUTE_BYTES {
-                    return Err(EvalError::AttributeTooLong);
+                    return Err(Failed::AttributeTooLong);
                 }
                 budget.search(text, regexes.len())?;
                 regexes.iter().any(|regex| regex.is_match(text))
@@ -244,11 +295,7 @@ impl Operands {
                     text.cmp(operand)
                 })
             }),
-            Kind::Semver { bound, lenient, operands } => {
-                Version::read(text, *lenient).is_some_and(|version| {
-                    operands.iter().any(|operand| bound.admits(version.precedence(operand)))
-                })
-            }
+            Kind::Semver { bound, lenient, operands } => version(text, *bound, *lenient, operands),
             Kind::Network(networks) => text
                 .parse::<IpAddr>()
                 .is_ok_and(|address| networks.iter().any(|network| network.has(address))),
@@ -262,14 +309,26 @@ impl Operands {
     }
 }
 
+fn version(text: &str, bound: Bound, lenient: bool, operands: &[Version<Box<str>>]) -> bool {
+    let whole = || Version::read(text, lenient);
+    let Some(plain) = semver::plain(text) else {
+        return whole().is_some_and(|version| {
+            operands.iter().any(|operand| bound.admits(version.precedence(operand)))
+        });
+    };
+    operands.iter().any(|operand| {
+        let order = operand.against(plain).or_else(|| whole().map(|it| it.precedence(operand)));
+        order.is_some_and(|order| bound.admits(order))
+    })
+}
+
 /// Characters of a text, elements of a list or members of an object.
 fn size(found: Found<'_>) -> Option<u64> {
     let size = match found {
-        Found::Key(text) => text.chars().count(),
-        Found::Attribute(Json::String(text)) => text.chars().count(),
-        Found::Attribute(Json::Array(elements)) => elements.len(),
-        Found::Attribute(Json::Object(members)) => members.len(),
-        Found::Missing | Found::Attribute(_) => return None,
+        Found::Key(text) | Found::Text(text) => text.chars().count(),
+        Found::Json(Json::Array(elements)) => elements.len(),
+        Found::Json(Json::Object(members)) => members.len(),
+        _ => return None,
     };
     u64::try_from(size).ok()
 }
@@ -278,6 +337,7 @@ impl fmt::Display for Operands {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let texts = |texts: &[Box<str>]| texts.iter().map(|t| quoted(t)).collect::<Vec<_>>();
         match &self.kind {
+            Kind::Texts(texts) => list(f, texts.iter().map(quoted)),
             Kind::Set(set) => list(f, set.shown()),
             Kind::Deep(json) => f.write_str(&clipped(&json.to_string())),
             Kind::Text(_, operands) | Kind::TextOrder(_, operands) => {

@@ -15,6 +15,7 @@ pub(crate) enum Num {
 }
 
 impl Num {
+    #[inline]
     pub(crate) fn of(number: &Number) -> Option<Self> {
         integer(number).map(Self::Whole).or_else(|| number.as_f64().and_then(Self::finite))
     }
@@ -36,6 +37,7 @@ impl Num {
         float.is_finite().then(|| whole(float).map_or(Self::Float(float), Self::Whole))
     }
 
+    #[inline]
     pub(crate) fn compare(self, other: Self) -> Ordering {
         match (self, other) {
             (Self::Whole(a), Self::Whole(b)) => a.cmp(&b),
@@ -74,6 +76,7 @@ fn against(whole: i128, float: f64) -> Ordering {
 
 /// The whole number that a JSON number is, written with or without a fraction of zero: 1 equals 1.0.
 /// Exact: 128 bits hold every whole number that 64 bits of either kind can say.
+#[inline]
 pub(crate) fn integer(number: &Number) -> Option<i128> {
     if let Some(signed) = number.as_i64() {
         return Some(signed.into());
@@ -84,11 +87,19 @@ pub(crate) fn integer(number: &Number) -> Option<i128> {
     number.as_f64().and_then(whole)
 }
 
+#[inline]
 fn whole(float: f64) -> Option<i128> {
     /// 2^64, one past the greatest whole number that JSON's integers carry here.
     const BEYOND: f64 = 18_446_744_073_709_551_616.0;
+    // There and back is faster than asking for the fraction, which is a call on most processors.
+    #[expect(clippy::cast_possible_truncation, reason = "saturates, and then it is not the same")]
+    let short = float as i64;
+    #[expect(clippy::cast_precision_loss, reason = "what is lost makes it another number")]
+    if short as f64 == float && short != i64::MAX {
+        return Some(short.into());
+    }
     #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^64 by the condition")]
-    (float.fract() == 0.0 && float.abs() < BEYOND).then_some(float as i128)
+    (float.abs() >= 2_f64.powi(53) && float.abs() < BEYOND).then_some(float as i128)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::{Set, Text, Version, depth_within, text};
 use crate::compile::at::{At, limit};
 use crate::compile::{MAX_CONDITION_DEPTH, MAX_OPERANDS, MAX_REGEXES, MAX_TEXT_BYTES};
 use crate::fault::FlagFault;
+use crate::key_set::KeySet;
 use crate::operators::text::Scalar;
 use crate::text::clipped;
 use crate::wire::{Comparison, OperatorName, TestWire};
@@ -30,7 +31,7 @@ pub(crate) fn read(
     reader.options(at)?;
     reader.count()?;
     let kind = reader.kind(regexes)?;
-    Ok(Operands { kind, compare: wire.compare, ignore_case: wire.ignore_case })
+    Ok(Operands::new(kind, wire.compare, wire.ignore_case))
 }
 
 struct Reader<'r> {
@@ -198,7 +199,12 @@ impl Reader<'_> {
 
     fn set(&self) -> Result<Kind, FlagFault> {
         let (compare, ignore_case) = (self.wire.compare, self.wire.ignore_case);
-        Set::new(&self.wire.values, compare, ignore_case).map(Kind::Set).map_err(|(i, actual)| {
+        let texts: Option<Vec<&str>> = self.wire.values.iter().map(Json::as_str).collect();
+        if let (Comparison::Typed, false, Some(texts)) = (compare, ignore_case, texts) {
+            return Ok(Kind::Texts(KeySet::new(texts.into_iter().map(Into::into).collect())));
+        }
+        let set = |set| Kind::Set(Box::new(set));
+        Set::new(&self.wire.values, compare, ignore_case).map(set).map_err(|(i, actual)| {
             FlagFault::Operand { path: self.values.element(i).path(), actual }
         })
     }

@@ -11,6 +11,42 @@ pub(crate) struct Version<T> {
     core: [T; 3],
     /// What follows `-`; empty when there is none.
     pre: T,
+    /// The whole of it, when it is [`plain`].
+    plain: Option<Plain>,
+}
+
+/// Three numbers and nothing else, as almost all versions are.
+pub(crate) type Plain = [u32; 3];
+
+/// Reads three numbers without leading zeros and with nothing around them, of at most 9 digits each so that 32 bits
+/// hold them; every other version, and what is none, takes the long way.
+#[inline]
+pub(crate) fn plain(text: &str) -> Option<Plain> {
+    match text.as_bytes() {
+        // Most texts are no version: their first and last bytes say so.
+        [b'0'..=b'9', .., b'0'..=b'9'] => plain_bytes(text.as_bytes()),
+        _ => None,
+    }
+}
+
+fn plain_bytes(bytes: &[u8]) -> Option<Plain> {
+    const MAX_DIGITS: u32 = 9;
+    let (mut done, mut places) = ([0; 2], 0);
+    let (mut number, mut digits) = (0_u32, 0);
+    for byte in bytes {
+        match byte {
+            b'0'..=b'9' if digits < MAX_DIGITS && (digits == 0 || number > 0) => {
+                number = number * 10 + u32::from(byte - b'0');
+                digits += 1;
+            }
+            b'.' if digits > 0 && places < 2 => {
+                done = [done[1], number];
+                (number, digits, places) = (0, 0, places + 1);
+            }
+            _ => return None,
+        }
+    }
+    (places == 2 && digits > 0).then_some([done[0], done[1], number])
 }
 
 impl<'a> Version<&'a str> {
@@ -44,15 +80,24 @@ impl<'a> Version<&'a str> {
                 _ => return None,
             }
         }
-        written.next().is_none().then_some(Self { core: numbers, pre })
+        written.next().is_none().then_some(Self { core: numbers, pre, plain: None })
     }
 
     pub(crate) fn kept(self) -> Version<Box<str>> {
-        Version { core: self.core.map(Box::from), pre: self.pre.into() }
+        let mut kept =
+            Version { core: self.core.map(Box::from), pre: self.pre.into(), plain: None };
+        kept.plain = plain(&kept.to_string());
+        kept
     }
 }
 
 impl<T: AsRef<str>> Version<T> {
+    /// How a plain version stands to this one, if this one is plain.
+    #[inline]
+    pub(crate) fn against(&self, other: Plain) -> Option<Ordering> {
+        self.plain.map(|plain| other.cmp(&plain))
+    }
+
     pub(crate) fn precedence<U: AsRef<str>>(&self, other: &Version<U>) -> Ordering {
         for (a, b) in self.core.iter().zip(&other.core) {
             let order = by_number(a.as_ref(), b.as_ref());
@@ -160,6 +205,39 @@ mod tests {
         }
         let same = |a, b| Version::strict(a).unwrap().precedence(&Version::strict(b).unwrap());
         assert_eq!(same("1.0.0+a", "1.0.0+b.2"), Ordering::Equal);
+    }
+
+    #[test]
+    fn the_short_way_and_the_long_one_agree() {
+        let texts = [
+            "0.0.0",
+            "1.2.3",
+            "1.10.0",
+            "2.3.1",
+            "10.0.0",
+            "999999999.0.0",
+            "1000000000.0.0",
+            "1.2.3-rc.1",
+            "1.2.3+build",
+            "01.2.3",
+            "1.2",
+            "1.2.3.4",
+            "1..3",
+            "",
+            "1.2.x",
+        ];
+        for a in texts {
+            let (short, long) = (plain(a), Version::strict(a));
+            assert!(short.is_none() || long.is_some(), "{a}");
+            for b in texts.iter().filter_map(|b| Version::strict(b)) {
+                let b = b.kept();
+                if let Some(order) = short.and_then(|short| b.against(short)) {
+                    assert_eq!(order, long.as_ref().unwrap().precedence(&b), "{a} against {b}");
+                }
+            }
+        }
+        assert_eq!(plain("1.2.3"), Some([1, 2, 3]));
+        assert!(plain("999999999.0.0").is_some() && plain("1000000000.0.0").is_none());
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! Values that an attribute may equal, sorted for looking up.
+//! Values that an attribute may equal.
 
 use serde_json::Value as Json;
 
 use super::fold::{self, folded};
 use super::number::Num;
 use super::text::{Scalar, Text};
+use crate::key_set::KeySet;
 use crate::wire::Comparison;
 
 /// What `equals` and `one-of` hold an attribute against, brought into the form that the comparison asks for.
@@ -12,8 +13,9 @@ use crate::wire::Comparison;
 pub(crate) struct Set {
     yes: bool,
     no: bool,
-    /// Folded when case does not matter.
-    texts: Box<[Box<str>]>,
+    texts: KeySet,
+    /// Where case does not matter, the texts instead: folded, ascending.
+    folded: Box<[Box<str>]>,
     whole: Box<[i128]>,
     /// Fractions, and numbers beyond 64 bits.
     floats: Box<[f64]>,
@@ -55,12 +57,18 @@ impl Set {
                 },
             }
         }
-        texts.sort();
         whole.sort_unstable();
-        (set.texts, set.whole, set.floats) = (texts.into(), whole.into(), floats.into());
+        (set.whole, set.floats) = (whole.into(), floats.into());
+        if ignore_case {
+            texts.sort();
+            set.folded = texts.into();
+        } else {
+            set.texts = KeySet::new(texts);
+        }
         Ok(set)
     }
 
+    #[inline]
     pub(crate) fn has(&self, scalar: Scalar<'_>, compare: Comparison, ignore_case: bool) -> bool {
         match (compare, scalar) {
             (Comparison::Number, scalar) => number(scalar).is_some_and(|n| self.has_number(n)),
@@ -79,13 +87,13 @@ impl Set {
         }
     }
 
+    #[inline]
     fn has_text(&self, text: &str, ignore_case: bool) -> bool {
-        let found = if ignore_case {
-            self.texts.binary_search_by(|operand| fold::compare(text, operand).reverse())
-        } else {
-            self.texts.binary_search_by(|operand| operand.as_ref().cmp(text))
-        };
-        found.is_ok()
+        if ignore_case {
+            let order = |operand: &Box<str>| fold::compare(text, operand).reverse();
+            return self.folded.binary_search_by(order).is_ok();
+        }
+        self.texts.has(text)
     }
 
     fn has_number(&self, number: Num) -> bool {
@@ -97,7 +105,8 @@ impl Set {
 
     /// The values as people read them.
     pub(crate) fn shown(&self) -> impl Iterator<Item = String> {
-        let texts = self.texts.iter().map(|text| super::quoted(text));
+        let texts = self.texts.iter().chain(self.folded.iter().map(AsRef::as_ref));
+        let texts = texts.map(super::quoted);
         let numbers = self.whole.iter().map(ToString::to_string);
         texts
             .chain(numbers)

@@ -71,7 +71,7 @@ fn is_zero(seed: &u32) -> bool {
 /// Hash buckets cut into ranges, each of one variant. The ranges are the truth; weights are what its author asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "flat::SplitWire")]
 pub struct SplitWire {
     /// What is hashed.
     #[serde(flatten)]
@@ -97,7 +97,7 @@ pub struct RangeWire {
 /// between two instants, evenly or in equal steps. It never moves anybody back while it grows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "flat::RampWire")]
 pub struct RampWire {
     /// What is hashed.
     #[serde(flatten)]
@@ -122,7 +122,7 @@ pub struct RampWire {
 /// A percentage as a condition: it holds when the unit's bucket is in `from..until`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "flat::RolloutWire")]
 pub struct RolloutWire {
     /// What is hashed.
     #[serde(flatten)]
@@ -178,4 +178,54 @@ pub enum HashName {
     PostHog,
     /// murmur3_128 (x64) of `salt|unit`, its first 64 bits shifted right by 4, mod buckets (theirs: 1,000,000).
     Confidence,
+}
+
+/// The same with every field in one place: a flattened part is read into a copy first, which takes three times as long,
+/// and a manifest has thousands of splits.
+mod flat {
+    use serde::Deserialize;
+
+    use super::{HashName, MissingUnit, RangeWire, UnitWire};
+    use crate::keys::VariantKey;
+    use crate::time::Timestamp;
+
+    macro_rules! flat {
+        ($name:ident { $($field:ident: $type:ty),* }) => {
+            #[derive(Deserialize)]
+            #[serde(rename_all = "camelCase")]
+            pub(super) struct $name {
+                unit: String,
+                #[serde(default)]
+                fallbacks: Vec<String>,
+                #[serde(default)]
+                missing: MissingUnit,
+                salt: String,
+                hash: HashName,
+                #[serde(default)]
+                seed: u32,
+                buckets: u32,
+                $($field: $type,)*
+            }
+
+            impl From<$name> for super::$name {
+                fn from(flat: $name) -> Self {
+                    let $name { unit, fallbacks, missing, salt, hash, seed, buckets, $($field),* } = flat;
+                    let by = UnitWire { unit, fallbacks, missing, salt, hash, seed, buckets };
+                    Self { by, $($field),* }
+                }
+            }
+        };
+    }
+
+    flat!(SplitWire { ranges: Vec<RangeWire> });
+    flat!(RolloutWire { from: u32, until: u32 });
+    flat!(RampWire {
+        variant: VariantKey,
+        rest: VariantKey,
+        from: u32,
+        until: u32,
+        start: Timestamp,
+        end: Timestamp,
+        steps: Option<u32>
+    });
 }

@@ -174,7 +174,10 @@ pub(crate) fn type_of(values: &[Json]) -> Result<ValueType, String> {
 }
 
 /// `{"key", "customValues": [{"key", "value"}]}`, or with `attrs` as an object. Attributes are texts.
-pub(crate) fn context(mut context: Context, json: &Json) -> Result<Context, ContextError> {
+pub(crate) fn context(
+    mut context: Context<'static>,
+    json: &Json,
+) -> Result<Context<'static>, ContextError> {
     let Some(held) = members(json)? else { return Ok(context) };
     match held.get("key") {
         None | Some(Json::Null) => {}

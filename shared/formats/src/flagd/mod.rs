@@ -84,10 +84,10 @@ fn carry(key: FlagKey, flag: &Json, evaluators: Option<&Json>) -> Result<(FlagWi
 
 /// Flat, with `targetingKey`; `$flagd.timestamp` is `now` in whole seconds, whatever the caller says it is.
 pub(crate) fn context(
-    context: Context,
+    context: Context<'static>,
     json: &Json,
     now: Timestamp,
-) -> Result<Context, ContextError> {
+) -> Result<Context<'static>, ContextError> {
     let context = own::context(context, json)?;
     Ok(context.attr("$flagd", json!({"timestamp": now.as_seconds()})))
 }

@@ -218,7 +218,10 @@ fn empty_bucket(by: &UnitWire) -> (ConditionWire, u32) {
 }
 
 /// `{"entityId", "context": {}}`, the context's values being texts. An empty text is an absent one to Flipt.
-pub(crate) fn context(mut context: Context, json: &Json) -> Result<Context, ContextError> {
+pub(crate) fn context(
+    mut context: Context<'static>,
+    json: &Json,
+) -> Result<Context<'static>, ContextError> {
     let Some(held) = members(json)? else { return Ok(context) };
     let id = ["entityId", "entity_id"].into_iter().find_map(|name| held.get(name));
     if let Some(id) = id.filter(|id| !id.is_null()) {

@@ -134,10 +134,10 @@ const STANDARD: [&str; 6] =
 
 /// Everything in Unleash's context is a text; numbers and booleans count as theirs, null as absent.
 pub(crate) fn context(
-    mut context: Context,
+    mut context: Context<'static>,
     json: &Json,
     now: Timestamp,
-) -> Result<Context, ContextError> {
+) -> Result<Context<'static>, ContextError> {
     let nobody = Map::new();
     let held = members(json)?.unwrap_or(&nobody);
     let properties = match held.get("properties") {
