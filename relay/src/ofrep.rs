@@ -185,7 +185,7 @@ fn entity(
         return Err(invalid("`context.entities` must be an object of objects"));
     };
     if let Some(key) = text(&mut attributes, "key")? {
-        context = context.entity(kind.clone(), key);
+        context = context.entity(&kind, key);
     }
     for (name, value) in attributes {
         context = context.entity_attr(kind.as_str(), name, value);

@@ -24,7 +24,7 @@ const CHANGES: usize = 60;
 const CONTEXTS: usize = 25;
 
 /// Errors that a context causes, or an author who asked for one.
-fn is_the_contexts(error: &EvalError) -> bool {
+fn is_the_contexts(error: &EvalError<'_>) -> bool {
     matches!(
         error,
         EvalError::TargetingKeyMissing
@@ -69,7 +69,7 @@ async fn loaded(hands: &Embedded, trust: &Trust) -> Snapshot {
     manifest::load(root, &mut |digest| chunks.get(digest).cloned(), None).unwrap()
 }
 
-fn context(chance: &mut Chance) -> Context {
+fn context(chance: &mut Chance) -> Context<'static> {
     let mut context = match chance.below(4) {
         0 => Context::untenanted(),
         1 => Context::for_tenant(TenantKey::new("unknown").unwrap()),

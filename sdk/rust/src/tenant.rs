@@ -44,11 +44,7 @@ impl Tenant {
     }
 
     /// Something of the tenant, when there is no user: a device, an order, a job.
-    pub fn entity<'t>(
-        &'t self,
-        kind: impl Into<Cow<'t, str>>,
-        key: impl Into<Cow<'t, str>>,
-    ) -> Asking<'t> {
+    pub fn entity<'t>(&'t self, kind: impl AsRef<str>, key: impl Into<Cow<'t, str>>) -> Asking<'t> {
         self.asking().entity(kind, key)
     }
 
@@ -81,11 +77,7 @@ impl Untenanted {
     }
 
     /// Something that asks: a host, a job.
-    pub fn entity<'t>(
-        &'t self,
-        kind: impl Into<Cow<'t, str>>,
-        key: impl Into<Cow<'t, str>>,
-    ) -> Asking<'t> {
+    pub fn entity<'t>(&'t self, kind: impl AsRef<str>, key: impl Into<Cow<'t, str>>) -> Asking<'t> {
         self.asking().entity(kind, key)
     }
 
@@ -126,8 +118,8 @@ impl<'t> Asking<'t> {
     }
 
     /// A further entity.
-    pub fn entity(mut self, kind: impl Into<Cow<'t, str>>, key: impl Into<Cow<'t, str>>) -> Self {
-        self.context.set_entity(kind.into(), key.into());
+    pub fn entity(mut self, kind: impl AsRef<str>, key: impl Into<Cow<'t, str>>) -> Self {
+        self.context.set_entity(kind.as_ref(), key.into());
         self
     }
 

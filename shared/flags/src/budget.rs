@@ -3,12 +3,12 @@
 
 /// How deep flags and segments may ask for other flags and segments. A level takes at most some 30 KB of stack in a
 /// build without optimization, so all of them fit a thread's 2 MiB several times.
-pub const MAX_PREREQUISITE_DEPTH: u32 = 16;
+pub const MAX_PREREQUISITE_DEPTH: usize = 16;
 /// Flags and segments that one answer may ask for. A flag of 200 rules that each ask for two segments stays below.
-pub const MAX_NESTED_EVALUATIONS: u32 = 1_000;
+pub const MAX_NESTED_EVALUATIONS: usize = 1_000;
 /// Conditions, list elements and stretches of 8 bytes of searched text that one answer may look at: fifty times
 /// what one flag may have, some milliseconds.
-pub const MAX_STEPS: u32 = 100_000;
+pub const MAX_STEPS: usize = 100_000;
 
 /// Bytes of text that are searched in about the time of one condition.
 const BYTES_A_STEP: usize = 8;
@@ -26,22 +26,21 @@ pub(crate) enum Failed {
 /// What an answer has spent.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
-    depth: u32,
-    nested: u32,
-    steps: u32,
+    depth: usize,
+    nested: usize,
+    steps: usize,
 }
 
 impl Budget {
     #[inline]
-    pub(crate) fn spend(&mut self, steps: u32) -> Result<(), Failed> {
+    pub(crate) fn spend(&mut self, steps: usize) -> Result<(), Failed> {
         self.steps = self.steps.saturating_add(steps);
         if self.steps > MAX_STEPS { Err(Failed::OverBudget) } else { Ok(()) }
     }
 
     /// Searching a text for so many operands.
     pub(crate) fn search(&mut self, text: &str, operands: usize) -> Result<(), Failed> {
-        let steps = (text.len() / BYTES_A_STEP).saturating_mul(operands);
-        self.spend(u32::try_from(steps).unwrap_or(u32::MAX))
+        self.spend((text.len() / BYTES_A_STEP).saturating_mul(operands))
     }
 
     /// Another flag or segment is asked.

@@ -94,8 +94,8 @@ impl<'c> Context<'c> {
     /// dropped loudly: every evaluation with this context answers the caller's default and
     /// `INVALID_CONTEXT`.
     #[must_use]
-    pub fn entity(mut self, kind: impl Into<Cow<'c, str>>, key: impl Into<Cow<'c, str>>) -> Self {
-        self.set_entity(kind.into(), key.into());
+    pub fn entity(mut self, kind: impl AsRef<str>, key: impl Into<Cow<'c, str>>) -> Self {
+        self.set_entity(kind.as_ref(), key.into());
         self
     }
 
@@ -124,13 +124,13 @@ impl<'c> Context<'c> {
     }
 
     /// As [`Context::entity`], in place.
-    pub fn set_entity(&mut self, kind: Cow<'c, str>, key: Cow<'c, str>) {
-        match &*kind {
+    pub fn set_entity(&mut self, kind: &str, key: Cow<'c, str>) {
+        match kind {
             TENANT => self.foreign_tenant = true,
             USER => self.set_user(key),
             // A key is found as an attribute is. One that is taken away leaves a null.
-            _ if key.is_empty() => self.push(AttributeId::of_key(&kind), Attribute(Content::Null)),
-            _ => self.push(AttributeId::of_key(&kind), key.into()),
+            _ if key.is_empty() => self.push(AttributeId::of_key(kind), Attribute(Content::Null)),
+            _ => self.push(AttributeId::of_key(kind), key.into()),
         }
     }
 

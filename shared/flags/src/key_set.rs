@@ -242,7 +242,12 @@ mod tests {
             let near = all.iter().flat_map(|hash| [hash.wrapping_sub(1), hash.wrapping_add(1)]);
             let far = hashes(3).into_iter().map(|hash| hash ^ 1);
             for hash in near.chain(far).chain([0, 1, u64::MAX]) {
-                assert_eq!(set.has(hash), all.binary_search(&hash).is_ok(), "{hash} in {}", all.len());
+                assert_eq!(
+                    set.has(hash),
+                    all.binary_search(&hash).is_ok(),
+                    "{hash} in {}",
+                    all.len()
+                );
             }
         }
         // A gap before the first hash is no hash.

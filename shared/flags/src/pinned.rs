@@ -231,7 +231,10 @@ fn decided<'s>(flag: &'s Flag, decision: Decision) -> Answer<'s> {
         variant: variant.map(|variant| variant.key.as_str()),
         reason: decision.reason,
         fine: decision.fine,
-        rule: decision.rule.and_then(|rule| flag.rules.get(usize::from(rule))).map(|it| it.id.as_str()),
+        rule: decision
+            .rule
+            .and_then(|rule| flag.rules.get(usize::from(rule)))
+            .map(|it| it.id.as_str()),
         error: None,
         flag_version: Some(flag.version),
         client_visible: flag.client_visible,

@@ -196,11 +196,7 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
     }
 
     /// Rows 5 and 6: the tenant's own override, then those of its groups in the flag's order.
-    fn overridden(
-        &mut self,
-        flag: &'s Flag,
-        tenant: &Tenant,
-    ) -> Result<Option<Decision>, Failed> {
+    fn overridden(&mut self, flag: &'s Flag, tenant: &Tenant) -> Result<Option<Decision>, Failed> {
         let own = match tenant.has_overrides() {
             true => tenant.override_of(key_hash(flag.key.as_str()), &flag.key),
             false => None,

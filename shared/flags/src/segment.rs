@@ -117,8 +117,7 @@ fn ids(at: &At<'_>, wire: &IdsWire) -> Result<Ids, FlagFault> {
             let bytes = Base64::decode_vec(hashes)
                 .map_err(|_| fault("it is not base64 (standard alphabet, padded)"))?;
             let (chunks, rest) = bytes.as_chunks::<HASH_BYTES>();
-            let hashes: Vec<u64> =
-                chunks.iter().map(|bytes| u64::from_be_bytes(*bytes)).collect();
+            let hashes: Vec<u64> = chunks.iter().map(|bytes| u64::from_be_bytes(*bytes)).collect();
             if !rest.is_empty() || !hashes.is_sorted_by(|a, b| a < b) {
                 return Err(fault("hashes have 8 bytes each, ascend and do not repeat"));
             }

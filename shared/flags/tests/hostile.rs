@@ -56,7 +56,7 @@ fn chains_of_prerequisites_end() {
     flags.push(flag("f10000", &json!({})));
     let snapshot = snapshot(flags, vec![]);
     let asked =
-        |depth: u32| reason(&snapshot, &format!("f{}", 10_000 - depth), &Context::untenanted());
+        |depth: usize| reason(&snapshot, &format!("f{}", 10_000 - depth), &Context::untenanted());
     assert_eq!(asked(MAX_PREREQUISITE_DEPTH), "FALLTHROUGH");
     assert_eq!(asked(MAX_PREREQUISITE_DEPTH + 1), "NESTED_TOO_DEEP");
     assert_eq!(asked(10_000), "NESTED_TOO_DEEP");
@@ -112,7 +112,7 @@ fn lists_that_are_asked_for_each_of_their_elements_end() {
     let flat = json!({"test": {"attribute": "user.list", "operator": "one-of", "values": ["x"]}});
     let flags = vec![flag("nested", &when(&nested)), flag("flat", &when(&flat))];
     let snapshot = snapshot(flags, vec![]);
-    let of = |count: u32| Context::untenanted().attr("list", vec![0; count as usize]);
+    let of = |count: usize| Context::untenanted().attr("list", vec![0; count]);
     assert_eq!(reason(&snapshot, "nested", &of(3)), "FALLTHROUGH");
     assert_eq!(reason(&snapshot, "nested", &of(100)), "OVER_BUDGET");
     // One step is the condition's own.

@@ -85,7 +85,7 @@ fn entity(
     };
     for (name, value) in attributes {
         context = match (name.as_str(), value) {
-            ("key", Json::String(key)) => context.entity(kind.clone(), key.clone()),
+            ("key", Json::String(key)) => context.entity(kind, key.clone()),
             ("key", _) => return Err(ContextError(format!("`{kind}.key` is not a text"))),
             (name, value) => context.entity_attr(kind.as_str(), name, value.clone()),
         };

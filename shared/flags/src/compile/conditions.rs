@@ -117,7 +117,9 @@ impl Conditions {
                     let wanted = "a flag cannot answer none of its variants";
                     return Err(FlagFault::Missing { path: at.path(), wanted });
                 }
-                FlagIs::Variants(KeySet::new(variants.iter().map(|key| key.as_str().into()).collect()))
+                FlagIs::Variants(KeySet::new(
+                    variants.iter().map(|key| key.as_str().into()).collect(),
+                ))
             }
         };
         Ok(FlagTest { flag: wire.flag.clone(), hash: key_hash(wire.flag.as_str()), is })

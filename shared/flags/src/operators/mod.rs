@@ -158,11 +158,11 @@ impl Operands {
     #[inline(always)]
     pub(crate) fn usual(&self, attribute: &Attribute<'_>, traits: &Traits) -> Option<bool> {
         match (&self.kind, &attribute.0) {
-            (Kind::Texts(texts), Content::Text(text)) => {
-                Some(texts.has_with(text, traits.ends))
-            }
+            (Kind::Texts(texts), Content::Text(text)) => Some(texts.has_with(text, traits.ends)),
             (Kind::Number(bound, operands), Content::Number(number)) => match **operands {
-                [operand] => Some(Num::of(number).is_some_and(|it| bound.admits(it.compare(operand)))),
+                [operand] => {
+                    Some(Num::of(number).is_some_and(|it| bound.admits(it.compare(operand))))
+                }
                 _ => None,
             },
             (Kind::Semver { bound, operands, .. }, Content::Text(_)) => match &**operands {

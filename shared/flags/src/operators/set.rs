@@ -90,8 +90,8 @@ impl Set {
     #[inline]
     fn has_text(&self, text: &str, ignore_case: bool) -> bool {
         if ignore_case {
-            let order = |operand: &Box<str>| fold::compare(text, operand).reverse();
-            return self.folded.binary_search_by(order).is_ok();
+            let found = self.folded.binary_search_by(|it| fold::compare(text, it).reverse());
+            return found.is_ok();
         }
         self.texts.has(text)
     }

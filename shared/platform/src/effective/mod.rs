@@ -95,7 +95,7 @@ impl Platform {
 
 struct Asked<'r> {
     reach: &'r Reach,
-    context: Context,
+    context: Context<'r>,
     now: Timestamp,
 }
 
