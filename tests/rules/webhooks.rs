@@ -128,6 +128,10 @@ async fn staged(input: Json) -> Stage {
     define(&platform, "f").await;
     let input: WebhookInput = serde_json::from_value(input).unwrap();
     let request = |change| Request::of(change, "test");
+    // Where nobody would deliver, nobody is promised anything.
+    let early = platform.create_webhook(&caller(), &org(), input.clone(), request).await;
+    assert!(early.unwrap_err().to_string().contains("delivers none"));
+    platform.deliver_webhooks();
     let (outcome, secret) =
         platform.create_webhook(&caller(), &org(), input, request).await.unwrap();
     let Outcome::Committed(committed) = outcome else { panic!("not committed") };

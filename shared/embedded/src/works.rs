@@ -43,6 +43,7 @@ impl Works {
         if let Err(error) = handle::resign(platform).await {
             tracing::error!(%error, "not everything could be published at start; it is tried again");
         }
+        platform.deliver_webhooks();
         let mut tasks = JoinSet::new();
         tasks.spawn(ring(platform.clone(), feed));
         tasks.spawn(publish(platform.clone(), changes, hands.timer.clone()));

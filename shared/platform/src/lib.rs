@@ -49,6 +49,7 @@ mod value_schema;
 pub mod webhooks;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use access::{IssuedKey, KeySpec, Operator};
 pub use caller::{Caller, Permission, PermissionSet, Role, RoleName};
@@ -100,6 +101,8 @@ struct Parts {
     turns: turns::Turns,
     noted: last_used::Noted,
     rates: access::Rates,
+    /// Whether somebody delivers webhooks here.
+    delivers: AtomicBool,
 }
 
 impl Platform {
@@ -115,9 +118,31 @@ impl Platform {
         let publisher = publish::Publisher::default();
         let (turns, noted) = (turns::Turns::default(), last_used::Noted::default());
         let rates = access::Rates::default();
-        let parts =
-            Parts { table, objects, signer, bus, timer, operator, publisher, turns, noted, rates };
+        let delivers = AtomicBool::new(false);
+        let parts = Parts {
+            table,
+            objects,
+            signer,
+            bus,
+            timer,
+            operator,
+            publisher,
+            turns,
+            noted,
+            rates,
+            delivers,
+        };
         Self { parts: Arc::new(parts) }
+    }
+
+    /// Says that somebody calls [`handle::webhooks`] in this installation. Until then no endpoint can be made: nothing
+    /// would ever reach it.
+    pub fn deliver_webhooks(&self) {
+        self.parts.delivers.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn delivers_webhooks(&self) -> bool {
+        self.parts.delivers.load(Ordering::Relaxed)
     }
 
     pub(crate) fn table(&self) -> &dyn Table {

@@ -1,4 +1,4 @@
-//! The five ports: what the rules need of the world, and nothing more.
+//! The ports: what the rules need of the world, and nothing more.
 //!
 //! One conformance suite (`tests/conformance`) runs over every implementation. Errors here are the
 //! world's; the domain's are in [`crate::error`].

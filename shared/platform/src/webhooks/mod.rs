@@ -167,6 +167,9 @@ impl Platform {
         request: impl FnOnce(Change) -> Request,
     ) -> Result<(Outcome, String), Error> {
         caller.can_everywhere(org, Permission::ManageSettings)?;
+        if !self.delivers_webhooks() {
+            return Err(Error::invalid("webhooks", "this installation delivers none"));
+        }
         let webhook = Webhook { id: fresh::id()?, asked, created: self.timer().now() };
         let key = sign::secret()?;
         let id = webhook.id.clone();
