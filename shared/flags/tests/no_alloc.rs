@@ -120,6 +120,7 @@ fn operators() -> Json {
         "featureprobe",
         "statsig",
         "posthog",
+        "devcycle",
         "confidence",
     ];
     conditions.extend(hashes.map(|hash| {

@@ -46,6 +46,7 @@ enum Scheme {
     Flipt { salted: u32 },
     FliptThreshold { salt: Box<str> },
     Statsig { salt: Box<str> },
+    DevCycle { seed: u32, suffix: &'static str },
 }
 
 impl CompiledHash {
@@ -75,6 +76,10 @@ impl CompiledHash {
             }
             HashName::Flipt => Scheme::FliptThreshold { salt: with("") },
             HashName::Statsig => Scheme::Statsig { salt: with(".") },
+            HashName::DevCycle => Scheme::DevCycle {
+                seed: murmur::murmur3_32([salt.as_bytes()], 1),
+                suffix: if seed == 0 { "" } else { "_rollout" },
+            },
         };
         Self { buckets, scheme }
     }
@@ -137,6 +142,10 @@ fn bucket_of_others(by: &CompiledHash, unit: &str) -> u32 {
         Scheme::Flipt { salted } => modulo(crc32::crc32(*salted, text).into(), buckets),
         Scheme::FliptThreshold { salt } => {
             modulo(crc32::crc32(crc32::crc32(0, text), salt.as_bytes()).into(), buckets)
+        }
+        Scheme::DevCycle { seed, suffix } => {
+            let hash = murmur::murmur3_32([text, suffix.as_bytes()], *seed);
+            scaled(hash.into(), u32::MAX.into(), buckets)
         }
         Scheme::Statsig { salt } => modulo(digest::sha256_first([salt.as_bytes(), text]), buckets),
     }

@@ -54,7 +54,7 @@ fn every_hash_gives_its_known_answers() {
     }
 }
 
-const ALL: [HashName; 15] = [
+const ALL: [HashName; 16] = [
     HashName::Xxh3,
     HashName::Unleash,
     HashName::LaunchDarkly,
@@ -69,6 +69,7 @@ const ALL: [HashName; 15] = [
     HashName::FeatureProbe,
     HashName::Statsig,
     HashName::PostHog,
+    HashName::DevCycle,
     HashName::Confidence,
 ];
 

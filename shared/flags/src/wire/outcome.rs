@@ -176,6 +176,10 @@ pub enum HashName {
     /// `variant` follows the unit, as where PostHog chooses among variants.
     #[serde(rename = "posthog")]
     PostHog,
+    /// murmur3_32(`unit`, murmur3_32(`salt`, 1)) over 0xFFFFFFFF, times buckets; with any seed but 0, `_rollout` follows the
+    /// unit, as where DevCycle asks whether a rollout has come to somebody. Their salt is the target's id.
+    #[serde(rename = "devcycle")]
+    DevCycle,
     /// murmur3_128 (x64) of `salt|unit`, its first 64 bits shifted right by 4, mod buckets (theirs: 1,000,000).
     Confidence,
 }
