@@ -1,9 +1,7 @@
 //! FlagForge's configuration as its bytes come: a signed root, and chunks by their digest.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use flagforge::Flag;
 use flagforge_flags::keys::{EnvKey, OrgKey, TenantKey};
 use flagforge_flags::manifest::{
     ChunkKind, ChunkRef, Digest, Encoding, KeyClaims, RootClaims, Scope, ScopeId, SecretKey, Trust,
@@ -30,8 +28,6 @@ pub(crate) struct Published {
     root: String,
     trust: Trust,
     chunks: HashMap<Digest, Vec<u8>>,
-    /// Its flags as code would name them; no reader reads this.
-    pub(crate) flags: Arc<[Flag<bool>]>,
 }
 
 fn condition(test: &Test) -> Json {
@@ -149,8 +145,7 @@ impl Published {
             chunks: chunks.listed,
         };
         let (trust, root) = signed(&claims);
-        let named = world.features.iter().map(|feature| Flag::new(feature.key, false));
-        Self { root, trust, chunks: chunks.stored, flags: named.collect() }
+        Self { root, trust, chunks: chunks.stored }
     }
 
     pub(crate) fn bytes(&self) -> usize {
