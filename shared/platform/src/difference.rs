@@ -17,11 +17,11 @@ pub struct Difference {
     pub path: String,
     /// Absent: there was nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = serde_json::Value, required = false)]
     pub from: Option<Json>,
     /// Absent: there is nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = serde_json::Value, required = false)]
     pub to: Option<Json>,
     /// The same in a line.
     pub text: String,

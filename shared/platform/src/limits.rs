@@ -120,7 +120,7 @@ impl fmt::Display for Resource {
 /// How many of each there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
-#[schema(value_type = Object)]
+#[schema(as = ResourceCounts, value_type = Object)]
 pub struct Counts(BTreeMap<Resource, u64>);
 
 impl Counts {

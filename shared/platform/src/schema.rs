@@ -34,7 +34,7 @@ pub struct AttributeSpec {
     pub description: String,
     /// The only values it may have; for a list, that its elements may have. Absent: any of its type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<serde_json::Value>>)]
     pub allowed: Option<Vec<Json>>,
     /// Every tenant has it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -43,14 +43,15 @@ pub enum Became {
 /// One path that is different. An absent side was not there.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AuditDifference)]
 pub struct Difference {
     /// `state.rules[0].serve.variant`.
     pub path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = serde_json::Value, required = false)]
     pub before: Option<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = serde_json::Value, required = false)]
     pub after: Option<Json>,
 }
 

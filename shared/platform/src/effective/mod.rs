@@ -42,7 +42,7 @@ pub struct Effective {
 pub struct Answered {
     /// Absent: the caller's own default.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = serde_json::Value, required = false)]
     pub value: Option<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,

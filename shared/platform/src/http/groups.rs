@@ -36,7 +36,7 @@ struct GroupInput {
     /// Who is in it: a condition on `tenant.<attribute>`, as a tree or as text, say `tenant.plan == "gold"`.
     /// Absent: the members that are put into it.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = serde_json::Value, required = false)]
     when: Option<Json>,
 }
 

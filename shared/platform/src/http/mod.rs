@@ -54,6 +54,7 @@ pub use cors::cors;
     components(schemas(
         problem::ProblemBody,
         answer::ConditionForm,
+        crate::catalog::CatalogBy,
         crate::segments::ListName,
         flagforge_flags::wire::ElementsWire
     ))
