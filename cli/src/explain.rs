@@ -22,7 +22,10 @@ pub(crate) async fn run(explain: &Explain) -> anyhow::Result<()> {
     let tenant = tenant.context("--tenant")?;
     match (&explain.config, &explain.url) {
         (Some(config), _) => from_file(explain, config, context, tenant),
-        (None, Some(url)) => from_server(explain, url, &context, tenant).await,
+        (None, Some(url)) => {
+            let (json, text) = from_server(explain, url, &context, tenant).await?;
+            print(explain, &json, &text)
+        }
         (None, None) => bail!("either --config or --url says what to explain"),
     }
 }
@@ -44,12 +47,13 @@ fn from_file(
     print(explain, &json, &text)
 }
 
-async fn from_server(
+/// The explanation as a server gives it, and its lines for people.
+pub(crate) async fn from_server(
     explain: &Explain,
     url: &str,
     context: &Json,
     tenant: Option<TenantKey>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<(Json, String)> {
     let key = explain.key.as_deref().context("FLAGFORGE_KEY holds no key to ask with")?;
     let mut address = Url::parse(url).with_context(|| format!("--url {url}"))?;
     let mut path = address.path_segments_mut().map_err(|()| anyhow!("--url {url} has no path"))?;
@@ -77,7 +81,7 @@ async fn from_server(
         bail!("{url} answered {status}: {}", said.unwrap_or("it does not say why"));
     }
     let text = json["text"].as_str().unwrap_or_default().to_owned();
-    print(explain, &json, &text)
+    Ok((json, text))
 }
 
 fn print(explain: &Explain, json: &Json, text: &str) -> anyhow::Result<()> {
