@@ -38,10 +38,9 @@ impl View {
     pub(super) fn render(&mut self) -> Rendered {
         self.memberships.settle(&self.groups, &self.tenants);
         let flags = self.flags();
-        let tenants = self.tenants_with_overrides();
+        let (tenant_shards, tenants) = self.tenant_chunks();
         let keys = self.published_keys();
         let flag_shards = shards_for(encode_flags(flags.iter()).len());
-        let tenant_shards = shards_for(encode_tenants(tenants.iter()).len());
         let mut by_shard: BTreeMap<u32, Vec<&FlagWire>> = BTreeMap::new();
         for flag in &flags {
             by_shard.entry(flag_shard(flag.key.as_str(), flag_shards)).or_default().push(flag);
@@ -50,18 +49,33 @@ impl View {
             .into_iter()
             .map(|(shard, flags)| chunk(ChunkKind::Flags, shard, encode_flags(flags.into_iter())))
             .collect();
-        let mut by_shard: BTreeMap<u32, Vec<(&TenantKey, &TenantWire)>> = BTreeMap::new();
-        for entry in &tenants {
-            by_shard.entry(tenant_shard(entry.0.as_str(), tenant_shards)).or_default().push(entry);
-        }
-        chunks.extend(by_shard.into_iter().map(|(shard, tenants)| {
-            chunk(ChunkKind::Tenants, shard, encode_tenants(tenants.into_iter()))
-        }));
+        chunks.extend(tenants);
         let keys = keys.iter().map(|(id, key)| (id.as_str(), key));
         chunks.push(chunk(ChunkKind::Keys, 0, encode_keys(keys)));
         let (segment_shards, segments) = self.rendered_segments.chunks();
         chunks.extend_from_slice(segments);
         Rendered { flag_shards, tenant_shards, segment_shards, chunks }
+    }
+
+    /// The tenants' chunks, rendered again only when something in them changed: a kill costs the flags' alone.
+    fn tenant_chunks(&mut self) -> (u32, Vec<Chunk>) {
+        if let Some(rendered) = &self.rendered_tenants {
+            return rendered.clone();
+        }
+        let tenants = self.tenants_with_overrides();
+        let shards = shards_for(encode_tenants(tenants.iter()).len());
+        let mut by_shard: BTreeMap<u32, Vec<(&TenantKey, &TenantWire)>> = BTreeMap::new();
+        for entry in &tenants {
+            by_shard.entry(tenant_shard(entry.0.as_str(), shards)).or_default().push(entry);
+        }
+        let chunks: Vec<Chunk> = by_shard
+            .into_iter()
+            .map(|(shard, tenants)| {
+                chunk(ChunkKind::Tenants, shard, encode_tenants(tenants.into_iter()))
+            })
+            .collect();
+        self.rendered_tenants = Some((shards, chunks.clone()));
+        (shards, chunks)
     }
 
     fn flags(&self) -> Vec<FlagWire> {

@@ -71,7 +71,7 @@ impl Platform {
             }
             let text = sign_root(&claims, &certified.certificate, &certified.key)
                 .map_err(|refusal| Error::internal("a root was refused", refusal))?;
-            self.self_check(&text, &id, trust, rendered)?;
+            self.self_check(&text, &id, trust, rendered, view)?;
             self.put_chunks(view, &claims, standing.root.as_ref(), rendered).await?;
             let put = self
                 .objects()
@@ -154,6 +154,7 @@ impl Platform {
         id: &ScopeId,
         trust: &Trust,
         rendered: &Rendered,
+        view: &mut View,
     ) -> Result<(), Error> {
         let refused = |refusal| Error::internal("our own reader refuses the manifest", refusal);
         let now = self.timer().now();
@@ -162,12 +163,13 @@ impl Platform {
             let found = rendered.chunks.iter().find(|chunk| chunk.reference.sha256 == *digest);
             found.map(|chunk| chunk.bytes.clone())
         };
-        let snapshot = load(root, &mut bytes, None).map_err(refused)?;
+        let snapshot = load(root, &mut bytes, view.checked.as_ref()).map_err(refused)?;
         for (key, flag) in snapshot.flags() {
             if let Err(fault) = flag {
                 tracing::error!(scope = %id, flag = key, %fault, "a published flag spoils itself");
             }
         }
+        view.checked = Some(snapshot);
         Ok(())
     }
 

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use flagforge_flags::Revision;
 use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, TenantKey};
 use flagforge_flags::time::Timestamp;
+use flagforge_flags::{Revision, Snapshot};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use super::membership::Memberships;
+use super::render::Chunk;
 use super::segments::Segments;
 use crate::error::Error;
 use crate::kills::KillSwitch;
@@ -39,6 +40,10 @@ pub(super) struct View {
     pub(super) groups: Records<Group>,
     pub(super) members: Records<Member>,
     pub(super) memberships: Memberships,
+    /// The tenants' chunks and into how many shards they are cut, while nothing in them has changed.
+    pub(super) rendered_tenants: Option<(u32, Vec<Chunk>)>,
+    /// What was published last, as its readers load it: the next check reads only chunks that are new.
+    pub(super) checked: Option<Snapshot>,
     pub(super) keys: Records<KeyRecord>,
     pub(super) states: Records<StateRecord>,
     pub(super) overrides: Records<Override>,
@@ -61,6 +66,8 @@ impl View {
             groups: BTreeMap::new(),
             members: BTreeMap::new(),
             memberships: Memberships::default(),
+            rendered_tenants: None,
+            checked: None,
             keys: BTreeMap::new(),
             states: BTreeMap::new(),
             overrides: BTreeMap::new(),
@@ -144,7 +151,12 @@ impl View {
     }
 
     fn apply(&mut self, sk: &str, version: u64, body: Option<Json>) -> Result<(), Error> {
-        match sk.split('#').next().unwrap_or_default() {
+        let kind = sk.split('#').next().unwrap_or_default();
+        // An override counts only while its flag is the one that it was set for.
+        if matches!(kind, "FLAG" | "TENANT" | "GROUP" | "MEMBER" | "OVERRIDE") {
+            self.rendered_tenants = None;
+        }
+        match kind {
             "FLAG" => set(&mut self.definitions, sk, version, body),
             "TENANT" => {
                 self.memberships.tenant_changed(sk);
