@@ -7,7 +7,7 @@ use crate::{Answer, Org, Stack};
 
 async fn set(org: &Org, env: &str, flag: &str, state: &Json) -> anyhow::Result<Answer> {
     let path = org.path(&format!("environments/{env}/flags/{flag}"));
-    Ok(org.api.patch(&path, state).await?)
+    org.api.patch(&path, state).await
 }
 
 async fn promote(org: &Org, query: &str, flags: &[&str]) -> anyhow::Result<Answer> {
