@@ -8,120 +8,11 @@ use reqwest::Method;
 use serde_json::{Value as Json, json};
 
 use super::isolation::{Route, body_for, routes};
+use super::rows::{ROWS, Weakest};
+
 use crate::{Answer, Api, Org, Stack};
 
-/// The weakest of an organization's callers that a route lets pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Weakest {
-    Reader,
-    Maintainer,
-    Admin,
-    /// Nobody of an organization: the operator of the installation.
-    Operator,
-}
-
-use Weakest::{Admin, Maintainer, Operator, Reader};
-
-/// Every route, and who may pass. A route of the description without a row here fails, and so does a row
-/// without a route.
-const ROWS: &[(&str, &str, Weakest)] = &[
-    ("GET", "/v1/operator/orgs/{org}", Operator),
-    ("PUT", "/v1/operator/orgs/{org}/limits", Operator),
-    ("POST", "/v1/operator/orgs/{org}/resume", Operator),
-    ("POST", "/v1/operator/orgs/{org}/suspend", Operator),
-    ("GET", "/v1/orgs", Operator),
-    ("POST", "/v1/orgs", Operator),
-    ("PUT", "/v1/trust", Operator),
-    ("GET", "/v1/orgs/{org}", Reader),
-    ("GET", "/v1/orgs/{org}/audit", Reader),
-    ("GET", "/v1/orgs/{org}/audit/chain", Reader),
-    ("GET", "/v1/orgs/{org}/audit/export", Reader),
-    ("GET", "/v1/orgs/{org}/audit/{number}", Reader),
-    ("GET", "/v1/orgs/{org}/environments", Reader),
-    ("POST", "/v1/orgs/{org}/environments", Admin),
-    ("GET", "/v1/orgs/{org}/environments/{env}", Reader),
-    ("GET", "/v1/orgs/{org}/environments/{env}/flags", Reader),
-    ("GET", "/v1/orgs/{org}/environments/{env}/flags/{flag}", Reader),
-    ("PATCH", "/v1/orgs/{org}/environments/{env}/flags/{flag}", Maintainer),
-    ("PUT", "/v1/orgs/{org}/environments/{env}/flags/{flag}", Maintainer),
-    ("POST", "/v1/orgs/{org}/environments/{env}/flags/{flag}/enable", Maintainer),
-    ("POST", "/v1/orgs/{org}/environments/{env}/flags/{flag}/kill", Maintainer),
-    ("GET", "/v1/orgs/{org}/environments/{env}/flags/{flag}/overrides", Reader),
-    ("DELETE", "/v1/orgs/{org}/environments/{env}/flags/{flag}/overrides/{tenant}", Maintainer),
-    ("PUT", "/v1/orgs/{org}/environments/{env}/flags/{flag}/overrides/{tenant}", Maintainer),
-    ("PUT", "/v1/orgs/{org}/environments/{env}/flags/{flag}/weights", Maintainer),
-    ("GET", "/v1/orgs/{org}/environments/{env}/log", Reader),
-    ("GET", "/v1/orgs/{org}/environments/{env}/segments", Reader),
-    ("DELETE", "/v1/orgs/{org}/environments/{env}/segments/{segment}", Maintainer),
-    ("GET", "/v1/orgs/{org}/environments/{env}/segments/{segment}", Reader),
-    ("PUT", "/v1/orgs/{org}/environments/{env}/segments/{segment}", Maintainer),
-    ("GET", "/v1/orgs/{org}/environments/{env}/segments/{segment}/lists/{list}", Reader),
-    ("PUT", "/v1/orgs/{org}/environments/{env}/segments/{segment}/lists/{list}", Maintainer),
-    ("POST", "/v1/orgs/{org}/environments/{env}/segments/{segment}/lists/{list}/add", Maintainer),
-    (
-        "POST",
-        "/v1/orgs/{org}/environments/{env}/segments/{segment}/lists/{list}/remove",
-        Maintainer,
-    ),
-    ("GET", "/v1/orgs/{org}/environments/{env}/tenants/{tenant}/flags", Reader),
-    ("GET", "/v1/orgs/{org}/environments/{env}/tenants/{tenant}/overrides", Reader),
-    ("GET", "/v1/orgs/{org}/flags", Reader),
-    ("DELETE", "/v1/orgs/{org}/flags/{flag}", Maintainer),
-    ("GET", "/v1/orgs/{org}/flags/{flag}", Reader),
-    ("PUT", "/v1/orgs/{org}/flags/{flag}", Maintainer),
-    ("GET", "/v1/orgs/{org}/groups", Reader),
-    ("DELETE", "/v1/orgs/{org}/groups/{group}", Maintainer),
-    ("GET", "/v1/orgs/{org}/groups/{group}", Reader),
-    ("PUT", "/v1/orgs/{org}/groups/{group}", Maintainer),
-    ("GET", "/v1/orgs/{org}/groups/{group}/members", Reader),
-    ("DELETE", "/v1/orgs/{org}/groups/{group}/members/{tenant}", Maintainer),
-    ("PUT", "/v1/orgs/{org}/groups/{group}/members/{tenant}", Maintainer),
-    ("GET", "/v1/orgs/{org}/imports", Reader),
-    ("POST", "/v1/orgs/{org}/imports", Maintainer),
-    ("GET", "/v1/orgs/{org}/imports/{import}", Reader),
-    ("POST", "/v1/orgs/{org}/imports/{import}/continue", Maintainer),
-    ("PUT", "/v1/orgs/{org}/imports/{import}/parts/{part}", Maintainer),
-    ("GET", "/v1/orgs/{org}/imports/{import}/report", Reader),
-    ("POST", "/v1/orgs/{org}/imports/{import}/start", Maintainer),
-    ("GET", "/v1/orgs/{org}/keys", Admin),
-    ("POST", "/v1/orgs/{org}/keys", Admin),
-    ("DELETE", "/v1/orgs/{org}/keys/{id}", Admin),
-    ("GET", "/v1/orgs/{org}/keys/{id}", Admin),
-    ("POST", "/v1/orgs/{org}/keys/{id}/rotate", Admin),
-    ("GET", "/v1/orgs/{org}/log", Reader),
-    ("GET", "/v1/orgs/{org}/roles", Reader),
-    ("DELETE", "/v1/orgs/{org}/roles/{role}", Admin),
-    ("GET", "/v1/orgs/{org}/roles/{role}", Reader),
-    ("PUT", "/v1/orgs/{org}/roles/{role}", Admin),
-    ("GET", "/v1/orgs/{org}/tenant-schema", Reader),
-    ("PUT", "/v1/orgs/{org}/tenant-schema", Maintainer),
-    ("GET", "/v1/orgs/{org}/tenants", Reader),
-    ("POST", "/v1/orgs/{org}/tenants", Maintainer),
-    ("DELETE", "/v1/orgs/{org}/tenants/{tenant}", Maintainer),
-    ("GET", "/v1/orgs/{org}/tenants/{tenant}", Reader),
-    ("PUT", "/v1/orgs/{org}/tenants/{tenant}", Maintainer),
-    ("GET", "/v1/orgs/{org}/tenants/{tenant}/audit", Reader),
-    ("GET", "/v1/orgs/{org}/tenants/{tenant}/groups", Reader),
-    ("GET", "/v1/orgs/{org}/tenants/{tenant}/overrides", Reader),
-    ("GET", "/v1/orgs/{org}/catalog", Reader),
-    ("POST", "/v1/orgs/{org}/environments/{env}/copy", Maintainer),
-    ("POST", "/v1/orgs/{org}/flags/{flag}/clone", Maintainer),
-    ("GET", "/v1/orgs/{org}/environments/{env}/compare", Reader),
-    ("GET", "/v1/orgs/{org}/environments/{env}/flags/{flag}/history", Reader),
-    ("POST", "/v1/orgs/{org}/environments/{env}/flags/{flag}/restore", Maintainer),
-    ("GET", "/v1/orgs/{org}/environments/{env}/kills", Reader),
-    ("DELETE", "/v1/orgs/{org}/environments/{env}/kills/{scope}", Maintainer),
-    ("PUT", "/v1/orgs/{org}/environments/{env}/kills/{scope}", Maintainer),
-    ("POST", "/v1/orgs/{org}/environments/{env}/promote", Maintainer),
-    ("GET", "/v1/orgs/{org}/webhooks", Admin),
-    ("POST", "/v1/orgs/{org}/webhooks", Admin),
-    ("DELETE", "/v1/orgs/{org}/webhooks/{webhook}", Admin),
-    ("GET", "/v1/orgs/{org}/webhooks/{webhook}", Admin),
-    ("PUT", "/v1/orgs/{org}/webhooks/{webhook}", Admin),
-    ("GET", "/v1/orgs/{org}/webhooks/{webhook}/dead", Admin),
-    ("POST", "/v1/orgs/{org}/webhooks/{webhook}/replay", Admin),
-    ("POST", "/v1/orgs/{org}/webhooks/{webhook}/rotate", Admin),
-];
+use Weakest::{Maintainer, Operator, Reader};
 
 /// What no caller of another organization ever sends, and so must never see.
 const SECRET: &str = "canary-secret";
@@ -393,7 +284,7 @@ fn row(route: &Route) -> anyhow::Result<Weakest> {
         .iter()
         .find(|(method, path, _)| route.method.as_str() == *method && route.path == *path);
     found.map(|(_, _, weakest)| *weakest).with_context(|| {
-        format!("{route:?} has no row in tests/journeys/matrix.rs: say who may pass")
+        format!("{route:?} has no row in tests/journeys/rows.rs: say who may pass")
     })
 }
 
@@ -431,7 +322,7 @@ pub async fn every_route_lets_pass_whom_its_row_names(stack: &Stack) -> anyhow::
         routes.iter().map(|route| (route.method.to_string(), route.path.clone())).collect();
     for (method, path, _) in ROWS {
         let there = described.contains(&((*method).to_owned(), (*path).to_owned()));
-        ensure!(there, "{method} {path} has a row in tests/journeys/matrix.rs and is no route");
+        ensure!(there, "{method} {path} has a row in tests/journeys/rows.rs and is no route");
     }
     let org = stack.found("staffed").await?;
     furnish(&org, SECRET).await?;

@@ -18,6 +18,7 @@ mod operator;
 mod overrides;
 mod promotions;
 mod roles;
+mod rows;
 mod segments;
 
 pub use audit::*;
