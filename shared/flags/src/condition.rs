@@ -1,17 +1,15 @@
 //! The working form of conditions, and what it means that one holds.
 
-use serde_json::{Number, Value as Json};
+use serde_json::Value as Json;
 
-use crate::attribute::{Attribute, AttributeId, Content};
 use crate::bucket::Decimal;
 use crate::budget::Failed;
-use crate::context::Context;
 use crate::hash::{CompiledHash, bucket};
 use crate::key_set::KeySet;
 use crate::keys::{FlagKey, GroupKey, SegmentKey};
 use crate::operators::Operands;
 use crate::run::Run;
-use crate::tenant::Tenant;
+use crate::subject::{Found, Path, Start, Subject};
 use crate::trace::{Event, Junction, Visitor};
 use crate::wire::{MissingUnit, OperatorName};
 
@@ -88,128 +86,6 @@ pub(crate) struct Unit {
     pub(crate) fallbacks: Box<[Path]>,
     pub(crate) missing: MissingUnit,
     pub(crate) hash: CompiledHash,
-}
-
-/// An attribute path: where to begin, and the members to follow from there.
-#[derive(Debug)]
-pub(crate) struct Path {
-    pub(crate) text: Box<str>,
-    pub(crate) start: Start,
-    pub(crate) members: Box<[Box<str>]>,
-}
-
-#[derive(Debug)]
-pub(crate) enum Start {
-    /// An entity's own key.
-    Key(EntityName),
-    /// An attribute of the user or a further entity.
-    Attribute(AttributeId),
-    /// An attribute of the tenant.
-    Tenant(Box<str>),
-    /// The element, inside a condition on elements.
-    Element,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EntityName {
-    Tenant,
-    User,
-    /// Of whose key this is the id.
-    Other(AttributeId),
-}
-
-/// Who asks, together with what the directory says of their tenant.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Subject<'a, 'c> {
-    pub(crate) context: &'a Context<'c>,
-    pub(crate) tenant: Option<&'a Tenant>,
-    /// Inside a condition on elements, the element.
-    pub(crate) element: Option<&'a Json>,
-}
-
-/// What stands at an attribute path.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Found<'a> {
-    /// Nothing, or null.
-    Missing,
-    /// An entity's key.
-    Key(&'a str),
-    /// A text.
-    Text(&'a str),
-    /// A boolean.
-    Bool(bool),
-    /// A number.
-    Number(&'a Number),
-    /// A list or an object.
-    Json(&'a Json),
-}
-
-impl<'a> Found<'a> {
-    pub(crate) fn of(attribute: &'a Attribute<'_>) -> Self {
-        match &attribute.0 {
-            Content::Null => Self::Missing,
-            Content::Bool(yes) => Self::Bool(*yes),
-            Content::Number(number) => Self::Number(number),
-            Content::Text(text) => Self::Text(text),
-            Content::OwnText(text) => Self::Text(text),
-            Content::Json(json) => Self::Json(json),
-            Content::OwnJson(json) => Self::Json(json),
-        }
-    }
-
-    pub(crate) const fn of_json(json: &'a Json) -> Self {
-        match json {
-            Json::Null => Self::Missing,
-            Json::Bool(yes) => Self::Bool(*yes),
-            Json::Number(number) => Self::Number(number),
-            Json::String(text) => Self::Text(text.as_str()),
-            Json::Array(_) | Json::Object(_) => Self::Json(json),
-        }
-    }
-
-    /// What stands at members inside.
-    fn follow(self, members: &[Box<str>]) -> Self {
-        members.iter().fold(self, |at, member| match at {
-            Self::Json(json) => json.get(&**member).map_or(Self::Missing, Self::of_json),
-            _ => Self::Missing,
-        })
-    }
-
-    /// As JSON, for people; a copy. `None` where there is nothing.
-    pub fn to_json(self) -> Option<Json> {
-        match self {
-            Self::Missing => None,
-            Self::Key(text) | Self::Text(text) => Some(text.into()),
-            Self::Bool(yes) => Some(yes.into()),
-            Self::Number(number) => Some(Json::Number(number.clone())),
-            Self::Json(json) => Some(json.clone()),
-        }
-    }
-}
-
-impl<'a> Subject<'a, '_> {
-    #[inline(always)]
-    pub(crate) fn find(&self, path: &Path) -> Found<'a> {
-        let start = match &path.start {
-            Start::Attribute(id) => self.context.found(*id),
-            Start::Key(entity) => self.key_of(entity).map_or(Found::Missing, Found::Key),
-            Start::Tenant(name) => {
-                let attribute = self.tenant.and_then(|tenant| tenant.attributes().get(&**name));
-                attribute.map_or(Found::Missing, Found::of_json)
-            }
-            Start::Element => self.element.map_or(Found::Missing, Found::of_json),
-        };
-        if path.members.is_empty() { start } else { start.follow(&path.members) }
-    }
-
-    #[inline]
-    pub(crate) fn key_of(&self, entity: &EntityName) -> Option<&'a str> {
-        match entity {
-            EntityName::User => self.context.user_key(),
-            EntityName::Tenant => self.context.tenant().map(|tenant| tenant.as_str()),
-            EntityName::Other(id) => self.context.key_of(*id),
-        }
-    }
 }
 
 /// What a unit led to.

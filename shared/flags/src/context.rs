@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crate::attribute::{Attribute, AttributeId, Content};
-use crate::condition::Found;
 use crate::keys::TenantKey;
+use crate::subject::Found;
 
 /// The entity that a targeting key names.
 pub(crate) const USER: &str = "user";

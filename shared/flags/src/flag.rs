@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::answer::{FineReason, Reason};
-use crate::condition::{Condition, EntityName, FlagTest, Unit};
+use crate::condition::{Condition, FlagTest, Unit};
 use crate::key_set::KeySet;
 use crate::keys::{FlagKey, GroupKey, RuleId, VariantKey};
 use crate::run::Decision;
+use crate::subject::EntityName;
 use crate::time::Timestamp;
 use crate::value::Value;
 use crate::wire::{FlagClass, ValueType};

@@ -2,13 +2,14 @@
 
 use crate::answer::{EvalError, FineReason, Reason};
 use crate::budget::{Budget, Failed};
-use crate::condition::{FlagIs, FlagTest, Placed, SegmentRef, Subject};
+use crate::condition::{FlagIs, FlagTest, Placed, SegmentRef};
 use crate::fault::EntryFault;
 use crate::flag::{Flag, Outcome, Quick, Ramp, Split, StaleAction, VariantIndex};
 use crate::manifest::key_hash;
 use crate::pinned::Asked as Asker;
 use crate::segment::Segment;
 use crate::snapshot::Snapshot;
+use crate::subject::Subject;
 use crate::tenant::Tenant;
 use crate::trace::{Asked, Event, Visitor};
 

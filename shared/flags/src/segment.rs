@@ -5,9 +5,10 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::compile::at::{At, limit};
 use crate::compile::{Conditions, MAX_TEXT_BYTES, key_set};
-use crate::condition::{Condition, EntityName};
+use crate::condition::Condition;
 use crate::fault::{EntryFault, FlagFault, parse};
 use crate::key_set::{HashSet, KeySet};
+use crate::subject::EntityName;
 use crate::text::clipped;
 use crate::wire::{IdsWire, SegmentWire};
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::answer::EvalError;
-use crate::condition::Found;
 use crate::operators::Operands;
+use crate::subject::Found;
 use crate::wire::OperatorName;
 
 /// Hears of every step of an evaluation, in order. `()` hears nothing and costs nothing.

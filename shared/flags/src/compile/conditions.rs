@@ -5,9 +5,7 @@ use super::{
     MAX_CONDITION_DEPTH, MAX_CONDITION_NODES, MAX_FALLBACKS, MAX_TEXT_BYTES, MAX_VARIANTS,
 };
 use crate::attribute::AttributeId;
-use crate::condition::{
-    Condition, Elements, EntityName, FlagIs, FlagTest, Path, Rollout, SegmentRef, Start, Test, Unit,
-};
+use crate::condition::{Condition, Elements, FlagIs, FlagTest, Rollout, SegmentRef, Test, Unit};
 use crate::context::{TENANT, USER};
 use crate::fault::FlagFault;
 use crate::hash::CompiledHash;
@@ -15,6 +13,7 @@ use crate::key_set::KeySet;
 use crate::manifest::key_hash;
 use crate::operators;
 use crate::split::{MAX_BUCKETS, SplitError};
+use crate::subject::{EntityName, Path, Start};
 use crate::wire::{
     ConditionWire, ElementsWire, FlagIsWire, FlagTestWire, RolloutWire, TestWire, UnitWire,
 };

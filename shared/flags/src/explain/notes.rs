@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::{Step, StepKind};
-use crate::condition::Found;
+use crate::subject::Found;
 use crate::text::{MAX_QUOTED_BYTES, clipped};
 use crate::trace::{Asked, Event, Junction, Visitor};
 

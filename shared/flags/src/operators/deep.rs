@@ -3,7 +3,7 @@
 use serde_json::{Number, Value as Json};
 
 use super::number::Num;
-use crate::condition::Found;
+use crate::subject::Found;
 
 /// Whether what stands there is the wanted one.
 pub(crate) fn equal(wanted: &Json, found: Found<'_>) -> bool {

@@ -20,8 +20,8 @@ use serde_json::Value as Json;
 
 use crate::attribute::{Attribute, Content, Traits};
 use crate::budget::{Budget, Failed};
-use crate::condition::Found;
 use crate::key_set::KeySet;
+use crate::subject::Found;
 use crate::text::clipped;
 use crate::time::Timestamp;
 use crate::wire::Comparison;
