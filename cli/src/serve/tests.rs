@@ -29,9 +29,12 @@ fn in_a_demo<F: Future<Output = ()>>(folder: &Path, test: impl FnOnce(House) -> 
 }
 
 fn home(folder: &Path, demo: bool) -> Home {
-    let data = Some(folder.to_owned());
-    Home::of(&Serve { demo, data, listen: ([127, 0, 0, 1], PORT).into(), cors_origins: Vec::new() })
-        .unwrap()
+    home_of(Some(folder.to_owned()), demo)
+}
+
+fn home_of(data: Option<std::path::PathBuf>, demo: bool) -> Home {
+    let (listen, cors_origins) = (([127, 0, 0, 1], PORT).into(), Vec::new());
+    Home::of(&Serve { demo, data, listen, cors_origins }).unwrap()
 }
 
 struct Answer {
@@ -320,15 +323,10 @@ fn every_documented_request_works_as_it_stands() {
     let readme = include_str!("../../../README.md").lines().map(str::to_owned);
     in_a_demo(folder.path(), async |house| {
         let mut documented: Vec<String> = readme.filter(|line| line.starts_with("curl ")).collect();
-        let home = Home::of(&Serve {
-            demo: true,
-            data: None,
-            listen: ([127, 0, 0, 1], PORT).into(),
-            cors_origins: Vec::new(),
-        });
+        let home = home_of(None, true);
         let greeting = Greeting {
             base: "http://127.0.0.1:8080",
-            home: &home.unwrap(),
+            home: &home,
             first_start: true,
             admin_key: &house.keys.admin,
             connection: "",
