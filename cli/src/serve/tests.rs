@@ -22,19 +22,14 @@ fn in_a_demo<F: Future<Output = ()>>(folder: &Path, test: impl FnOnce(House) -> 
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.unwrap().block_on(async {
-        let home = home(folder, true);
-        let embedded = Embedded::open(&home.folder).unwrap();
-        test(furnish(&home, embedded, PORT).await.unwrap()).await;
+        let embedded = Embedded::open(folder).unwrap();
+        test(furnish(&home(folder, true), embedded, PORT).await.unwrap()).await;
     });
 }
 
-fn home(folder: &Path, demo: bool) -> Home {
-    home_of(Some(folder.to_owned()), demo)
-}
-
-fn home_of(data: Option<std::path::PathBuf>, demo: bool) -> Home {
-    let (listen, cors_origins) = (([127, 0, 0, 1], PORT).into(), Vec::new());
-    Home::of(&Serve { demo, data, listen, cors_origins }).unwrap()
+fn home<'p>(data: impl Into<Option<&'p Path>>, demo: bool) -> Home {
+    let (data, listen) = (data.into().map(Path::to_owned), ([127, 0, 0, 1], PORT).into());
+    Home::of(&Serve { demo, data, listen, cors_origins: Vec::new() }).unwrap()
 }
 
 struct Answer {
@@ -323,7 +318,7 @@ fn every_documented_request_works_as_it_stands() {
     let readme = include_str!("../../../README.md").lines().map(str::to_owned);
     in_a_demo(folder.path(), async |house| {
         let mut documented: Vec<String> = readme.filter(|line| line.starts_with("curl ")).collect();
-        let home = home_of(None, true);
+        let home = home(None, true);
         let greeting = Greeting {
             base: "http://127.0.0.1:8080",
             home: &home,
