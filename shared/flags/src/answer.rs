@@ -185,7 +185,9 @@ pub enum EvalError<'s> {
     #[error("{0}")]
     Outcome(&'s str),
     /// An attribute is too long for a regular expression.
-    #[error("an attribute is longer than the {MAX_ATTRIBUTE_BYTES} bytes that are searched")]
+    #[error(
+        "an attribute is too long for the regular expression that searches it: {MAX_ATTRIBUTE_BYTES} bytes at most, and fewer where it repeats hundreds of times"
+    )]
     AttributeTooLong,
 }
 

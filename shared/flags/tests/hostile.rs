@@ -248,65 +248,13 @@ fn any_value_in_any_place_is_a_flag_or_a_fault_with_a_path() {
 
 #[test]
 fn regular_expressions_are_bounded_or_refused() {
-    let atoms =
-        ["a", "(a|a)", "(a*)*", "(.*.*)", "[^x]", "\\w", "\\p{L}", "(?i)é", "(a?){9}", "\\b"];
-    let tails = [
-        "",
-        "*",
-        "+",
-        "{0,9}",
-        "{99}",
-        "{999}",
-        "{9}{9}",
-        "{99}{99}",
-        "{9}{9}{9}{9}",
-        "*$",
-        "+?b",
-        "|b",
-        "(?=b)",
-        "(?!b)",
-        "(?<=b)",
-        "(?<!b)",
-        "(b)\\1",
-        "\\k<n>",
-        "(?P<n>b)",
-        "(?>b)",
-        "++",
-        "(?#c)",
-        "(",
-        ")",
-        "[",
-        "]",
-        "{",
-        "}",
-        "\\",
-        "{2,1}",
-        "{99999999999}",
-        "(?x",
-        "(?R)",
-        "(?(1)b)",
-        "[[:alpha:]]",
-        "[z-a]",
-        "\\x{110000}",
-        "\\u{d800}",
-        "{1000}{1000}{1000}",
-        "((((((((((",
-        "(?s).*",
-        "\\Ab\\z",
-        "\\Gb",
-        "\\Kb",
-        "\\X",
-        "\\R",
-        "\\C",
-        "\\Qb\\E",
-        "$^",
-        "(?:b*)*c",
-        "(?-u:\\xFF)",
-    ];
+    let parts: Json =
+        serde_json::from_str(include_str!("../../../tests/vectors/regex/hostile.json")).unwrap();
+    let part = |of: &str| parts[of].as_array().unwrap().iter().filter_map(Json::as_str);
     let (mut count, mut refused) = (0, 0);
     let long = Context::untenanted().attr("x", "a".repeat(MAX_ATTRIBUTE_BYTES));
-    for atom in atoms {
-        for tail in tails {
+    for atom in part("atoms") {
+        for tail in part("tails") {
             let pattern = format!("{atom}{tail}");
             let test =
                 json!({"test": {"attribute": "user.x", "operator": "regex", "values": [pattern]}});
@@ -326,7 +274,11 @@ fn regular_expressions_are_bounded_or_refused() {
             }
             assert!(!matches!(tail, "(?=b)" | "(?<!b)" | "(b)\\1" | "{99999999999}"), "{pattern}");
             let snapshot = snapshot(vec![flag], vec![]);
-            assert!(matches!(reason(&snapshot, "f", &long), "RULE" | "FALLTHROUGH"), "{pattern}");
+            let reason = reason(&snapshot, "f", &long);
+            // What repeats so often may search shorter texts only.
+            let much = ["99", "122", "244", "{9}{9}"].iter().any(|often| tail.contains(often));
+            let wanted = matches!(reason, "RULE" | "FALLTHROUGH");
+            assert!(wanted || much && reason == "ATTRIBUTE_TOO_LONG", "{pattern}: {reason}");
         }
     }
     assert!(count >= 500 && (200..400).contains(&refused), "{refused} of {count} were refused");

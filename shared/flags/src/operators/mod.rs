@@ -6,6 +6,7 @@ mod fold;
 mod instant;
 mod network;
 mod number;
+mod pattern;
 mod read;
 pub(crate) mod semver;
 mod set;
@@ -15,7 +16,6 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::net::IpAddr;
 
-use regex::Regex;
 use serde_json::Value as Json;
 
 use crate::attribute::{Attribute, Content, Traits};
@@ -31,15 +31,14 @@ use fold::Needle;
 use instant::Moment;
 use network::Network;
 use number::Num;
+use pattern::Pattern;
 use semver::Version;
 use set::Set;
 use text::{Scalar, Text};
 
 pub(crate) use deep::depth_within;
+pub use pattern::MAX_ATTRIBUTE_BYTES;
 pub(crate) use read::read;
-
-/// Bytes of an attribute that a regular expression may search. Its time grows with the text and the program both.
-pub const MAX_ATTRIBUTE_BYTES: usize = 8 * 1024;
 
 /// What an operator holds an attribute against. `Display` shows the first few operands.
 #[derive(Debug)]
@@ -60,7 +59,7 @@ enum Kind {
     Text(Place, Box<[Box<str>]>),
     /// `contains` where case does not matter.
     Needles(Box<[(Box<str>, Needle)]>),
-    Regex(Box<[Regex]>),
+    Regex(Box<[Pattern]>),
     TextOrder(Bound, Box<[Box<str>]>),
     Number(Bound, Box<[Num]>),
     Modulo {
@@ -281,12 +280,13 @@ impl Operands {
                 budget.search(text, needles.len())?;
                 needles.iter().any(|(_, needle)| needle.is_in(text))
             }
-            Kind::Regex(regexes) => {
-                if text.len() > MAX_ATTRIBUTE_BYTES {
-                    return Err(Failed::AttributeTooLong);
+            Kind::Regex(patterns) => {
+                for pattern in patterns {
+                    if pattern.is_in(text, budget)? {
+                        return Ok(true);
+                    }
                 }
-                budget.search(text, regexes.len())?;
-                regexes.iter().any(|regex| regex.is_match(text))
+                false
             }
             Kind::TextOrder(bound, operands) => operands.iter().any(|operand| {
                 bound.admits(if self.ignore_case {

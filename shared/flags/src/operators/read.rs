@@ -1,9 +1,9 @@
 //! From a test's operands and options to their working form. Whatever can be wrong with them is found here.
 
-use regex::RegexBuilder;
 use serde_json::Value as Json;
 
 use super::fold::folded;
+use super::pattern::Pattern;
 use super::{Bound, Digests, JsonType, Kind, Moment, Needle, Network, Num, Operands, Place};
 use super::{Set, Text, Version, depth_within, text};
 use crate::compile::at::{At, limit};
@@ -13,13 +13,6 @@ use crate::key_set::KeySet;
 use crate::operators::text::Scalar;
 use crate::text::clipped;
 use crate::wire::{Comparison, OperatorName, TestWire};
-
-/// Bytes of one compiled regular expression.
-const MAX_PROGRAM_BYTES: usize = 256 * 1024;
-/// Bytes that a search may keep to be faster; it is as correct with less.
-const MAX_SEARCH_BYTES: usize = 256 * 1024;
-/// Levels of one regular expression, whose parser recurses.
-const MAX_REGEX_DEPTH: u32 = 64;
 
 /// Reads the operands of a test. `regexes` counts those of the flag.
 pub(crate) fn read(
@@ -250,13 +243,8 @@ impl Reader<'_> {
         let regexes = self.texts_as_written()?.into_iter().enumerate().map(|(i, pattern)| {
             let at = self.values.element(i);
             limit(&at, "bytes", MAX_TEXT_BYTES, pattern.len())?;
-            let built = RegexBuilder::new(pattern)
-                .case_insensitive(self.wire.ignore_case)
-                .size_limit(MAX_PROGRAM_BYTES)
-                .dfa_size_limit(MAX_SEARCH_BYTES)
-                .nest_limit(MAX_REGEX_DEPTH)
-                .build();
-            built.map_err(|error| FlagFault::Regex { path: at.path(), message: reason(&error) })
+            Pattern::new(pattern, self.wire.ignore_case)
+                .map_err(|message| FlagFault::Regex { path: at.path(), message })
         });
         Ok(Kind::Regex(regexes.collect::<Result<_, FlagFault>>()?))
     }
@@ -318,18 +306,4 @@ struct Takes {
     ignore_case: bool,
     text: bool,
     number: bool,
-}
-
-/// What is wrong with a regular expression, without the drawing that points there.
-fn reason(error: &regex::Error) -> String {
-    match error {
-        regex::Error::CompiledTooBig(most) => {
-            format!("the regular expression needs more than {most} bytes")
-        }
-        other => {
-            let text = other.to_string();
-            let last = text.lines().last().unwrap_or_default();
-            clipped(last.trim().trim_start_matches("error: "))
-        }
-    }
 }
