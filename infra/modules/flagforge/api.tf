@@ -1,5 +1,5 @@
-# functions/api: the management API. It reads and writes the table and segments' lists, and installs trust documents; it
-# cannot sign, nor publish, nor touch a manifest.
+# functions/api: the management API. It reads and writes the table, segments' lists and the files of imports, and installs
+# trust documents; it cannot sign, nor publish, nor touch a manifest.
 module "api" {
   source             = "../function"
   installation       = local.function.installation
@@ -39,9 +39,9 @@ data "aws_iam_policy_document" "api" {
     resources = ["${module.bucket.arn}/trust.json", "${module.bucket.arn}/trust/*"]
   }
   statement {
-    sid       = "Lists"
+    sid       = "ListsAndImports"
     actions   = ["s3:GetObject", "s3:PutObject"]
-    resources = ["${module.bucket.arn}/*/lists/*"]
+    resources = ["${module.bucket.arn}/*/lists/*", "${module.bucket.arn}/*/imports/*"]
   }
   # Without it S3 answers 403 instead of 404 for what is not there.
   statement {

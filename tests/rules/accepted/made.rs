@@ -34,7 +34,7 @@ pub(crate) fn segment(number: usize) -> String {
     format!("s-{number}")
 }
 
-fn boolean(number: usize, prerequisites: Json, rules: &[Json]) -> Json {
+fn boolean(number: usize, prerequisites: &Json, rules: &[Json]) -> Json {
     json!({
         "key": name(number), "class": "release", "type": "boolean",
         "variants": [{"key": "on", "value": true}, {"key": "off", "value": false}],
@@ -74,7 +74,7 @@ pub(crate) fn tangled_flag(chance: &mut Chance, number: usize) -> Json {
             json!({"id": format!("r-{rule}"), "when": asks(chance), "serve": {"variant": "off"}})
         })
         .collect();
-    boolean(number, json!(prerequisites), &rules)
+    boolean(number, &json!(prerequisites), &rules)
 }
 
 /// A segment that asks for flags and segments.
@@ -85,5 +85,5 @@ pub(crate) fn tangled_segment(chance: &mut Chance) -> Json {
 /// A flag that asks for one other.
 pub(crate) fn link(number: usize, other: Option<usize>) -> Json {
     let test = other.map(|other| json!({"flag": name(other), "is": {"variants": ["on"]}}));
-    boolean(number, json!(test.into_iter().collect::<Vec<_>>()), &[])
+    boolean(number, &json!(test.into_iter().collect::<Vec<_>>()), &[])
 }
