@@ -18,6 +18,8 @@ pub async fn an_override_ends_when_it_says(stack: &Stack) -> anyhow::Result<()> 
     let key = org.server_key().await?;
     let over = org.path("environments/prod/flags/perk/overrides/acme");
     org.flip("perk", true).await?;
+    // Before that the flag is off, and answers what the override will.
+    org.sees(&key, "perk", "acme", &json!(true)).await?;
     let past = json!({"variant": "off", "expires": in_seconds(-60)?});
     let past = org.api.put(&over, &past).await?.expect(400)?;
     ensure!(past.body["field"] == "expires", "{}", past.body);
