@@ -109,7 +109,9 @@ macro_rules! objects_conformance {
                 bodies_from_empty_to_the_limit_are_kept
                 a_body_one_past_the_limit_is_refused
                 names_of_the_grammar_are_names
-                names_outside_the_grammar_are_refused;
+                names_outside_the_grammar_are_refused
+                a_listing_has_what_begins_with_its_prefix_in_order
+                only_what_is_old_enough_is_removed;
         }
     };
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flagforge_platform::ports::{ETag, Fetched, MAX_OBJECT_BYTES, ObjectError, Objects, PutIf};
+use flagforge_platform::ports::{
+    ETag, Fetched, ListedObject, MAX_OBJECT_BYTES, ObjectError, Objects, PutIf,
+};
 
 use super::unique;
 
@@ -178,4 +180,35 @@ pub(crate) async fn names_outside_the_grammar_are_refused(objects: Arc<dyn Objec
             assert!(objects.get(name, None).await.is_err(), "{name:?}");
         }
     }
+}
+
+pub(crate) async fn a_listing_has_what_begins_with_its_prefix_in_order(objects: Arc<dyn Objects>) {
+    let own = unique();
+    for name in ["lists/b", "lists/a", "lists/c/d", "listsx/e", "lists-f"] {
+        put(&*objects, &format!("{own}/{name}"), "{}", PutIf::Any).await.unwrap();
+    }
+    let prefix = format!("{own}/lists/");
+    let named = |listed: Vec<ListedObject>| -> Vec<String> {
+        listed.into_iter().map(|object| object.name.replace(&own, "")).collect()
+    };
+    let all = objects.list(&prefix, None).await.unwrap();
+    assert_eq!(named(all.clone()), ["/lists/a", "/lists/b", "/lists/c/d"]);
+    let rest = objects.list(&prefix, Some(&all[0].name)).await.unwrap();
+    assert_eq!(named(rest), ["/lists/b", "/lists/c/d"]);
+    assert_eq!(objects.list(&prefix, Some(&all[2].name)).await.unwrap(), Vec::new());
+    assert_eq!(objects.list(&format!("{own}/nothing/"), None).await.unwrap(), Vec::new());
+}
+
+pub(crate) async fn only_what_is_old_enough_is_removed(objects: Arc<dyn Objects>) {
+    let prefix = format!("{}/lists/", unique());
+    let name = format!("{prefix}a");
+    put(&*objects, &name, "{}", PutIf::Any).await.unwrap();
+    let listed = objects.list(&prefix, None).await.unwrap().remove(0).put;
+    assert!(!objects.delete(&name, listed).await.unwrap(), "it is not older than itself");
+    assert!(read(&*objects, &name).await.is_some());
+    let later = listed.plus(std::time::Duration::from_secs(1));
+    assert!(objects.delete(&name, later).await.unwrap());
+    assert_eq!(read(&*objects, &name).await, None);
+    assert!(!objects.delete(&name, later).await.unwrap(), "it is gone already");
+    assert!(put(&*objects, &name, "again", PutIf::Absent).await.is_some());
 }

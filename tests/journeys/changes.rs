@@ -178,6 +178,7 @@ pub async fn a_deleted_tenant_leaves_nothing_to_its_successor(stack: &Stack) -> 
 
 pub async fn a_deleted_flag_leaves_nothing_to_its_successor(stack: &Stack) -> anyhow::Result<()> {
     let org = stack.found("again").await?;
+    super::operator::set_limits(stack, &org, &json!({"keptDays": 0})).await?;
     let key = org.server_key().await?;
     org.boolean_flag("feature").await?;
     org.flip("feature", true).await?;
@@ -188,6 +189,7 @@ pub async fn a_deleted_flag_leaves_nothing_to_its_successor(stack: &Stack) -> an
         Ok((gone.status == 404 && gone.body["errorCode"] == "FLAG_NOT_FOUND").then_some(()))
     })
     .await?;
+    org.api.delete(&org.path("deleted-flags/feature")).await?.expect(204)?;
     org.boolean_flag("feature").await?;
     let answer = org.sees(&key, "feature", "acme", &json!(false)).await?;
     ensure!(answer.body["reason"] == "DISABLED", "it inherited a state: {}", answer.body);

@@ -151,7 +151,8 @@ fn takes_a_document(route: &Route) -> bool {
     let ends = |words: &[&str]| words.iter().any(|word| route.path.ends_with(word));
     let verbs = ["/enable", "/kill", "/suspend", "/resume", "/continue", "/members/{tenant}"];
     !ends(&verbs)
-        && !ends(&["/parts/{part}", "/v1/trust", "/rotate"])
+        && !ends(&["/parts/{part}", "/v1/trust", "/rotate", "/collection"])
+        && !route.path.contains("/deleted-")
         && !route.path.contains("/lists/")
 }
 

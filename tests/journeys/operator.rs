@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{Org, Stack};
 
-async fn set_limits(stack: &Stack, org: &Org, limits: &Json) -> anyhow::Result<()> {
+pub(super) async fn set_limits(stack: &Stack, org: &Org, limits: &Json) -> anyhow::Result<()> {
     let operator = stack.api(Some(&stack.operator_key));
     let path = format!("/v1/operator/orgs/{}/limits", org.key);
     operator.put(&path, limits).await?.expect(200)?;

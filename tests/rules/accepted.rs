@@ -44,6 +44,7 @@ async fn taken(platform: &Platform, change: Change) -> bool {
             | Error::BadText { .. }
             | Error::OverLimit { .. }
             | Error::InUse { .. }
+            | Error::Kept { .. }
             | Error::NotFound { .. },
         ) => false,
         Err(error) => panic!("{error}"),
@@ -215,15 +216,7 @@ async fn flags_and_segments_that_ask_for_one_another() {
             let change = match chance.below(8) {
                 0..=4 => put_state(&made::tangled_flag(&mut chance, number)),
                 5 | 6 => put_segment(&made::tangled_segment(&mut chance)),
-                _ => match chance.below(3) {
-                    0 => Some(Change::DeleteFlag { org: org(), flag: flag(&made::name(number)) }),
-                    1 => Some(Change::DeleteSegment {
-                        org: org(),
-                        env: env("prod"),
-                        segment: SegmentKey::new(&made::segment(chance.below(4))).unwrap(),
-                    }),
-                    _ => put_flag(&made::tangled_flag(&mut chance, number)),
-                },
+                _ => comes_or_goes(&mut chance, number),
             };
             let was_taken = taken(&platform, change.unwrap()).await;
             (accepted, refused) =
@@ -233,6 +226,19 @@ async fn flags_and_segments_that_ask_for_one_another() {
         ask_all(&loaded(&hands, &trust).await, &mut chance, &hands, seed);
     }
     assert!(accepted > 300 && refused > 300, "{accepted} were accepted and {refused} refused");
+}
+
+fn comes_or_goes(chance: &mut Chance, number: usize) -> Option<Change> {
+    let flag = || flag(&made::name(number));
+    let kind = chance.below(6);
+    let segment = SegmentKey::new(&made::segment(chance.below(4))).unwrap();
+    match kind {
+        0 => Some(Change::DeleteFlag { org: org(), flag: flag() }),
+        1 => Some(Change::DeleteSegment { org: org(), env: env("prod"), segment }),
+        2 | 3 => Some(Change::RestoreFlag { org: org(), flag: flag() }),
+        4 => Some(Change::RestoreSegment { org: org(), env: env("prod"), segment }),
+        _ => put_flag(&made::tangled_flag(chance, number)),
+    }
 }
 
 /// Chains at the depth that evaluation takes, and one past it, whichever end grows.

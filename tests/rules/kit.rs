@@ -36,7 +36,11 @@ pub(crate) fn platform(hands: &Embedded, table: Arc<dyn Table>) -> Platform {
 
 /// Hands in memory with the organization `home`, its environments `dev` and `prod`, and the flag `f`.
 pub(crate) async fn furnished() -> (Embedded, Platform, Trust) {
-    let hands = Embedded::memory().unwrap();
+    furnished_on(Embedded::memory().unwrap()).await
+}
+
+/// The same on these hands.
+pub(crate) async fn furnished_on(hands: Embedded) -> (Embedded, Platform, Trust) {
     let trust = hands.ensure_trust().await.unwrap().trust;
     let platform = platform(&hands, hands.table.clone());
     let envs = [(env("dev"), "Dev"), (env("prod"), "Prod")];

@@ -4,7 +4,9 @@
 
 mod accepted;
 mod canaries;
+mod collect;
 mod commits;
+mod deleted;
 mod imports;
 mod kit;
 mod publishing;

@@ -40,7 +40,7 @@ data "aws_iam_policy_document" "api" {
   }
   statement {
     sid       = "ListsAndImports"
-    actions   = ["s3:GetObject", "s3:PutObject"]
+    actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
     resources = ["${module.bucket.arn}/*/lists/*", "${module.bucket.arn}/*/imports/*"]
   }
   # Without it S3 answers 403 instead of 404 for what is not there.

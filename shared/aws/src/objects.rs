@@ -5,9 +5,12 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use bytes::Bytes;
-use flagforge_platform::ports::{ETag, Fetched, MAX_OBJECT_BYTES, ObjectError, Objects, PutIf};
+use flagforge_flags::time::Timestamp;
+use flagforge_platform::ports::{
+    ETag, Fetched, ListedObject, MAX_LISTED_OBJECTS, MAX_OBJECT_BYTES, ObjectError, Objects, PutIf,
+};
 use thiserror::Error;
 
 use crate::Connection;
@@ -30,6 +33,10 @@ enum Fault {
     TooLarge { actual: u64 },
     #[error("the object came without a tag")]
     NoTag,
+    #[error("the object came without a name")]
+    NoName,
+    #[error("the object came without the time of its put")]
+    NoTime,
 }
 
 impl S3Objects {
@@ -92,6 +99,49 @@ impl Objects for S3Objects {
             }),
         }
     }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<Vec<ListedObject>, ObjectError> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        let limit = i32::try_from(MAX_LISTED_OBJECTS).unwrap_or(i32::MAX);
+        let request = request.max_keys(limit).set_start_after(after.map(str::to_owned));
+        let found = request.send().await.map_err(unavailable)?;
+        found
+            .contents()
+            .iter()
+            .map(|object| {
+                let name = object.key().ok_or_else(|| unavailable(Fault::NoName))?.to_owned();
+                let put = object.last_modified().ok_or_else(|| unavailable(Fault::NoTime))?;
+                Ok(ListedObject { name, put: timestamp(put) })
+            })
+            .collect()
+    }
+
+    /// S3 removes on no condition of time, so it is asked first. Between the two calls a put is lost from sight; the
+    /// bucket keeps its version.
+    async fn delete(&self, name: &str, before: Timestamp) -> Result<bool, ObjectError> {
+        check(name)?;
+        let found = match self.client.head_object().bucket(&self.bucket).key(name).send().await {
+            Ok(found) => found,
+            Err(error) if status(&error) == Some(404) => return Ok(false),
+            Err(error) => return Err(unavailable(error)),
+        };
+        let put = found.last_modified().ok_or_else(|| unavailable(Fault::NoTime))?;
+        if timestamp(put) >= before {
+            return Ok(false);
+        }
+        let removal = self.client.delete_object().bucket(&self.bucket).key(name);
+        removal.send().await.map_err(unavailable)?;
+        Ok(true)
+    }
+}
+
+/// S3 says whole seconds.
+fn timestamp(at: &DateTime) -> Timestamp {
+    Timestamp::from_seconds(at.secs())
 }
 
 /// Tries no second time: a put that arrived and whose answer was lost would then lose against itself, and "lost" has to mean

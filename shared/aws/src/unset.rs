@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use flagforge_flags::manifest::PublicKey;
+use flagforge_flags::time::Timestamp;
 use flagforge_platform::ports::{
-    Bus, BusError, ETag, Fetched, Item, ItemKey, Notice, ObjectError, Objects, Page, PutIf, Query,
-    Signer, SignerError, Table, TableError, Write,
+    Bus, BusError, ETag, Fetched, Item, ItemKey, ListedObject, Notice, ObjectError, Objects, Page,
+    PutIf, Query, Signer, SignerError, Table, TableError, Write,
 };
 
 use crate::settings::{SettingsError, Variable};
@@ -42,6 +43,14 @@ impl Objects for Unset {
     }
 
     async fn put(&self, _: &str, _: Bytes, _: &str, _: PutIf) -> Result<ETag, ObjectError> {
+        Err(ObjectError::Unavailable(self.fault()))
+    }
+
+    async fn list(&self, _: &str, _: Option<&str>) -> Result<Vec<ListedObject>, ObjectError> {
+        Err(ObjectError::Unavailable(self.fault()))
+    }
+
+    async fn delete(&self, _: &str, _: Timestamp) -> Result<bool, ObjectError> {
         Err(ObjectError::Unavailable(self.fault()))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use flagforge_flags::keys::{EnvKey, OrgKey};
 use flagforge_platform::ports::{Notice, Timer};
-use flagforge_platform::{Platform, handle};
+use flagforge_platform::{Caller, Platform, handle};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::task::JoinSet;
@@ -20,6 +20,8 @@ use crate::outbound::HttpOutbound;
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How often webhooks are looked at for what is to be tried again; the first wait of a retry.
 const TELL_EVERY: Duration = Duration::from_secs(5);
+/// How often leftovers are collected; what they take is no more than an hour's.
+const COLLECT_EVERY: Duration = Duration::from_secs(3_600);
 /// How often the trust document is looked at; it lasts a year and is renewed a month before its end.
 const RENEW_TRUST_EVERY: Duration = Duration::from_secs(24 * 3_600);
 /// The wait before a publication that failed is tried again.
@@ -50,6 +52,7 @@ impl Works {
         tasks.spawn(look(platform.clone(), hands.timer.clone()));
         tasks.spawn(tell(platform.clone(), hands.bus.subscribe()));
         tasks.spawn(tell_again(platform.clone(), hands.timer.clone()));
+        tasks.spawn(collect(platform.clone(), hands.timer.clone()));
         tasks.spawn(renew_trust(hands));
         Self { tasks }
     }
@@ -156,6 +159,16 @@ async fn tell_again(platform: Platform, timer: Arc<dyn Timer>) {
         timer.sleep(TELL_EVERY).await;
         if let Err(error) = handle::all_webhooks(&platform, &outbound).await {
             tracing::error!(%error, "webhooks were not told; trying again");
+        }
+    }
+}
+
+async fn collect(platform: Platform, timer: Arc<dyn Timer>) {
+    let caller = Caller::system("collector");
+    loop {
+        timer.sleep(COLLECT_EVERY).await;
+        if let Err(error) = handle::collect(&platform, &caller).await {
+            tracing::error!(%error, "leftovers were not collected; the next hour again");
         }
     }
 }

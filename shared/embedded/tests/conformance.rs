@@ -49,7 +49,8 @@ mod hands {
     }
 
     pub(super) async fn memory_objects() -> (Arc<dyn Objects>, ()) {
-        (Arc::new(MemoryObjects::new()), ())
+        let timer = Arc::new(flagforge_platform::ports::SystemTimer);
+        (Arc::new(MemoryObjects::new(timer)), ())
     }
 
     pub(super) async fn file_signer() -> (Arc<dyn Signer>, TempDir) {

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use crate::Platform;
 use crate::caller::{Caller, Permission};
 use crate::change::Change;
+use crate::deleted::Deleted;
 use crate::error::Error;
 use crate::kills::KillScope;
 use crate::place;
@@ -59,7 +60,11 @@ pub(crate) fn needs(change: &Change) -> Needs<'_> {
         | Change::RemoveMember { org, .. } => Needs::Plain(org, None, P::WriteDirectory),
         Change::PutFlag { org, flag, .. }
         | Change::CloneFlag { org, flag, .. }
-        | Change::DeleteFlag { org, flag } => Needs::Flag(org, None, flag, P::WriteFlags),
+        | Change::DeleteFlag { org, flag }
+        | Change::RestoreFlag { org, flag } => Needs::Flag(org, None, flag, P::WriteFlags),
+        Change::Collect { org, env, .. } => Needs::Plain(org, env.as_ref(), P::Purge),
+        Change::PurgeFlag { org, .. } => Needs::Plain(org, None, P::Purge),
+        Change::PurgeSegment { org, env, .. } => Needs::Plain(org, Some(env), P::Purge),
         Change::SetEnabled { org, env, flag, enabled: false } => {
             Needs::Flag(org, Some(env), flag, P::Kill)
         }
@@ -80,7 +85,8 @@ pub(crate) fn needs(change: &Change) -> Needs<'_> {
         Change::EndKill { org, env, scope } => Needs::Scope(org, env, scope, P::WriteStates),
         Change::PutSegment { org, env, .. }
         | Change::SetSegmentList { org, env, .. }
-        | Change::DeleteSegment { org, env, .. } => Needs::Plain(org, Some(env), P::WriteSegments),
+        | Change::DeleteSegment { org, env, .. }
+        | Change::RestoreSegment { org, env, .. } => Needs::Plain(org, Some(env), P::WriteSegments),
     }
 }
 
@@ -143,6 +149,11 @@ impl Platform {
         let stored: Option<Stored<Owned>> =
             store::read(self.table(), &place::flag(org, flag)).await?;
         let stands = stored.map(|stored| stored.value.domain);
+        if let Change::RestoreFlag { .. } = change {
+            let kept: Option<Stored<Deleted<Owned>>> =
+                store::read(self.table(), &place::deleted_flag(org, flag)).await?;
+            return Ok((None, kept.map(|kept| kept.value.what.domain)));
+        }
         if let Change::CloneFlag { of, .. } = change {
             let of: Option<Stored<Owned>> =
                 store::read(self.table(), &place::flag(org, of)).await?;

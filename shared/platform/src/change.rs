@@ -1,5 +1,7 @@
 //! A change: one serializable mutation. What it does to the table is in [`crate::plan`].
 
+mod told;
+
 use flagforge_flags::keys::{
     EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, RuleId, SegmentKey, TenantKey, VariantKey,
 };
@@ -10,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::caller::PermissionSet;
+use crate::collect::Left;
 use crate::import::{Import, ImportStep};
 use crate::input::{DefinitionInput, SegmentInput, StateInput, WeightInput};
 use crate::kills::KillScope;
 use crate::limits::Limits;
 use crate::lists::IdList;
-use crate::place::LogId;
 use crate::record::{KeyRecord, Tenant};
 use crate::schema::TenantSchema;
 use crate::segments::ListName;
@@ -104,7 +106,17 @@ pub enum Change {
         uid: String,
         definition: DefinitionInput,
     },
+    /// Takes a flag out of everything but what can be restored.
     DeleteFlag {
+        org: OrgKey,
+        flag: FlagKey,
+    },
+    RestoreFlag {
+        org: OrgKey,
+        flag: FlagKey,
+    },
+    /// Ends a deleted flag for good.
+    PurgeFlag {
         org: OrgKey,
         flag: FlagKey,
     },
@@ -221,6 +233,16 @@ pub enum Change {
         env: EnvKey,
         segment: SegmentKey,
     },
+    RestoreSegment {
+        org: OrgKey,
+        env: EnvKey,
+        segment: SegmentKey,
+    },
+    PurgeSegment {
+        org: OrgKey,
+        env: EnvKey,
+        segment: SegmentKey,
+    },
     CreateKey {
         org: OrgKey,
         key: KeyRecord,
@@ -243,6 +265,12 @@ pub enum Change {
     ResumeOrganization {
         org: OrgKey,
     },
+    /// Removes records that nothing can ever refer to again.
+    Collect {
+        org: OrgKey,
+        env: Option<EnvKey>,
+        left: Vec<Left>,
+    },
     SetLimits {
         org: OrgKey,
         limits: Limits,
@@ -257,109 +285,4 @@ pub enum Change {
         org: OrgKey,
         role: RoleKey,
     },
-}
-
-impl Change {
-    /// The log the change is written to. What one environment holds is in its own log, all else in the organization's.
-    pub fn log(&self) -> LogId {
-        let (org, env) = match self {
-            Self::CreateOrganization { org, .. }
-            | Self::CreateEnvironment { org, .. }
-            | Self::PutTenant { org, .. }
-            | Self::DeleteTenant { org, .. }
-            | Self::UpsertTenants { org, .. }
-            | Self::PutImport { org, .. }
-            | Self::PutWebhook { org, .. }
-            | Self::DeleteWebhook { org, .. }
-            | Self::PutTenantSchema { org, .. }
-            | Self::PutGroup { org, .. }
-            | Self::DeleteGroup { org, .. }
-            | Self::AddMember { org, .. }
-            | Self::RemoveMember { org, .. }
-            | Self::PutFlag { org, .. }
-            | Self::DeleteFlag { org, .. }
-            | Self::CloneFlag { org, .. }
-            | Self::CreateKey { org, .. }
-            | Self::RevokeKey { org, .. }
-            | Self::RotateKey { org, .. }
-            | Self::SuspendOrganization { org }
-            | Self::ResumeOrganization { org }
-            | Self::SetLimits { org, .. }
-            | Self::PutRole { org, .. }
-            | Self::DeleteRole { org, .. } => (org, None),
-            Self::PutState { org, env, .. }
-            | Self::PatchState { org, env, .. }
-            | Self::SetEnabled { org, env, .. }
-            | Self::SetWeights { org, env, .. }
-            | Self::SetOverride { org, env, .. }
-            | Self::ClearOverride { org, env, .. }
-            | Self::CloneState { org, env, .. }
-            | Self::RestoreState { org, env, .. }
-            | Self::Promote { org, env, .. }
-            | Self::Kill { org, env, .. }
-            | Self::EndKill { org, env, .. }
-            | Self::PutSegment { org, env, .. }
-            | Self::SetSegmentList { org, env, .. }
-            | Self::DeleteSegment { org, env, .. } => (org, Some(env)),
-        };
-        LogId { org: org.clone(), env: env.cloned() }
-    }
-
-    /// The change as its log entry tells it: without what the entry's after-images hold already, and without secrets.
-    pub(crate) fn logged(&self) -> Result<Json, serde_json::Error> {
-        let mut told = serde_json::to_value(self)?;
-        if let (Self::UpsertTenants { tenants, .. }, Some(fields)) = (self, told.as_object_mut()) {
-            fields.insert("tenants".to_owned(), tenants.len().into());
-        }
-        if let (Self::PutWebhook { .. }, Some(Json::Object(record))) =
-            (self, told.get_mut("record"))
-        {
-            record.remove("secrets");
-        }
-        Ok(told)
-    }
-
-    /// The change's type, as the log and the bus name it.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::CreateOrganization { .. } => "create-organization",
-            Self::CreateEnvironment { .. } => "create-environment",
-            Self::PutTenant { .. } => "put-tenant",
-            Self::DeleteTenant { .. } => "delete-tenant",
-            Self::UpsertTenants { .. } => "upsert-tenants",
-            Self::PutImport { .. } => "put-import",
-            Self::PutWebhook { .. } => "put-webhook",
-            Self::DeleteWebhook { .. } => "delete-webhook",
-            Self::PutTenantSchema { .. } => "put-tenant-schema",
-            Self::PutGroup { .. } => "put-group",
-            Self::DeleteGroup { .. } => "delete-group",
-            Self::AddMember { .. } => "add-member",
-            Self::RemoveMember { .. } => "remove-member",
-            Self::PutFlag { .. } => "put-flag",
-            Self::DeleteFlag { .. } => "delete-flag",
-            Self::PutState { .. } => "put-state",
-            Self::PatchState { .. } => "patch-state",
-            Self::SetEnabled { .. } => "set-enabled",
-            Self::SetWeights { .. } => "set-weights",
-            Self::SetOverride { .. } => "set-override",
-            Self::ClearOverride { .. } => "clear-override",
-            Self::CloneFlag { .. } => "clone-flag",
-            Self::CloneState { .. } => "clone-state",
-            Self::RestoreState { .. } => "restore-state",
-            Self::Promote { .. } => "promote",
-            Self::Kill { .. } => "kill",
-            Self::EndKill { .. } => "end-kill",
-            Self::PutSegment { .. } => "put-segment",
-            Self::SetSegmentList { .. } => "set-segment-list",
-            Self::DeleteSegment { .. } => "delete-segment",
-            Self::CreateKey { .. } => "create-key",
-            Self::RevokeKey { .. } => "revoke-key",
-            Self::RotateKey { .. } => "rotate-key",
-            Self::SuspendOrganization { .. } => "suspend-organization",
-            Self::ResumeOrganization { .. } => "resume-organization",
-            Self::SetLimits { .. } => "set-limits",
-            Self::PutRole { .. } => "put-role",
-            Self::DeleteRole { .. } => "delete-role",
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! The domain's one error. It knows nothing of HTTP; `http/problem.rs` alone maps it.
 
+use flagforge_flags::time::Timestamp;
 use thiserror::Error;
 
 use crate::caller::Permission;
@@ -32,9 +33,14 @@ pub enum Error {
     /// Creation of what exists.
     #[error("{what} `{key}` exists already")]
     Exists { what: &'static str, key: String },
+    /// It was deleted and can still be restored.
+    #[error(
+        "{what} `{key}` was deleted and can be restored until {until} at least; from then on it can be purged, which frees its key"
+    )]
+    Kept { what: &'static str, key: String, until: Timestamp },
     /// There are as many as the organization may have.
     #[error(
-        "the organization may have {limit} {resource}, and has them; delete some, or ask the operator for more"
+        "the organization may have {limit} {resource}, and has them (what was deleted counts until it is purged); delete some, or ask the operator for more"
     )]
     QuotaExceeded { resource: &'static str, limit: u64 },
     /// More requests in a time than its rate.

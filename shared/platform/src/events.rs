@@ -93,6 +93,8 @@ fn named(change: &str, image: &Image) -> Option<(&'static str, String)> {
     };
     let (kind, rest) = image.sk.split_once('#').unwrap_or((&image.sk, ""));
     let name = match (kind, change) {
+        // It was void already.
+        (_, "collect") => return None,
         ("ORG", _) if !image.pk.starts_with('~') => {
             of("organization.created", "organization.changed", "organization.deleted")
         }
@@ -101,6 +103,7 @@ fn named(change: &str, image: &Image) -> Option<(&'static str, String)> {
         ("TENANT-SCHEMA", _) => "tenant-schema.changed",
         ("GROUP", _) => of("group.defined", "group.changed", "group.deleted"),
         ("MEMBER", _) => of("group.member-added", "group.member-added", "group.member-removed"),
+        ("FLAG", "restore-flag") => "flag.restored",
         ("FLAG", _) => of("flag.defined", "flag.changed", "flag.deleted"),
         ("STATE", "set-enabled") if is_enabled(image) => "flag.enabled",
         ("STATE", "set-enabled") => "flag.killed",
@@ -109,6 +112,9 @@ fn named(change: &str, image: &Image) -> Option<(&'static str, String)> {
         ("OVERRIDE", _) => {
             of("tenant.override-set", "tenant.override-set", "tenant.override-cleared")
         }
+        ("SEGMENT", "restore-segment") => "segment.restored",
+        ("DELETED-FLAG", "purge-flag") => "flag.purged",
+        ("DELETED-SEGMENT", "purge-segment") => "segment.purged",
         ("SEGMENT", _) => of("segment.defined", "segment.changed", "segment.deleted"),
         ("KEY", _) => of("key.created", "key.changed", "key.revoked"),
         ("ROLE", _) => of("role.defined", "role.changed", "role.deleted"),
@@ -129,9 +135,9 @@ fn keys(image: &Image) -> Map<String, Json> {
         "TENANT" => &["tenant"],
         "GROUP" => &["group"],
         "MEMBER" => &["group", "tenant"],
-        "FLAG" | "STATE" => &["flag"],
+        "FLAG" | "DELETED-FLAG" | "STATE" => &["flag"],
         "OVERRIDE" => &["flag", "tenant"],
-        "SEGMENT" => &["segment"],
+        "SEGMENT" | "DELETED-SEGMENT" => &["segment"],
         "KEY" => &["key"],
         _ => &[],
     };

@@ -4,6 +4,9 @@
 use flagforge_flags::keys::OrgKey;
 
 use crate::Platform;
+use crate::caller::Caller;
+use crate::collect::{Collection, Mode};
+use crate::commit::Request;
 use crate::error::Error;
 use crate::log::LogEntry;
 use crate::place::{self, LOG_PREFIX, LogId};
@@ -60,23 +63,39 @@ pub async fn webhooks(
 
 /// As [`webhooks`], for every organization. One that fails does not stop the others.
 pub async fn all_webhooks(platform: &Platform, outbound: &dyn Outbound) -> Result<(), Error> {
-    let organizations: Vec<Stored<Organization>> =
-        store::all(platform.table(), place::DIRECTORY_PK, "ORG#").await?;
-    for organization in organizations {
-        let org = organization.value.key;
+    for org in organizations(platform).await? {
         while webhooks(platform, outbound, &org).await? {}
     }
     Ok(())
 }
 
+/// Collects what is left behind in every organization, each as far as a slice of time goes. One that fails does not
+/// stop the others.
+pub async fn collect(platform: &Platform, caller: &Caller) -> Result<(), Error> {
+    let request = |change| Request::of(change, "collection");
+    for org in organizations(platform).await? {
+        match platform.collect(caller, &org, Mode::ForGood, &request).await {
+            Ok(found) if found != Collection { complete: true, ..Collection::default() } => {
+                tracing::info!(%org, ?found, "leftovers were collected");
+            }
+            Ok(_) | Err(Error::Suspended) => {}
+            Err(error) => tracing::error!(%org, %error, "leftovers were not collected"),
+        }
+    }
+    Ok(())
+}
+
+async fn organizations(platform: &Platform) -> Result<Vec<OrgKey>, Error> {
+    let found: Vec<Stored<Organization>> =
+        store::all(platform.table(), place::DIRECTORY_PK, "ORG#").await?;
+    Ok(found.into_iter().map(|stored| stored.value.key).collect())
+}
+
 /// Brings every manifest up to date and signs again what is getting old. Run on a schedule and at start.
 /// One organization that fails does not stop the others; the first error is answered.
 pub async fn resign(platform: &Platform) -> Result<(), Error> {
-    let organizations: Vec<Stored<Organization>> =
-        store::all(platform.table(), place::DIRECTORY_PK, "ORG#").await?;
     let mut first = None;
-    for organization in organizations {
-        let org = organization.value.key;
+    for org in organizations(platform).await? {
         if let Err(error) = publish_organization(platform, &org).await {
             tracing::error!(%org, %error, "an organization was not published");
             first.get_or_insert(error);

@@ -7,11 +7,13 @@ pub mod bootstrap;
 pub mod caller;
 mod catalog;
 mod change;
+mod collect;
 mod commit;
 mod comparison;
 mod conditions;
 mod copies;
 mod definition;
+mod deleted;
 mod difference;
 pub mod effective;
 pub mod error;
@@ -55,6 +57,7 @@ pub use access::{IssuedKey, KeySpec, Operator};
 pub use caller::{Caller, Permission, PermissionSet, Role, RoleName};
 pub use catalog::{Catalog, CatalogBy, CatalogGroup, LikelyDuplicates};
 pub use change::Change;
+pub use collect::{Collection, IMPORT_KEPT, LEFT_ALONE, Mode};
 pub use commit::{
     Committed, IDEMPOTENCY_SECONDS, Idempotency, MAX_IDEMPOTENCY_KEY_BYTES, MAX_REASON_BYTES,
     Outcome, Precondition, Request,
@@ -63,6 +66,7 @@ pub use comparison::{Differing, Past, Preview, Promoted, Thing};
 pub use conditions::ConditionInput;
 pub use copies::Copied;
 pub use definition::{MAX_LABEL_BYTES, MAX_LABELS, MAX_LINK_BYTES, RetirementCriterion};
+pub use deleted::{Deleted, Deletion, KEPT_DAYS, MAX_KEPT_DAYS};
 pub use difference::Difference;
 pub use error::Error;
 pub use http::{MAX_BODY_BYTES, app, cors, health, openapi};

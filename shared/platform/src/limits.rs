@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::deleted::{self, KEPT_DAYS, MAX_KEPT_DAYS};
 use crate::error::Error;
+use crate::input::bounded;
 use crate::place::LogId;
 use crate::ports::{Condition, ItemKey, Write};
 
@@ -97,14 +100,15 @@ impl Resource {
     fn of(sk: &str) -> Option<Self> {
         match sk.split_once('#')?.0 {
             "ENV" => Some(Self::Environments),
-            "FLAG" => Some(Self::Flags),
+            // What can come back still takes its room.
+            "FLAG" | "DELETED-FLAG" => Some(Self::Flags),
             "TENANT" => Some(Self::Tenants),
             "GROUP" => Some(Self::Groups),
             "KEY" => Some(Self::Keys),
             "ROLE" => Some(Self::Roles),
             "PERSON" => Some(Self::People),
             "INVITE" => Some(Self::Invitations),
-            "SEGMENT" => Some(Self::Segments),
+            "SEGMENT" | "DELETED-SEGMENT" => Some(Self::Segments),
             "OVERRIDE" => Some(Self::Overrides),
             _ => None,
         }
@@ -177,6 +181,9 @@ pub struct Limits {
     /// Requests a second to one process of the management API, sustained; five seconds' worth may come at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_second: Option<u32>,
+    /// Days that a deleted flag or segment can be restored before it may be purged; 30 when not said, and 0 for not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_days: Option<u32>,
 }
 
 /// Commits a second to one log where nobody said otherwise: ten times the "tens" of DESIGN §11.
@@ -205,8 +212,14 @@ impl Limits {
         self.requests_per_second.unwrap_or(REQUESTS_PER_SECOND)
     }
 
+    /// How long what was deleted can be restored.
+    pub(crate) fn kept_for(&self) -> Duration {
+        deleted::days(self.kept_days.unwrap_or(KEPT_DAYS))
+    }
+
     /// Refuses what an operator cannot set.
     pub(crate) fn check(&self) -> Result<(), Error> {
+        bounded("keptDays", "days", MAX_KEPT_DAYS as usize, self.kept_days.unwrap_or(0) as usize)?;
         for (resource, limit) in &self.resources {
             let (field, unit) = (format!("resources.{resource}"), resource.as_str());
             if *limit > resource.ceiling() {
@@ -307,5 +320,7 @@ mod tests {
         let rate = |rate| Limits { writes_per_second: Some(rate), ..Limits::default() }.check();
         assert!(rate(1).is_ok() && rate(MAX_RATE).is_ok());
         assert!(rate(0).is_err() && rate(MAX_RATE + 1).is_err());
+        let kept = |days| Limits { kept_days: Some(days), ..Limits::default() }.check();
+        assert!(kept(0).is_ok() && kept(MAX_KEPT_DAYS).is_ok() && kept(MAX_KEPT_DAYS + 1).is_err());
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::Platform;
 use crate::error::Error;
 use crate::input::bounded;
-use crate::ports::{Fetched, MAX_OBJECT_BYTES, ObjectError, PutIf};
+use crate::ports::{Fetched, MAX_OBJECT_BYTES, PutIf};
 
 /// Bytes of one id; an address of mail has at most 254.
 pub const MAX_ID_BYTES: usize = 256;
@@ -109,8 +109,13 @@ pub(crate) enum ListEdit {
     Remove,
 }
 
+/// Where the parts of lists are.
+pub(crate) fn folder(org: &OrgKey) -> String {
+    format!("{org}/lists/")
+}
+
 fn object(org: &OrgKey, digest: &Digest) -> String {
-    format!("{org}/lists/{digest}")
+    format!("{}{digest}", folder(org))
 }
 
 impl Platform {
@@ -136,11 +141,9 @@ impl Platform {
     async fn keep_part(&self, org: &OrgKey, part: String) -> Result<Digest, Error> {
         let digest = Digest::of(part.as_bytes());
         let name = object(org, &digest);
-        match self.objects().put(&name, Bytes::from(part), "text/plain", PutIf::Absent).await {
-            // Content-addressed: whoever put it put the same bytes.
-            Ok(_) | Err(ObjectError::Lost) => Ok(digest),
-            Err(error) => Err(error.into()),
-        }
+        // Put again where it stands already, so that it is young and nobody collects it before a record names it.
+        self.objects().put(&name, Bytes::from(part), "text/plain", PutIf::Any).await?;
+        Ok(digest)
     }
 
     /// Reads a list. `None`: a part of it is gone from the store, which only a loss of data does.

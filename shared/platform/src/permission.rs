@@ -37,11 +37,13 @@ pub enum Permission {
     ManageSettings,
     /// Approves other people's changes.
     Approve,
+    /// Ends for good what was deleted, before it is collected.
+    Purge,
 }
 
 impl Permission {
     /// Every permission, for those who enumerate.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Read,
         Self::WriteFlags,
         Self::WriteStates,
@@ -54,6 +56,7 @@ impl Permission {
         Self::ManageMembers,
         Self::ManageSettings,
         Self::Approve,
+        Self::Purge,
     ];
 
     /// The word on the wire.
@@ -71,6 +74,7 @@ impl Permission {
             Self::ManageMembers => "manage-members",
             Self::ManageSettings => "manage-settings",
             Self::Approve => "approve",
+            Self::Purge => "purge",
         }
     }
 }

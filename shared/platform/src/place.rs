@@ -91,6 +91,11 @@ pub(crate) fn flag(org: &OrgKey, flag: &FlagKey) -> ItemKey {
     ItemKey::new(org_pk(org), format!("FLAG#{flag}"))
 }
 
+/// Where a flag is kept that was deleted and can come back.
+pub(crate) fn deleted_flag(org: &OrgKey, flag: &FlagKey) -> ItemKey {
+    ItemKey::new(org_pk(org), format!("DELETED-FLAG#{flag}"))
+}
+
 pub(crate) fn tenant(org: &OrgKey, tenant: &TenantKey) -> ItemKey {
     ItemKey::new(org_pk(org), format!("TENANT#{tenant}"))
 }
@@ -138,6 +143,10 @@ pub(crate) fn state(org: &OrgKey, env: &EnvKey, flag: &FlagKey) -> ItemKey {
 
 pub(crate) fn segment(org: &OrgKey, env: &EnvKey, segment: &SegmentKey) -> ItemKey {
     ItemKey::new(env_pk(org, env), format!("SEGMENT#{segment}"))
+}
+
+pub(crate) fn deleted_segment(org: &OrgKey, env: &EnvKey, segment: &SegmentKey) -> ItemKey {
+    ItemKey::new(env_pk(org, env), format!("DELETED-SEGMENT#{segment}"))
 }
 
 pub(crate) fn kill(org: &OrgKey, env: &EnvKey, scope: &KillScope) -> ItemKey {

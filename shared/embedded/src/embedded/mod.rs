@@ -77,7 +77,7 @@ impl Embedded {
     pub fn memory_at(timer: Arc<dyn Timer>) -> Result<Self, EmbeddedError> {
         Ok(Self {
             table: Arc::new(EmbeddedTable::memory(timer.clone())?),
-            objects: Arc::new(MemoryObjects::new()),
+            objects: Arc::new(MemoryObjects::new(timer.clone())),
             signer: Arc::new(LocalSigner::ephemeral()?),
             bus: Arc::new(LocalBus::new()),
             timer,

@@ -5,11 +5,15 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use flagforge_platform::ports::{ETag, Fetched, MAX_OBJECT_BYTES, ObjectError, Objects, PutIf};
+use flagforge_flags::time::Timestamp;
+use flagforge_platform::ports::{
+    ETag, Fetched, ListedObject, MAX_LISTED_OBJECTS, MAX_OBJECT_BYTES, ObjectError, Objects, PutIf,
+};
 use thiserror::Error;
 
 use super::{ObjectTooLarge, allows, check_size, fetched, name, tag_of, unavailable};
@@ -130,6 +134,28 @@ impl Objects for FolderObjects {
         check_size(name, bytes.len())?;
         self.on_disk(name, move |disk, path| disk.put(path, &bytes, &condition)).await
     }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<Vec<ListedObject>, ObjectError> {
+        let (start, after) = (prefix.to_owned(), after.map(str::to_owned));
+        self.on_disk(prefix.trim_end_matches('/'), move |_, path| {
+            let fault = |source| read_fault(path, source);
+            let mut listed = Vec::new();
+            walk(path, &start, &mut listed).map_err(fault)?;
+            listed.retain(|object| after.as_ref().is_none_or(|after| object.name > *after));
+            listed.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+            listed.truncate(MAX_LISTED_OBJECTS);
+            Ok(listed)
+        })
+        .await
+    }
+
+    async fn delete(&self, name: &str, before: Timestamp) -> Result<bool, ObjectError> {
+        self.on_disk(name, move |disk, path| disk.delete(path, before)).await
+    }
 }
 
 impl Disk {
@@ -158,14 +184,60 @@ impl Disk {
         condition: &PutIf,
     ) -> Result<(), ObjectError> {
         let fault = |source| unavailable(FolderError::Write { path: path.to_owned(), source });
-        // The remainder is below `LOCKS`, so it fits and the lock is there.
-        let index = usize::try_from(self.spread.hash_one(path) % LOCKS as u64).unwrap_or(0);
-        let _guard =
-            self.locks.get(index).map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
+        let _guard = self.lock(path);
         allows_at(path, condition)?;
         fs::rename(partial, path).map_err(fault)?;
         files::sync_parent(path).map_err(fault)
     }
+
+    fn delete(&self, path: &Path, before: Timestamp) -> Result<bool, ObjectError> {
+        let fault = |source| unavailable(FolderError::Write { path: path.to_owned(), source });
+        let _guard = self.lock(path);
+        match fs::metadata(path) {
+            Ok(about) if about.is_file() && put_at(&about).map_err(fault)? < before => {
+                fs::remove_file(path).map_err(fault)?;
+                files::sync_parent(path).map_err(fault)?;
+                Ok(true)
+            }
+            Ok(_) => Ok(false),
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(fault(source)),
+        }
+    }
+
+    fn lock(&self, path: &Path) -> Option<MutexGuard<'_, ()>> {
+        // The remainder is below `LOCKS`, so it fits and the lock is there.
+        let index = usize::try_from(self.spread.hash_one(path) % LOCKS as u64).unwrap_or(0);
+        self.locks.get(index).map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Every object below a folder, whose names begin with `prefix`. Recurses as deep as names have parts.
+fn walk(folder: &Path, prefix: &str, into: &mut Vec<ListedObject>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(gone) if gone.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let about = match entry.metadata() {
+            // Somebody was faster.
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound => continue,
+            about => about?,
+        };
+        if about.is_dir() {
+            walk(&entry.path(), &format!("{name}/"), into)?;
+        } else {
+            into.push(ListedObject { name, put: put_at(&about)? });
+        }
+    }
+    Ok(())
+}
+
+fn put_at(about: &fs::Metadata) -> io::Result<Timestamp> {
+    let since_epoch = about.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(Timestamp::from_millis(0).plus(since_epoch))
 }
 
 fn allows_at(path: &Path, condition: &PutIf) -> Result<(), ObjectError> {

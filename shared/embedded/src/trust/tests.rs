@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use flagforge_flags::manifest::{PublicKey, SecretKey, Trust, verify_trust};
 use flagforge_flags::time::Timestamp;
-use flagforge_platform::ports::{ETag, Fetched, ObjectError, Objects, PutIf};
+use flagforge_platform::ports::{
+    ETag, Fetched, ListedObject, ObjectError, Objects, PutIf, SystemTimer,
+};
 use tempfile::TempDir;
 
 use super::{LocalRoot, TRUST_LIFETIME, TRUST_RENEWAL, TrustError, ensure_trust};
@@ -51,7 +53,7 @@ async fn walk(objects: &dyn Objects) -> Trust {
 
 #[tokio::test]
 async fn the_first_document_names_the_key_and_ends_in_a_year() {
-    let objects = MemoryObjects::new();
+    let objects = MemoryObjects::new(Arc::new(SystemTimer));
     let made = ensure_trust(&root(), &online(), &objects, NOW).await.unwrap();
     assert_eq!(made.root, key(1).public().thumbprint());
     let claims = walk(&objects).await.claims().clone();
@@ -62,7 +64,7 @@ async fn the_first_document_names_the_key_and_ends_in_a_year() {
 
 #[tokio::test]
 async fn a_document_stays_until_thirty_days_before_its_end() {
-    let objects = MemoryObjects::new();
+    let objects = MemoryObjects::new(Arc::new(SystemTimer));
     ensure_trust(&root(), &online(), &objects, NOW).await.unwrap();
     let renewal = NOW.plus(TRUST_LIFETIME - TRUST_RENEWAL);
     for now in [NOW, NOW.plus(MILLISECOND), NOW.plus(TRUST_LIFETIME - TRUST_RENEWAL - MILLISECOND)]
@@ -82,7 +84,7 @@ async fn a_document_stays_until_thirty_days_before_its_end() {
 
 #[tokio::test]
 async fn another_online_key_makes_a_document_without_the_old_one() {
-    let objects = MemoryObjects::new();
+    let objects = MemoryObjects::new(Arc::new(SystemTimer));
     ensure_trust(&root(), &online(), &objects, NOW).await.unwrap();
     let new = key(3).public();
     let made = ensure_trust(&root(), &new, &objects, NOW.plus(MILLISECOND)).await.unwrap();
@@ -134,6 +136,18 @@ impl Objects for Dying {
             _ => self.inner.put(name, bytes, content_type, condition).await,
         }
     }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<Vec<ListedObject>, ObjectError> {
+        self.inner.list(prefix, after).await
+    }
+
+    async fn delete(&self, name: &str, before: Timestamp) -> Result<bool, ObjectError> {
+        self.inner.delete(name, before).await
+    }
 }
 
 /// Readers come at any moment: whatever `trust.json` is, its number can be asked for.
@@ -151,7 +165,7 @@ async fn a_crash_between_any_two_steps_is_gone_on_from() {
         let mut crashes = 0;
         for left in 0..20 {
             for last_is_done in [false, true] {
-                let inner = Arc::new(MemoryObjects::new());
+                let inner = Arc::new(MemoryObjects::new(Arc::new(SystemTimer)));
                 let mut now = NOW;
                 if renews {
                     ensure_trust(&root(), &online(), &*inner, now).await.unwrap();
@@ -179,7 +193,7 @@ async fn a_crash_between_any_two_steps_is_gone_on_from() {
 #[tokio::test]
 async fn a_crash_before_the_key_changed_again_leaves_no_gap() {
     // Number 2 was written and `trust.json` not moved; then the online key is another one.
-    let objects = MemoryObjects::new();
+    let objects = MemoryObjects::new(Arc::new(SystemTimer));
     ensure_trust(&root(), &online(), &objects, NOW).await.unwrap();
     let before = text(&objects, "trust.json").await.unwrap();
     ensure_trust(&root(), &key(3).public(), &objects, NOW).await.unwrap();
@@ -191,7 +205,7 @@ async fn a_crash_before_the_key_changed_again_leaves_no_gap() {
 
 #[tokio::test]
 async fn two_processes_at_once_agree() {
-    let objects = Arc::new(MemoryObjects::new());
+    let objects = Arc::new(MemoryObjects::new(Arc::new(SystemTimer)));
     let starts: Vec<_> = (0..8)
         .map(|number| {
             let objects = objects.clone();
@@ -210,7 +224,7 @@ async fn a_lost_root_key_is_never_replaced_in_silence() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("keys").join("root.pem");
     let root = LocalRoot::File(path.clone());
-    let objects = MemoryObjects::new();
+    let objects = MemoryObjects::new(Arc::new(SystemTimer));
     let made = ensure_trust(&root, &online(), &objects, NOW).await.unwrap();
     let again = ensure_trust(&root, &online(), &objects, NOW).await.unwrap();
     assert_eq!(made.root, again.root);
@@ -223,7 +237,7 @@ async fn a_lost_root_key_is_never_replaced_in_silence() {
 
 #[tokio::test]
 async fn a_document_of_another_root_is_refused_and_stays() {
-    let objects = MemoryObjects::new();
+    let objects = MemoryObjects::new(Arc::new(SystemTimer));
     ensure_trust(&root(), &online(), &objects, NOW).await.unwrap();
     let before = text(&objects, "trust.json").await;
     let other = LocalRoot::Memory(key(9));

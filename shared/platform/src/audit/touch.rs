@@ -21,7 +21,7 @@ fn tenant_of(image: &Image) -> Option<&str> {
 
 fn flag_of(image: &Image) -> Option<&str> {
     match parts(image) {
-        ("FLAG" | "STATE" | "OVERRIDE", keys) => keys.first().copied(),
+        ("FLAG" | "DELETED-FLAG" | "STATE" | "OVERRIDE", keys) => keys.first().copied(),
         _ => None,
     }
 }

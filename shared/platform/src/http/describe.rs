@@ -9,6 +9,7 @@ use utoipa::openapi::{OpenApi, PathItem, RefOr};
 const TAGS: &[(&str, &str)] = &[
     ("organizations", "Organizations and their environments."),
     ("flags", "What flags are, in every environment."),
+    ("deleted", "What was deleted and can come back."),
     ("states", "What flags do in one environment, and for whom they are special."),
     ("kills", "Many flags off in one call, and back."),
     ("promotion", "What differs between environments, and bringing it over."),

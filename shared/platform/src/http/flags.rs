@@ -64,7 +64,8 @@ async fn put(
     asked.replace(&platform, Change::PutFlag { org, flag, uid: fresh::id()?, definition }).await
 }
 
-/// Deletes a flag in every environment. Services get their own defaults from then on.
+/// Deletes a flag in every environment, unless something asks for it. Services get their own defaults from then on.
+/// It can be restored, and its key stays taken, until it is purged.
 #[utoipa::path(delete, path = "/v1/orgs/{org}/flags/{flag}", tag = "flags", params(("org" = String, Path), ("flag" = String, Path)), responses(
     (status = 204),
     (status = "default", body = ProblemBody),

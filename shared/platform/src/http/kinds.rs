@@ -34,6 +34,7 @@ kinds! {
     METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "Method not allowed";
     EXISTS = "exists", CONFLICT, "Exists already";
     IN_USE = "in-use", CONFLICT, "In use";
+    KEPT = "kept", CONFLICT, "Kept for restoring";
     QUOTA_EXCEEDED = "quota-exceeded", CONFLICT, "Quota exceeded";
     PRECONDITION_FAILED = "precondition-failed", PRECONDITION_FAILED, "Precondition failed";
     BODY_TOO_LARGE = "body-too-large", PAYLOAD_TOO_LARGE, "Body too large";

@@ -4,7 +4,9 @@ mod answer;
 mod asked;
 mod audit;
 mod catalog;
+mod collection;
 mod cors;
+mod deleted;
 mod describe;
 mod flags;
 mod groups;
@@ -79,6 +81,8 @@ fn routes() -> OpenApiRouter<Platform> {
         .merge(special::routes())
         .merge(groups::routes())
         .merge(flags::routes())
+        .merge(deleted::routes())
+        .merge(collection::routes())
         .merge(states::routes())
         .merge(segments::routes())
         .merge(kills::routes())

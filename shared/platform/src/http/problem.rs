@@ -103,6 +103,7 @@ fn kind_of(error: &Error) -> Kind {
         Error::OverLimit { .. } => kinds::OVER_LIMIT,
         Error::Exists { .. } => kinds::EXISTS,
         Error::InUse { .. } => kinds::IN_USE,
+        Error::Kept { .. } => kinds::KEPT,
         Error::QuotaExceeded { .. } => kinds::QUOTA_EXCEEDED,
         Error::RateLimited { .. } => kinds::RATE_LIMITED,
         Error::PreconditionRequired => kinds::PRECONDITION_REQUIRED,

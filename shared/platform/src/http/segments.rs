@@ -91,7 +91,8 @@ async fn put(
     Ok(answer::changed(&change.log(), outcome))
 }
 
-/// Deletes a segment that no flag and no other segment of the environment asks for.
+/// Deletes a segment that no flag and no other segment of the environment asks for. It can be restored, and its key
+/// stays taken, until it is purged.
 #[utoipa::path(delete, path = "/v1/orgs/{org}/environments/{env}/segments/{segment}", tag = "segments", params(("org" = String, Path), ("env" = String, Path), ("segment" = String, Path)), responses(
     (status = 204),
     (status = "default", body = ProblemBody),

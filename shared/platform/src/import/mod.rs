@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::caller::Actor;
 
 pub use lines::{MAX_IMPORT_LINE_BYTES, MAX_IMPORT_TENANTS};
-pub(crate) use work::Counts;
+pub(crate) use work::{Counts, folder};
 pub use work::{MAX_IMPORT_PART_BYTES, MAX_IMPORT_PARTS};
 
 /// An import, and how far it is.

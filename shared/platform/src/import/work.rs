@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flagforge_flags::keys::OrgKey;
+use flagforge_flags::time::Timestamp;
 
 use super::lines::{self, Row};
 use super::{BadLine, Import, ImportFormat, ImportState, ImportStep, OnError, Position};
 use crate::caller::{Caller, Permission};
 use crate::change::Change;
+use crate::collect::IMPORT_KEPT;
 use crate::commit::{Precondition, Request};
 use crate::error::Error;
 use crate::input::bounded;
@@ -291,6 +293,11 @@ impl Import {
         Err(Error::invalid("the import", message))
     }
 
+    /// Whether it and its report are of no more use. One that is being applied is never given up.
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
+        self.state != ImportState::Applying && now.since(self.created) >= IMPORT_KEPT
+    }
+
     /// Notes a batch that is applied in the same transaction.
     pub(crate) fn advance(&mut self, until: Position, counts: Counts) {
         self.next = until;
@@ -333,6 +340,11 @@ fn batch(rows: &[Tenant]) -> Result<Vec<Tenant>, Error> {
     Ok(batch)
 }
 
+/// Where the files of imports are.
+pub(crate) fn folder(org: &OrgKey) -> String {
+    format!("{org}/imports/")
+}
+
 fn object(org: &OrgKey, id: &str, kind: &str, number: usize) -> String {
-    format!("{org}/imports/{id}/{kind}-{number}")
+    format!("{}{id}/{kind}-{number}", folder(org))
 }

@@ -6,6 +6,7 @@ use flagforge_flags::wire::StateWire;
 
 use super::Plan;
 use super::asks::Users;
+use super::deleted::flag_is_free;
 use super::directory::organization_in;
 use super::states::check_compiles;
 use crate::change::Change;
@@ -30,14 +31,6 @@ pub(super) async fn draw(
         }
         Change::CloneFlag { org, of, flag, uid } => {
             clone(table, request, plan, (org, of, flag), uid).await
-        }
-        Change::DeleteFlag { org, flag } => {
-            // States and overrides stay behind; they carry the uid and are void without it.
-            let stands = definition_in(table, org, flag).await?;
-            request.precondition.check(stands.version)?;
-            check_unused(table, plan, org, flag).await?;
-            plan.delete(place::flag(org, flag), stands.version);
-            Ok(())
         }
         _ => Err(Error::Internal { context: "not a change of definitions", source: None }),
     }
@@ -66,6 +59,9 @@ async fn put(
     let standing: Option<Stored<Definition>> = store::read(table, &place).await?;
     let version = version_of(standing.as_ref());
     request.precondition.check(version)?;
+    if standing.is_none() {
+        flag_is_free(table, org, flag).await?;
+    }
     let record = define(flag, uid, input, standing.as_ref(), plan.at)?;
     check_compiles(&record, version, record.initial_state(), 0)?;
     if let Some(standing) = &standing {
@@ -91,6 +87,7 @@ async fn clone(
     if standing.is_some() {
         return Err(Error::Exists { what: "flag", key: flag.to_string() });
     }
+    flag_is_free(table, org, flag).await?;
     let mut record = Definition {
         key: flag.clone(),
         uid: uid.to_owned(),
@@ -144,29 +141,8 @@ fn define(
     })
 }
 
-/// Refuses to delete a flag that flags or segments of some environment ask for.
-async fn check_unused(
-    table: &dyn Table,
-    plan: &mut Plan,
-    org: &OrgKey,
-    flag: &FlagKey,
-) -> Result<(), Error> {
-    let environments: Vec<Stored<Environment>> =
-        store::all(table, &place::org_pk(org), "ENV#").await?;
-    for environment in environments {
-        let env = environment.value.key;
-        hold_still(table, plan, org, &env).await?;
-        let users = Users::read(table, org, &env).await?;
-        if let Some(by) = users.of_flag(table, org, flag).await? {
-            let by = format!("in `{env}` {by}");
-            return Err(Error::InUse { what: "flag", key: flag.to_string(), by });
-        }
-    }
-    Ok(())
-}
-
 /// Requires that nothing of an environment changes while its uses of something are searched.
-async fn hold_still(
+pub(super) async fn hold_still(
     table: &dyn Table,
     plan: &mut Plan,
     org: &OrgKey,

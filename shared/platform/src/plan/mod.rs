@@ -3,6 +3,8 @@
 
 pub(crate) mod asks;
 mod bulk;
+mod collect;
+mod deleted;
 mod directory;
 mod flags;
 mod groups;
@@ -128,9 +130,15 @@ pub(crate) async fn draw(
         | Change::DeleteGroup { .. }
         | Change::AddMember { .. }
         | Change::RemoveMember { .. } => groups::draw(table, request, plan).await,
-        Change::PutFlag { .. } | Change::CloneFlag { .. } | Change::DeleteFlag { .. } => {
+        Change::PutFlag { .. } | Change::CloneFlag { .. } => {
             flags::draw(table, request, plan).await
         }
+        Change::DeleteFlag { .. }
+        | Change::RestoreFlag { .. }
+        | Change::PurgeFlag { .. }
+        | Change::DeleteSegment { .. }
+        | Change::RestoreSegment { .. }
+        | Change::PurgeSegment { .. } => deleted::draw(table, request, caller, plan).await,
         Change::CreateKey { .. } | Change::RevokeKey { .. } | Change::RotateKey { .. } => {
             keys::draw(table, request, caller, plan).await
         }
@@ -148,12 +156,15 @@ pub(crate) async fn draw(
         | Change::RestoreState { .. }
         | Change::SetOverride { .. }
         | Change::ClearOverride { .. } => states::draw(table, request, plan).await,
+        Change::Collect { org, env, left } => {
+            collect::draw(table, plan, (org, env.as_ref()), left).await
+        }
         Change::Promote { .. } => promote::draw(table, request, plan).await,
         Change::Kill { .. } | Change::EndKill { .. } => {
             kills::draw(table, request, caller, plan).await
         }
-        Change::PutSegment { .. }
-        | Change::SetSegmentList { .. }
-        | Change::DeleteSegment { .. } => segments::draw(table, request, plan).await,
+        Change::PutSegment { .. } | Change::SetSegmentList { .. } => {
+            segments::draw(table, request, plan).await
+        }
     }
 }

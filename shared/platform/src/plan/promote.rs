@@ -7,6 +7,7 @@ use flagforge_flags::wire::{FlagClass, FlagIsWire, FlagTestWire, OutcomeWire, St
 
 use super::Plan;
 use super::asks::{self, Asking, Asks, Node};
+use super::deleted::segment_is_free;
 use super::directory::environment_in;
 use super::segments;
 use super::states::{self, Standing};
@@ -244,6 +245,9 @@ async fn needed_segments(
         // Each environment's hashes keep their own salt.
         let salt = target.as_ref().map_or(&source.value.salt, |target| &target.value.salt);
         let becomes = SegmentRecord { salt: salt.clone(), ..source.value };
+        if target.is_none() {
+            segment_is_free(table, (org, env, &key)).await?;
+        }
         if target.as_ref().is_none_or(|target| target.value != becomes) {
             found.insert(key, (target, becomes));
         }

@@ -5,7 +5,8 @@ use flagforge_flags::compile_segment;
 use flagforge_flags::keys::{EnvKey, OrgKey, SegmentKey};
 
 use super::Plan;
-use super::asks::{self, Asking, Asks, Node, Users};
+use super::asks::{self, Asking, Asks, Node};
+use super::deleted::segment_is_free;
 use super::directory::environment_in;
 use super::states::refused;
 use crate::change::Change;
@@ -35,6 +36,9 @@ pub(super) async fn draw(
             let place = (org, env, segment);
             let stands = standing(table, place).await?;
             request.precondition.check(version_of(stands.as_ref()))?;
+            if stands.is_none() {
+                segment_is_free(table, place).await?;
+            }
             let lists = (excluded.as_ref(), included.as_ref());
             let record = defined(segment, salt, definition, lists, stands.as_ref())?;
             put(table, plan, place, stands, record).await
@@ -46,16 +50,6 @@ pub(super) async fn draw(
             let mut record = stands.value.clone();
             *record.list_mut(*list) = ids.clone();
             put(table, plan, place, Some(stands), record).await
-        }
-        Change::DeleteSegment { org, env, segment } => {
-            let stands = standing(table, (org, env, segment)).await?.ok_or(ABSENT_SEGMENT)?;
-            request.precondition.check(stands.version)?;
-            let users = Users::read(table, org, env).await?;
-            if let Some(by) = users.of_segment(table, org, segment).await? {
-                return Err(Error::InUse { what: "segment", key: segment.to_string(), by });
-            }
-            plan.delete(place::segment(org, env, segment), stands.version);
-            Ok(())
         }
         _ => Err(Error::Internal { context: "not a change of segments", source: None }),
     }

@@ -11,7 +11,9 @@ mod table;
 mod timer;
 
 pub use bus::{Bus, BusError, Notice};
-pub use objects::{ETag, Fetched, MAX_OBJECT_BYTES, ObjectError, Objects, PutIf};
+pub use objects::{
+    ETag, Fetched, ListedObject, MAX_LISTED_OBJECTS, MAX_OBJECT_BYTES, ObjectError, Objects, PutIf,
+};
 pub use outbound::{Outbound, OutboundError};
 pub use signer::{Signer, SignerError};
 pub use table::{

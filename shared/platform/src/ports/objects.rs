@@ -2,10 +2,14 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use flagforge_flags::time::Timestamp;
 use thiserror::Error;
 
 /// Bytes of one object the platform writes: a chunk or a root. Exports stream and are not bound by it.
 pub const MAX_OBJECT_BYTES: usize = 16 * 1024 * 1024;
+
+/// Objects of one listing; what S3 answers at once.
+pub const MAX_LISTED_OBJECTS: usize = 1_000;
 
 /// An opaque tag of one content of one object, as the store gave it (with its quotes).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +37,14 @@ pub enum Fetched {
     Absent,
 }
 
+/// An object of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedObject {
+    pub name: String,
+    /// When it was last put.
+    pub put: Timestamp,
+}
+
 /// Why objects did not do what was asked.
 #[derive(Debug, Error)]
 pub enum ObjectError {
@@ -58,4 +70,16 @@ pub trait Objects: Send + Sync + std::fmt::Debug {
         content_type: &str,
         condition: PutIf,
     ) -> Result<ETag, ObjectError>;
+
+    /// Some objects whose names begin with `prefix`, which ends with `/`, in byte order and after `after`: at most
+    /// [`MAX_LISTED_OBJECTS`], and none at the end only.
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<Vec<ListedObject>, ObjectError>;
+
+    /// Removes an object that nobody has put since `before`; answers whether it did. A store that cannot ask and remove
+    /// in one step asks first, and keeps what it removed for a while.
+    async fn delete(&self, name: &str, before: Timestamp) -> Result<bool, ObjectError>;
 }

@@ -1,0 +1,107 @@
+//! What was deleted: listed, brought back, and ended for good.
+
+use axum::extract::State;
+use axum::response::Response;
+use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, SegmentKey};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answer::{self, PageBody, PageOptions};
+use super::asked::{Asked, Keys, Options, Reading};
+use super::problem::{Problem, ProblemBody};
+use crate::Platform;
+use crate::change::Change;
+use crate::deleted::Deleted;
+use crate::record::Definition;
+use crate::segments::Segment;
+
+pub(super) fn routes() -> OpenApiRouter<Platform> {
+    OpenApiRouter::new()
+        .routes(routes!(list_flags))
+        .routes(routes!(restore_flag))
+        .routes(routes!(purge_flag))
+        .routes(routes!(list_segments))
+        .routes(routes!(restore_segment))
+        .routes(routes!(purge_segment))
+}
+
+/// Lists the flags that were deleted and can be restored, by key: when, by whom, and until when at least.
+#[utoipa::path(get, path = "/v1/orgs/{org}/deleted-flags", tag = "deleted", params(("org" = String, Path), PageOptions), responses(
+    (status = 200, body = PageBody<Deleted<Definition>>),
+    (status = "default", body = ProblemBody),
+))]
+async fn list_flags(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys(org): Keys<OrgKey>,
+    Options(page): Options<PageOptions>,
+) -> Result<Response, Problem> {
+    Ok(answer::listing(platform.deleted_flags(&caller, &org, &page.into()).await?))
+}
+
+/// Brings a flag back as it was, with its states and overrides. Refused while it asks for what is not there.
+#[utoipa::path(post, path = "/v1/orgs/{org}/deleted-flags/{flag}/restore", tag = "deleted", params(("org" = String, Path), ("flag" = String, Path)), responses(
+    (status = 200, body = Definition),
+    (status = "default", body = ProblemBody),
+))]
+async fn restore_flag(
+    State(platform): State<Platform>,
+    Keys((org, flag)): Keys<(OrgKey, FlagKey)>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    asked.change(&platform, Change::RestoreFlag { org, flag }).await
+}
+
+/// Ends a deleted flag for good once its time is over, and frees its key. It happens by itself when leftovers are
+/// collected.
+#[utoipa::path(delete, path = "/v1/orgs/{org}/deleted-flags/{flag}", tag = "deleted", params(("org" = String, Path), ("flag" = String, Path)), responses(
+    (status = 204),
+    (status = "default", body = ProblemBody),
+))]
+async fn purge_flag(
+    State(platform): State<Platform>,
+    Keys((org, flag)): Keys<(OrgKey, FlagKey)>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    asked.change(&platform, Change::PurgeFlag { org, flag }).await
+}
+
+/// Lists the segments of an environment that were deleted and can be restored, by key.
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/deleted-segments", tag = "deleted", params(("org" = String, Path), ("env" = String, Path), PageOptions), responses(
+    (status = 200, body = PageBody<Deleted<Segment>>),
+    (status = "default", body = ProblemBody),
+))]
+async fn list_segments(
+    State(platform): State<Platform>,
+    Reading(caller): Reading,
+    Keys((org, env)): Keys<(OrgKey, EnvKey)>,
+    Options(page): Options<PageOptions>,
+) -> Result<Response, Problem> {
+    Ok(answer::listing(platform.deleted_segments(&caller, &org, &env, &page.into()).await?))
+}
+
+/// Brings a segment back as it was, with its lists. Refused while it asks for what is not there.
+#[utoipa::path(post, path = "/v1/orgs/{org}/environments/{env}/deleted-segments/{segment}/restore", tag = "deleted", params(("org" = String, Path), ("env" = String, Path), ("segment" = String, Path)), responses(
+    (status = 200, body = Segment),
+    (status = "default", body = ProblemBody),
+))]
+async fn restore_segment(
+    State(platform): State<Platform>,
+    Keys((org, env, segment)): Keys<(OrgKey, EnvKey, SegmentKey)>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    asked.change(&platform, Change::RestoreSegment { org, env, segment }).await
+}
+
+/// Ends a deleted segment for good once its time is over, and frees its key.
+#[utoipa::path(delete, path = "/v1/orgs/{org}/environments/{env}/deleted-segments/{segment}", tag = "deleted", params(("org" = String, Path), ("env" = String, Path), ("segment" = String, Path)), responses(
+    (status = 204),
+    (status = "default", body = ProblemBody),
+))]
+async fn purge_segment(
+    State(platform): State<Platform>,
+    Keys((org, env, segment)): Keys<(OrgKey, EnvKey, SegmentKey)>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    asked.change(&platform, Change::PurgeSegment { org, env, segment }).await
+}
