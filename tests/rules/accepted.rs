@@ -1,7 +1,7 @@
 //! What the platform accepted never answers an error by its own fault. Flags and segments of the vectors, changed
 //! by chance, and tangles that ask for one another are committed, published, loaded and asked.
 
-mod chance;
+pub(crate) mod chance;
 mod made;
 
 use std::collections::HashMap;

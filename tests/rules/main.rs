@@ -8,6 +8,7 @@ mod collect;
 mod commits;
 mod deleted;
 mod imports;
+mod incremental;
 mod kit;
 mod publishing;
 mod webhooks;

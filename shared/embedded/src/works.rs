@@ -41,14 +41,19 @@ impl Works {
     /// The tasks share the hands, and with them the lock on the data folder, until they are stopped.
     pub async fn start(platform: &Platform, hands: Arc<Embedded>) -> Self {
         let feed = hands.table.feed();
-        let changes = hands.bus.subscribe();
+        let of_environments = hands.bus.subscribe();
+        let of_organizations = hands.bus.subscribe();
         if let Err(error) = handle::resign(platform).await {
             tracing::error!(%error, "not everything could be published at start; it is tried again");
         }
         platform.deliver_webhooks();
         let mut tasks = JoinSet::new();
         tasks.spawn(ring(platform.clone(), feed));
-        tasks.spawn(publish(platform.clone(), changes, hands.timer.clone()));
+        for (share, changes) in
+            [(Share::Environments, of_environments), (Share::Organizations, of_organizations)]
+        {
+            tasks.spawn(publish(platform.clone(), share, changes, hands.timer.clone()));
+        }
         tasks.spawn(look(platform.clone(), hands.timer.clone()));
         tasks.spawn(tell(platform.clone(), hands.bus.subscribe()));
         tasks.spawn(tell_again(platform.clone(), hands.timer.clone()));
@@ -72,23 +77,46 @@ async fn ring(platform: Platform, mut feed: Feed) {
     }
 }
 
+/// Which logs a publisher looks after. A kill is in an environment's, and does not stand in line behind an import,
+/// which is in an organization's and has every environment published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Share {
+    Environments,
+    Organizations,
+}
+
+impl Share {
+    fn owe(self, owed: &mut Owed, notice: Notice) {
+        if let Notice::Changed { org, env, .. } = notice
+            && env.is_some() == (self == Self::Environments)
+        {
+            owed.insert((org, env));
+        }
+    }
+}
+
 /// What a publication is owed to: an environment, or a whole organization.
 type Owed = BTreeSet<(OrgKey, Option<EnvKey>)>;
 
 /// From the bus to manifests. Notices that came while the last publication ran are answered by one.
-async fn publish(platform: Platform, mut notices: Receiver<Notice>, timer: Arc<dyn Timer>) {
+async fn publish(
+    platform: Platform,
+    share: Share,
+    mut notices: Receiver<Notice>,
+    timer: Arc<dyn Timer>,
+) {
     let mut owed = Owed::new();
     loop {
         if owed.is_empty() {
             match notices.recv().await {
-                Ok(notice) => owe(&mut owed, notice),
+                Ok(notice) => share.owe(&mut owed, notice),
                 Err(RecvError::Lagged(_)) => catch_up(&platform).await,
                 Err(RecvError::Closed) => return,
             }
         }
         loop {
             match notices.try_recv() {
-                Ok(notice) => owe(&mut owed, notice),
+                Ok(notice) => share.owe(&mut owed, notice),
                 Err(TryRecvError::Lagged(_)) => catch_up(&platform).await,
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
@@ -106,12 +134,6 @@ async fn publish(platform: Platform, mut notices: Receiver<Notice>, timer: Arc<d
             timer.sleep(RETRY_AFTER).await;
             owed = failed;
         }
-    }
-}
-
-fn owe(owed: &mut Owed, notice: Notice) {
-    if let Notice::Changed { org, env, .. } = notice {
-        owed.insert((org, env));
     }
 }
 

@@ -122,12 +122,31 @@ pub fn encode_keys<'k>(keys: impl Iterator<Item = (&'k str, &'k KeyWire)>) -> Ve
     encode(ChunkKind::Keys, keys)
 }
 
-fn encode<'b, B: Serialize + 'b>(
+/// One entry's body, for [`encode_entries`]. No value here can fail to serialize; an empty one would spoil itself only.
+pub fn encode_entry<B: Serialize>(body: &B) -> Box<RawValue> {
+    serde_json::value::to_raw_value(body).unwrap_or_default()
+}
+
+/// The bytes of a chunk of entries that are encoded already: the same as of all of them together.
+pub fn encode_entries<'e>(
+    kind: ChunkKind,
+    entries: impl Iterator<Item = (&'e str, &'e RawValue)>,
+) -> Vec<u8> {
+    encode(kind, entries)
+}
+
+/// How many bytes [`encode_entries`] makes of so many entries, whose keys and bodies have so many.
+pub const fn entries_bytes(kind: ChunkKind, entries: usize, bytes: usize) -> usize {
+    // {"kind":{"key":body,"key":body}}; keys have nothing to escape.
+    kind.as_str().len() + 7 + bytes + 3 * entries + entries.saturating_sub(1)
+}
+
+fn encode<'b, B: Serialize + ?Sized + 'b>(
     kind: ChunkKind,
     entries: impl Iterator<Item = (&'b str, &'b B)>,
 ) -> Vec<u8> {
-    struct Body<'b, B>(ChunkKind, BTreeMap<&'b str, &'b B>);
-    impl<B: Serialize> Serialize for Body<'_, B> {
+    struct Body<'b, B: ?Sized>(ChunkKind, BTreeMap<&'b str, &'b B>);
+    impl<B: Serialize + ?Sized> Serialize for Body<'_, B> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             let mut map = serializer.serialize_map(Some(1))?;
             map.serialize_entry(self.0.as_str(), &self.1)?;

@@ -21,8 +21,9 @@ pub use certificate::{
     KeyClaims, MAX_CERTIFICATE_BYTES, certificate, certificate_message, verify_certificate,
 };
 pub use chunk::{
-    KeyWire, PreviousSecret, encode_flags, encode_keys, encode_segments, encode_tenants,
-    flag_shard, segment_shard, shards_for, tenant_shard,
+    KeyWire, PreviousSecret, encode_entries, encode_entry, encode_flags, encode_keys,
+    encode_segments, encode_tenants, entries_bytes, flag_shard, segment_shard, shards_for,
+    tenant_shard,
 };
 pub(crate) use chunk::{key_hash, shard_of};
 pub use digest::{Digest, DigestError};

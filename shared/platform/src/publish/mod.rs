@@ -3,9 +3,11 @@
 
 mod certify;
 mod membership;
+mod owed;
 mod render;
 mod roots;
 mod segments;
+mod shards;
 pub(crate) mod trust;
 mod view;
 

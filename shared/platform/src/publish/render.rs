@@ -1,17 +1,17 @@
 //! From a view to chunks. Nothing with an outdated uid gets in: what belonged to a deleted flag,
 //! tenant or group of the same key is void.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use flagforge_flags::keys::{FlagKey, GroupKey, TenantKey};
 use flagforge_flags::manifest::{
-    ChunkKind, ChunkRef, Digest, Encoding, KeyWire, encode_flags, encode_keys, encode_tenants,
-    flag_shard, shards_for, tenant_shard,
+    ChunkKind, ChunkRef, Digest, Encoding, KeyWire, encode_keys, flag_shard, tenant_shard,
 };
 use flagforge_flags::wire::{FlagWire, StateWire, TenantWire};
 
-use super::view::View;
+use super::owed::Owed;
+use super::shards::Shards;
+use super::view::{View, of_tenant};
 use crate::kills;
 use crate::record::{KeyFacts, KeyRecord};
 use crate::store::ABSENT;
@@ -32,24 +32,46 @@ pub(super) struct Chunk {
     pub(super) bytes: Bytes,
 }
 
-impl View {
-    /// Renders all chunks, segments as they were rendered last. The same configuration gives the same bytes, so unchanged
-    /// chunks keep their names.
-    pub(super) fn render(&mut self) -> Rendered {
-        self.memberships.settle(&self.groups, &self.tenants);
-        let flags = self.flags();
-        let (tenant_shards, tenants) = self.tenant_chunks();
-        let keys = self.published_keys();
-        let flag_shards = shards_for(encode_flags(flags.iter()).len());
-        let mut by_shard: BTreeMap<u32, Vec<&FlagWire>> = BTreeMap::new();
-        for flag in &flags {
-            by_shard.entry(flag_shard(flag.key.as_str(), flag_shards)).or_default().push(flag);
+/// Flags and tenants as they were rendered last, and which of them are owed again.
+#[derive(Debug)]
+pub(super) struct Renderings {
+    pub(super) flags: Shards,
+    pub(super) owed_flags: Owed,
+    pub(super) tenants: Shards,
+    pub(super) owed_tenants: Owed,
+}
+
+impl Default for Renderings {
+    fn default() -> Self {
+        Self {
+            flags: Shards::new(ChunkKind::Flags, flag_shard),
+            owed_flags: Owed::default(),
+            tenants: Shards::new(ChunkKind::Tenants, tenant_shard),
+            owed_tenants: Owed::default(),
         }
-        let mut chunks: Vec<Chunk> = by_shard
-            .into_iter()
-            .map(|(shard, flags)| chunk(ChunkKind::Flags, shard, encode_flags(flags.into_iter())))
-            .collect();
+    }
+}
+
+impl View {
+    /// All chunks, of which only those with a change are made again; segments as they were rendered last. The same
+    /// configuration gives the same bytes however it came about, so unchanged chunks keep their names.
+    pub(super) fn render(&mut self) -> Rendered {
+        for tenant in self.memberships.settle(&self.groups, &self.tenants) {
+            self.renderings.owed_tenants.add(tenant.as_str());
+        }
+        // Apart from the view while it is read.
+        let mut made = std::mem::take(&mut self.renderings);
+        for flag in owed(&mut made.owed_flags, &made.flags, self.definitions.keys()) {
+            made.flags.set(&flag, self.flag(&flag).as_ref());
+        }
+        for tenant in owed(&mut made.owed_tenants, &made.tenants, self.tenants.keys()) {
+            made.tenants.set(&tenant, self.tenant_with_overrides(&tenant).as_ref());
+        }
+        self.renderings = made;
+        let (flag_shards, mut chunks) = self.renderings.flags.chunks();
+        let (tenant_shards, tenants) = self.renderings.tenants.chunks();
         chunks.extend(tenants);
+        let keys = self.published_keys();
         let keys = keys.iter().map(|(id, key)| (id.as_str(), key));
         chunks.push(chunk(ChunkKind::Keys, 0, encode_keys(keys)));
         let (segment_shards, segments) = self.rendered_segments.chunks();
@@ -57,90 +79,57 @@ impl View {
         Rendered { flag_shards, tenant_shards, segment_shards, chunks }
     }
 
-    /// The tenants' chunks, rendered again only when something in them changed: a kill costs the flags' alone.
-    fn tenant_chunks(&mut self) -> (u32, Vec<Chunk>) {
-        if let Some(rendered) = &self.rendered_tenants {
-            return rendered.clone();
-        }
-        let tenants = self.tenants_with_overrides();
-        let shards = shards_for(encode_tenants(tenants.iter()).len());
-        let mut by_shard: BTreeMap<u32, Vec<(&TenantKey, &TenantWire)>> = BTreeMap::new();
-        for entry in &tenants {
-            by_shard.entry(tenant_shard(entry.0.as_str(), shards)).or_default().push(entry);
-        }
-        let chunks: Vec<Chunk> = by_shard
-            .into_iter()
-            .map(|(shard, tenants)| {
-                chunk(ChunkKind::Tenants, shard, encode_tenants(tenants.into_iter()))
-            })
-            .collect();
-        self.rendered_tenants = Some((shards, chunks.clone()));
-        (shards, chunks)
+    /// A flag as manifests carry it; `None` when there is none.
+    fn flag(&self, key: &str) -> Option<FlagWire> {
+        let definition = self.definitions.get(key)?;
+        let stored = self.states.get(key);
+        let stored = stored.filter(|state| state.value.flag_uid == definition.value.uid);
+        let (mut state, version) = match stored {
+            None => (definition.value.initial_state(), ABSENT),
+            Some(stored) => {
+                let mut state: StateWire = stored.value.state.clone();
+                state.group_overrides.retain(|over| {
+                    let group = self.groups.get(over.group.as_str());
+                    group.is_some_and(|group| {
+                        stored.value.groups.get(&over.group) == Some(&group.value.uid)
+                    })
+                });
+                // Why is for people who read the state.
+                state.group_overrides.iter_mut().for_each(|over| over.reason = None);
+                (state, stored.version)
+            }
+        };
+        let killed = !kills::covering(self.kills.values(), &definition.value).is_empty();
+        state.enabled &= !killed;
+        Some(definition.value.wire(definition.version, state, version))
     }
 
-    fn flags(&self) -> Vec<FlagWire> {
-        let mut flags = Vec::with_capacity(self.definitions.len());
-        for definition in self.definitions.values() {
-            let key = &definition.value.key;
-            let stored = self.states.get(&format!("STATE#{key}"));
-            let stored = stored.filter(|state| state.value.flag_uid == definition.value.uid);
-            let (mut state, version) = match stored {
-                None => (definition.value.initial_state(), ABSENT),
-                Some(stored) => {
-                    let mut state: StateWire = stored.value.state.clone();
-                    state.group_overrides.retain(|over| {
-                        let uid = self.groups.get(&format!("GROUP#{}", over.group));
-                        uid.map(|group| &group.value.uid) == stored.value.groups.get(&over.group)
-                            && uid.is_some()
-                    });
-                    // Why is for people who read the state.
-                    state.group_overrides.iter_mut().for_each(|over| over.reason = None);
-                    (state, stored.version)
-                }
-            };
-            let killed = !kills::covering(self.kills.values(), &definition.value).is_empty();
-            state.enabled &= !killed;
-            flags.push(definition.value.wire(definition.version, state, version));
-        }
-        flags
-    }
-
-    fn tenants_with_overrides(&self) -> BTreeMap<TenantKey, TenantWire> {
-        let mut tenants: BTreeMap<TenantKey, TenantWire> = BTreeMap::new();
-        for tenant in self.tenants.values() {
-            let wire = TenantWire {
-                uid: tenant.value.uid.clone(),
-                attributes: tenant.value.attributes.clone(),
-                groups: self.memberships.of(&tenant.value.key).to_vec(),
-                ..TenantWire::default()
-            };
-            tenants.insert(tenant.value.key.clone(), wire);
-        }
-        for member in self.members.values() {
-            let (group, uid): (&GroupKey, &str) = (&member.value.group, &member.value.group_uid);
-            let stands = self.groups.get(&format!("GROUP#{group}"));
+    /// A tenant as manifests carry it; `None` when there is none.
+    fn tenant_with_overrides(&self, key: &str) -> Option<TenantWire> {
+        let tenant = &self.tenants.get(key)?.value;
+        let mut wire = TenantWire {
+            uid: tenant.uid.clone(),
+            attributes: tenant.attributes.clone(),
+            groups: self.memberships.of(&tenant.key).to_vec(),
+            ..TenantWire::default()
+        };
+        for member in of_tenant(&self.members, key) {
             // A group's condition, where it has one, alone decides.
-            let stands = stands
-                .is_some_and(|stored| stored.value.uid == *uid && stored.value.when.is_none());
-            if let Some(tenant) = tenants.get_mut(&member.value.tenant)
-                && stands
-                && tenant.uid == member.value.tenant_uid
-            {
-                tenant.groups.push(group.clone());
+            let stands = self.groups.get(member.group.as_str()).is_some_and(|stored| {
+                stored.value.uid == member.group_uid && stored.value.when.is_none()
+            });
+            if stands && tenant.uid == member.tenant_uid {
+                wire.groups.push(member.group.clone());
             }
         }
-        for over in self.overrides.values() {
-            let flag: &FlagKey = &over.value.flag;
-            let stands = self.definition(flag);
-            let stands = stands.is_some_and(|stored| stored.value.uid == over.value.flag_uid);
-            if let Some(tenant) = tenants.get_mut(&over.value.tenant)
-                && stands
-                && tenant.uid == over.value.tenant_uid
-            {
-                tenant.overrides.insert(flag.clone(), over.value.wire());
+        for over in of_tenant(&self.overrides, key) {
+            let stands = self.definitions.get(over.flag.as_str());
+            let stands = stands.is_some_and(|stored| stored.value.uid == over.flag_uid);
+            if stands && tenant.uid == over.tenant_uid {
+                wire.overrides.insert(over.flag.clone(), over.wire());
             }
         }
-        tenants
+        Some(wire)
     }
 
     /// The keys that may ask in this environment. One bound to a tenant that is gone may not, nor one that
@@ -150,7 +139,10 @@ impl View {
         for record in self.keys.values().map(|stored| &stored.value) {
             let KeyRecord { facts, secret_sha256, previous } = record;
             let here = facts.envs.as_ref().is_none_or(|envs| envs.contains(&self.env));
-            let bound = facts.tenant.as_ref().is_none_or(|tenant| self.tenant(tenant).is_some());
+            let bound = facts
+                .tenant
+                .as_ref()
+                .is_none_or(|tenant| self.tenants.contains_key(tenant.as_str()));
             let Some(above) = self.family(facts) else { continue };
             if here && bound {
                 let ends = above.iter().filter_map(|above| above.expires).chain(facts.expires);
@@ -170,8 +162,20 @@ impl View {
 
     /// The keys above a key; `None` when one of them is gone.
     fn family(&self, key: &KeyFacts) -> Option<Vec<&KeyFacts>> {
-        let above = |id: &String| self.keys.get(&format!("KEY#{id}")).map(|key| &key.value.facts);
+        let above = |id: &String| self.keys.get(id).map(|key| &key.value.facts);
         key.ancestors.iter().map(above).collect()
+    }
+}
+
+/// The keys whose entries are to be made again: with `All` those that are there, and those that were.
+fn owed<'k>(
+    owed: &mut Owed,
+    made: &Shards,
+    standing: impl Iterator<Item = &'k String>,
+) -> BTreeSet<String> {
+    match owed.take() {
+        Owed::These(keys) => keys,
+        Owed::All => made.keys().map(str::to_owned).chain(standing.cloned()).collect(),
     }
 }
 

@@ -1,13 +1,18 @@
 //! Writing chunks and roots.
 
+use std::collections::{HashMap, HashSet};
+
 use bytes::Bytes;
 use flagforge_flags::Revision;
+use flagforge_flags::keys::OrgKey;
 use flagforge_flags::manifest::{
-    ChunkKind, Root, RootClaims, Scope, ScopeId, Trust, load, sign_root, verify_root,
+    ChunkKind, Digest, Root, RootClaims, Scope, ScopeId, Trust, load, sign_root, verify_root,
 };
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
 use super::certify::Certified;
-use super::render::Rendered;
+use super::render::{Chunk, Rendered};
 use super::view::View;
 use super::{Published, RESIGN_AFTER, ROOT_LIFETIME};
 use crate::Platform;
@@ -16,6 +21,8 @@ use crate::ports::{ETag, Fetched, ObjectError, PutIf};
 
 /// Tries against other publishers before giving up; the notice comes again.
 const MAX_ATTEMPTS: usize = 5;
+/// Chunks put at a time: each waits for a disk or for S3, and an import touches hundreds.
+const PUTS_AT_ONCE: usize = 16;
 
 /// What stands where a root shall go.
 struct Standing {
@@ -159,10 +166,9 @@ impl Platform {
         let refused = |refusal| Error::internal("our own reader refuses the manifest", refusal);
         let now = self.timer().now();
         let root = verify_root(text.as_bytes(), trust, id, None, now).map_err(refused)?;
-        let mut bytes = |digest: &_| {
-            let found = rendered.chunks.iter().find(|chunk| chunk.reference.sha256 == *digest);
-            found.map(|chunk| chunk.bytes.clone())
-        };
+        let by_digest: HashMap<Digest, &Bytes> =
+            rendered.chunks.iter().map(|chunk| (chunk.reference.sha256, &chunk.bytes)).collect();
+        let mut bytes = |digest: &_| by_digest.get(digest).map(|bytes| (*bytes).clone());
         let snapshot = load(root, &mut bytes, view.checked.as_ref()).map_err(refused)?;
         for (key, flag) in snapshot.flags() {
             if let Err(fault) = flag {
@@ -180,22 +186,29 @@ impl Platform {
         standing: Option<&Root>,
         rendered: &Rendered,
     ) -> Result<(), Error> {
-        let stands = |digest| {
-            standing.is_some_and(|root| root.claims().chunks.iter().any(|c| c.sha256 == digest))
+        let listed = |claims: &RootClaims| -> HashSet<Digest> {
+            claims.chunks.iter().map(|chunk| chunk.sha256).collect()
         };
-        for chunk in &rendered.chunks {
-            let digest = chunk.reference.sha256;
-            if !claims.chunks.contains(&chunk.reference) || stands(digest) {
-                continue;
-            }
-            let name = format!("{}/chunks/{digest}", view.org);
-            let bytes = chunk.bytes.clone();
-            match self.objects().put(&name, bytes, "application/json", PutIf::Absent).await {
-                // Content-addressed: whoever put it put the same bytes.
-                Ok(_) | Err(ObjectError::Lost) => {}
-                Err(error) => return Err(error.into()),
-            }
+        let (wanted, stands) =
+            (listed(claims), standing.map(|root| listed(root.claims())).unwrap_or_default());
+        let lacking = rendered.chunks.iter().filter(|chunk| {
+            let digest = &chunk.reference.sha256;
+            wanted.contains(digest) && !stands.contains(digest)
+        });
+        let puts: Vec<_> = lacking.map(|chunk| self.put_chunk(&view.org, chunk)).collect();
+        stream::iter(puts).buffer_unordered(PUTS_AT_ONCE).try_collect().await
+    }
+
+    async fn put_chunk(&self, org: &OrgKey, chunk: &Chunk) -> Result<(), Error> {
+        let name = format!("{org}/chunks/{}", chunk.reference.sha256);
+        match self
+            .objects()
+            .put(&name, chunk.bytes.clone(), "application/json", PutIf::Absent)
+            .await
+        {
+            // Content-addressed: whoever put it put the same bytes.
+            Ok(_) | Err(ObjectError::Lost) => Ok(()),
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 }

@@ -46,7 +46,7 @@ impl Platform {
     /// Brings the view's rendered segments up to date with its records.
     pub(super) async fn render_segments(&self, view: &mut View) -> Result<(), Error> {
         let made_of: Vec<(String, u64)> =
-            view.segments.iter().map(|(sk, stored)| (sk.clone(), stored.version)).collect();
+            view.segments.iter().map(|(key, stored)| (key.clone(), stored.version)).collect();
         if view.rendered_segments.made_of == made_of {
             return Ok(());
         }
@@ -96,13 +96,13 @@ fn list_key(segment: &SegmentRecord, name: ListName) -> ListKey {
 /// every other goes on.
 fn wires(segments: &Records<SegmentRecord>, lists: &HashMap<ListKey, IdsWire>) -> Vec<SegmentWire> {
     let mut wires = Vec::with_capacity(segments.len());
-    for (sk, stored) in segments {
+    for (segment, stored) in segments {
         let list = |name| lists.get(&list_key(&stored.value, name)).cloned();
         let both = [list(ListName::Excluded), list(ListName::Included)];
         if both.iter().all(Option::is_some) {
             wires.push(stored.value.wire(stored.version, both));
         } else {
-            tracing::error!(segment = sk, "a list of a segment is lost; it is not published");
+            tracing::error!(segment, "a list of a segment is lost; it is not published");
         }
     }
     wires

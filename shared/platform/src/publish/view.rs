@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, TenantKey};
+use flagforge_flags::keys::{EnvKey, OrgKey};
 use flagforge_flags::time::Timestamp;
+use flagforge_flags::wire::ConditionWire;
 use flagforge_flags::{Revision, Snapshot};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use super::membership::Memberships;
-use super::render::Chunk;
+use super::render::Renderings;
 use super::segments::Segments;
 use crate::error::Error;
 use crate::kills::KillSwitch;
@@ -24,7 +25,7 @@ use crate::store::{self, Stored, decode};
 /// Rounds of reading both logs until neither grew; a busier pair of logs is published a little behind.
 const MAX_ROUNDS: usize = 8;
 
-/// Records by their sort keys.
+/// Records by their sort keys, without the kind before it.
 pub(super) type Records<T> = BTreeMap<String, Stored<T>>;
 
 /// Everything that the manifests of one environment are made of.
@@ -38,14 +39,15 @@ pub(super) struct View {
     pub(super) definitions: Records<Definition>,
     pub(super) tenants: Records<Tenant>,
     pub(super) groups: Records<Group>,
+    /// By tenant and group, so that a tenant's stand together.
     pub(super) members: Records<Member>,
     pub(super) memberships: Memberships,
-    /// The tenants' chunks and into how many shards they are cut, while nothing in them has changed.
-    pub(super) rendered_tenants: Option<(u32, Vec<Chunk>)>,
+    pub(super) renderings: Renderings,
     /// What was published last, as its readers load it: the next check reads only chunks that are new.
     pub(super) checked: Option<Snapshot>,
     pub(super) keys: Records<KeyRecord>,
     pub(super) states: Records<StateRecord>,
+    /// By tenant and flag.
     pub(super) overrides: Records<Override>,
     pub(super) segments: Records<SegmentRecord>,
     pub(super) kills: Records<KillSwitch>,
@@ -66,7 +68,7 @@ impl View {
             groups: BTreeMap::new(),
             members: BTreeMap::new(),
             memberships: Memberships::default(),
-            rendered_tenants: None,
+            renderings: Renderings::default(),
             checked: None,
             keys: BTreeMap::new(),
             states: BTreeMap::new(),
@@ -151,55 +153,121 @@ impl View {
     }
 
     fn apply(&mut self, sk: &str, version: u64, body: Option<Json>) -> Result<(), Error> {
-        let kind = sk.split('#').next().unwrap_or_default();
-        // An override counts only while its flag is the one that it was set for.
-        if matches!(kind, "FLAG" | "TENANT" | "GROUP" | "MEMBER" | "OVERRIDE") {
-            self.rendered_tenants = None;
-        }
+        let (kind, key) = sk.split_once('#').unwrap_or((sk, ""));
         match kind {
-            "FLAG" => set(&mut self.definitions, sk, version, body),
+            "FLAG" => {
+                let before = uid_of(&self.definitions, key, |flag| &flag.uid);
+                set(&mut self.definitions, key, version, body)?;
+                self.renderings.owed_flags.add(key);
+                if before != uid_of(&self.definitions, key, |flag| &flag.uid) {
+                    self.owe_overrides_of(key);
+                }
+            }
             "TENANT" => {
-                self.memberships.tenant_changed(sk);
-                set(&mut self.tenants, sk, version, body)
+                self.memberships.tenant_changed(key);
+                self.renderings.owed_tenants.add(key);
+                set(&mut self.tenants, key, version, body)?;
             }
-            "GROUP" => {
-                self.memberships.group_changed();
-                set(&mut self.groups, sk, version, body)
+            "GROUP" => self.apply_group(key, version, body)?,
+            "MEMBER" => {
+                let (tenant, place) = by_tenant(key);
+                self.renderings.owed_tenants.add(tenant);
+                set(&mut self.members, &place, version, body)?;
             }
-            "MEMBER" => set(&mut self.members, sk, version, body),
-            "KEY" => set(&mut self.keys, sk, version, body),
-            "STATE" => set(&mut self.states, sk, version, body),
-            "KILL" => set(&mut self.kills, sk, version, body),
-            "SEGMENT" => set(&mut self.segments, sk, version, body),
-            "OVERRIDE" => set(&mut self.overrides, sk, version, body),
+            "OVERRIDE" => {
+                let (tenant, place) = by_tenant(key);
+                self.renderings.owed_tenants.add(tenant);
+                set(&mut self.overrides, &place, version, body)?;
+            }
+            "STATE" => {
+                self.renderings.owed_flags.add(key);
+                set(&mut self.states, key, version, body)?;
+            }
+            "KILL" => {
+                self.renderings.owed_flags.add_all();
+                set(&mut self.kills, key, version, body)?;
+            }
+            "KEY" => set(&mut self.keys, key, version, body)?,
+            "SEGMENT" => set(&mut self.segments, key, version, body)?,
             // HEAD, ORG, ENV: not in manifests. A newer writer's items: not known to this one.
-            _ => Ok(()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A group created again under its key, or given a condition, has other members and other overrides.
+    fn apply_group(&mut self, key: &str, version: u64, body: Option<Json>) -> Result<(), Error> {
+        let facts = |groups: &Records<Group>| {
+            groups.get(key).map(|group| (group.value.uid.clone(), group.value.when.clone()))
+        };
+        let before = facts(&self.groups);
+        set(&mut self.groups, key, version, body)?;
+        let after = facts(&self.groups);
+        if before == after {
+            return Ok(());
+        }
+        let has_condition = |facts: &Option<(String, Option<ConditionWire>)>| {
+            facts.as_ref().is_some_and(|(_, when)| when.is_some())
+        };
+        if has_condition(&before) || has_condition(&after) {
+            self.memberships.conditions_changed();
+        }
+        for member in self.members.values().filter(|member| member.value.group.as_str() == key) {
+            self.renderings.owed_tenants.add(member.value.tenant.as_str());
+        }
+        for (flag, state) in &self.states {
+            if state.value.groups.keys().any(|group| group.as_str() == key) {
+                self.renderings.owed_flags.add(flag);
+            }
+        }
+        Ok(())
+    }
+
+    /// An override counts only while its flag is the one that it was set for.
+    fn owe_overrides_of(&mut self, flag: &str) {
+        if self.renderings.owed_tenants.is_all() {
+            return;
+        }
+        for over in self.overrides.values().filter(|over| over.value.flag.as_str() == flag) {
+            self.renderings.owed_tenants.add(over.value.tenant.as_str());
         }
     }
+}
 
-    pub(super) fn definition(&self, flag: &FlagKey) -> Option<&Stored<Definition>> {
-        self.definitions.get(&format!("FLAG#{flag}"))
-    }
+fn uid_of<T>(records: &Records<T>, key: &str, uid: impl Fn(&T) -> &String) -> Option<String> {
+    records.get(key).map(|stored| uid(&stored.value).clone())
+}
 
-    pub(super) fn tenant(&self, tenant: &TenantKey) -> Option<&Stored<Tenant>> {
-        self.tenants.get(&format!("TENANT#{tenant}"))
-    }
+/// The tenant of `<what>#<tenant>`, and the same the other way round.
+fn by_tenant(key: &str) -> (&str, String) {
+    let (what, tenant) = key.split_once('#').unwrap_or((key, ""));
+    (tenant, format!("{tenant}#{what}"))
+}
+
+/// What is kept under a tenant, in the order of the other half of its key.
+pub(super) fn of_tenant<'r, T>(
+    records: &'r Records<T>,
+    tenant: &str,
+) -> impl Iterator<Item = &'r T> + use<'r, T> {
+    // `$` follows `#`, which is in no key.
+    let range = format!("{tenant}#")..format!("{tenant}$");
+    records.range(range).map(|(_, stored)| &stored.value)
 }
 
 fn set<T: DeserializeOwned>(
     records: &mut Records<T>,
-    sk: &str,
+    key: &str,
     version: u64,
     body: Option<Json>,
 ) -> Result<(), Error> {
     match body {
         None => {
-            records.remove(sk);
+            records.remove(key);
         }
         Some(body) => {
             let value = serde_json::from_value(body)
                 .map_err(|error| Error::internal("a stored record could not be read", error))?;
-            records.insert(sk.to_owned(), Stored { value, version });
+            records.insert(key.to_owned(), Stored { value, version });
         }
     }
     Ok(())

@@ -1,0 +1,160 @@
+//! Chunks of one kind, made of entries that are encoded once each: a change costs its own shard, and what all of them
+//! weigh is known without encoding them again.
+
+use std::collections::BTreeMap;
+
+use flagforge_flags::manifest::{
+    ChunkKind, encode_entries, encode_entry, entries_bytes, shards_for,
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::render::{Chunk, chunk};
+
+/// The shard of a key, below a number of shards.
+type ShardOf = fn(&str, u32) -> u32;
+
+#[derive(Debug)]
+pub(super) struct Shards {
+    kind: ChunkKind,
+    shard_of: ShardOf,
+    /// As many as their content asked for when they were last cut; one at first.
+    cut: Vec<Shard>,
+    entries: usize,
+    /// Bytes of all keys and bodies.
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    entries: BTreeMap<String, Box<RawValue>>,
+    /// `None` when it is to be encoded again.
+    chunk: Option<Chunk>,
+}
+
+impl Shards {
+    pub(super) fn new(kind: ChunkKind, shard_of: ShardOf) -> Self {
+        Self { kind, shard_of, cut: vec![Shard::default()], entries: 0, bytes: 0 }
+    }
+
+    /// Sets what stands under a key, or that nothing does. What stands there already costs nothing.
+    pub(super) fn set<W: Serialize>(&mut self, key: &str, wire: Option<&W>) {
+        let body = wire.map(encode_entry);
+        let Some(shard) = home(&mut self.cut, self.shard_of, key) else { return };
+        let stands = shard.entries.get(key);
+        if stands.map(|body| body.get()) == body.as_ref().map(|body| body.get()) {
+            return;
+        }
+        if let Some(stands) = shard.entries.remove(key) {
+            self.entries -= 1;
+            self.bytes -= key.len() + stands.get().len();
+        }
+        if let Some(body) = body {
+            self.entries += 1;
+            self.bytes += key.len() + body.get().len();
+            shard.entries.insert(key.to_owned(), body);
+        }
+        shard.chunk = None;
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.cut.iter().flat_map(|shard| shard.entries.keys()).map(String::as_str)
+    }
+
+    /// How many shards there are, and the chunks of those that are not empty.
+    pub(super) fn chunks(&mut self) -> (u32, Vec<Chunk>) {
+        let shards = shards_for(entries_bytes(self.kind, self.entries, self.bytes));
+        if self.cut.len() != shards as usize {
+            self.cut_into(shards);
+        }
+        let mut chunks = Vec::with_capacity(self.cut.len());
+        for (number, shard) in (0..).zip(&mut self.cut) {
+            if shard.entries.is_empty() {
+                shard.chunk = None;
+                continue;
+            }
+            let made = shard.chunk.get_or_insert_with(|| {
+                let entries = shard.entries.iter().map(|(key, body)| (key.as_str(), &**body));
+                chunk(self.kind, number, encode_entries(self.kind, entries))
+            });
+            chunks.push(made.clone());
+        }
+        (shards, chunks)
+    }
+
+    fn cut_into(&mut self, shards: u32) {
+        let before = std::mem::take(&mut self.cut);
+        self.cut.resize_with(shards as usize, Shard::default);
+        for (key, body) in before.into_iter().flat_map(|shard| shard.entries) {
+            if let Some(shard) = home(&mut self.cut, self.shard_of, &key) {
+                shard.entries.insert(key, body);
+            }
+        }
+    }
+}
+
+fn home<'s>(cut: &'s mut [Shard], shard_of: ShardOf, key: &str) -> Option<&'s mut Shard> {
+    // There are 4,096 at most, and the shard of a key is below their number.
+    let shards = u32::try_from(cut.len()).unwrap_or(u32::MAX);
+    cut.get_mut(shard_of(key, shards) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flagforge_flags::manifest::{Digest, tenant_shard};
+    use serde_json::{Value as Json, json};
+
+    /// What one pass over all entries makes.
+    fn whole(entries: &BTreeMap<String, Json>) -> (u32, Vec<(u32, Digest)>) {
+        let all: BTreeMap<&str, Box<RawValue>> =
+            entries.iter().map(|(key, body)| (key.as_str(), encode_entry(body))).collect();
+        let encode = |wanted: &dyn Fn(&str) -> bool| {
+            let some = all.iter().filter(|(key, _)| wanted(key));
+            encode_entries(ChunkKind::Tenants, some.map(|(key, body)| (*key, &**body)))
+        };
+        let shards = shards_for(encode(&|_| true).len());
+        let of = |shard: u32| {
+            let wanted = |key: &str| tenant_shard(key, shards) == shard;
+            all.keys().any(|key| wanted(key)).then(|| (shard, Digest::of(&encode(&wanted))))
+        };
+        (shards, (0..shards).filter_map(of).collect())
+    }
+
+    #[test]
+    fn what_is_changed_bit_by_bit_is_what_is_made_at_once() {
+        let mut shards = Shards::new(ChunkKind::Tenants, tenant_shard);
+        let mut model = BTreeMap::new();
+        let (mut seed, mut most) = (20_261_121_u64, 1);
+        let mut dice = |sides: u64| {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % sides
+        };
+        for round in 0..400 {
+            // It grows over several cuts, and shrinks again.
+            let grows = if round < 250 { 9 } else { 2 };
+            for _ in 0..dice(20) {
+                let key = format!("tenant-{}", dice(300));
+                if dice(10) < grows {
+                    let body = json!({ "name": "x".repeat(dice(2_000) as usize) });
+                    shards.set(&key, Some(&body));
+                    model.insert(key, body);
+                } else {
+                    shards.set::<Json>(&key, None);
+                    model.remove(&key);
+                }
+            }
+            let (count, chunks) = shards.chunks();
+            let made: Vec<(u32, Digest)> = chunks
+                .iter()
+                .map(|chunk| (chunk.reference.shard, chunk.reference.sha256))
+                .collect();
+            assert_eq!((count, made), whole(&model), "after round {round}");
+            assert!(shards.keys().count() == model.len());
+            most = most.max(count);
+        }
+        assert!(most >= 8, "only {most} shards: nothing was cut");
+    }
+}

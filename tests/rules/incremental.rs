@@ -1,0 +1,95 @@
+//! A publisher that follows the logs publishes, byte for byte, what one that reads everything would.
+
+use std::collections::BTreeMap;
+
+use flagforge_embedded::Embedded;
+use flagforge_flags::manifest::{ChunkRef, Scope, Trust};
+use flagforge_platform::{Change, Request, handle};
+use serde_json::{Value as Json, json};
+
+use crate::accepted::chance::Chance;
+use crate::kit::{caller, furnished, platform, root};
+
+const ROUNDS: usize = 40;
+
+/// Few enough keys that each is often made, changed, deleted and made again under another uid.
+fn key(chance: &mut Chance, what: &str, count: usize) -> String {
+    format!("{what}-{}", chance.below(count))
+}
+
+fn change(chance: &mut Chance, number: usize) -> Json {
+    let (tenant, flag) = (key(chance, "t", 12), key(chance, "f", 6));
+    let group = key(chance, "g", 3);
+    let plan = ["free", "gold"][chance.below(2)];
+    let on = chance.one_in(2);
+    let mut change = match chance.below(18) {
+        0..=3 => {
+            json!({"change": "put-tenant", "tenant": tenant, "uid": format!("u{number}"), "name": tenant, "attributes": {"plan": plan, "note": "x".repeat(chance.below(9_000))}})
+        }
+        4 => json!({"change": "delete-tenant", "tenant": tenant}),
+        5 => {
+            let when = json!({"test": {"attribute": "tenant.plan", "operator": "equals", "values": [plan]}});
+            let when = if on { when } else { Json::Null };
+            json!({"change": "put-group", "group": group, "uid": format!("u{number}"), "description": plan, "when": when})
+        }
+        6 => json!({"change": "delete-group", "group": group}),
+        7 | 8 => json!({"change": "add-member", "group": group, "tenant": tenant}),
+        9 => json!({"change": "remove-member", "group": group, "tenant": tenant}),
+        10 => {
+            json!({"change": "put-flag", "flag": flag, "uid": format!("u{number}"), "definition": {"class": "release", "type": "boolean", "description": plan, "domain": if on { "shop" } else { "mail" }}})
+        }
+        11 => json!({"change": "delete-flag", "flag": flag}),
+        12 => json!({"change": "set-enabled", "env": "prod", "flag": flag, "enabled": on}),
+        13 => {
+            let overrides = json!([{"group": group, "variant": "on", "reason": plan}]);
+            json!({"change": "patch-state", "env": "prod", "flag": flag, "patch": {"groupOverrides": overrides}})
+        }
+        14 | 15 => {
+            json!({"change": "set-override", "env": "prod", "flag": flag, "tenant": tenant, "variant": if on { "on" } else { "off" }})
+        }
+        16 => json!({"change": "clear-override", "env": "prod", "flag": flag, "tenant": tenant}),
+        _ => {
+            let change = if on { "kill" } else { "end-kill" };
+            let scope = ["environment", "domain:shop"][chance.below(2)];
+            json!({"change": change, "env": "prod", "scope": scope})
+        }
+    };
+    change["org"] = json!("home");
+    change
+}
+
+async fn chunks(hands: &Embedded, trust: &Trust) -> (u32, Vec<ChunkRef>) {
+    let claims = root(hands, trust, Scope::Relay).await;
+    (claims.tenant_shards, claims.chunks)
+}
+
+#[tokio::test]
+async fn what_is_published_by_following_is_what_is_published_from_scratch() {
+    let mut taken = BTreeMap::new();
+    let mut most_shards = 0;
+    for seed in 1..=2 {
+        let (hands, follows, trust) = furnished().await;
+        let mut chance = Chance::new(seed);
+        for round in 0..ROUNDS {
+            for number in 0..=chance.below(12) {
+                let json = change(&mut chance, 100 * round + number);
+                let name = json["change"].to_string();
+                let change: Change = serde_json::from_value(json).unwrap();
+                // Some are refused: a member of no group, an override of no flag.
+                let reason = Some("by chance".to_owned());
+                let request = Request { reason, ..Request::of(change, "test") };
+                let outcome = follows.commit(&caller(), &request).await;
+                *taken.entry(name).or_default() += usize::from(outcome.is_ok());
+            }
+            handle::resign(&follows).await.unwrap();
+            let followed = chunks(&hands, &trust).await;
+            let whole = platform(&hands, hands.table.clone());
+            handle::resign(&whole).await.unwrap();
+            assert_eq!(chunks(&hands, &trust).await, followed, "seed {seed}, round {round}");
+            most_shards = most_shards.max(followed.0);
+        }
+    }
+    // The test is worth what it tried.
+    assert!(taken.len() == 14 && taken.values().all(|times: &usize| *times > 0), "{taken:?}");
+    assert!(most_shards > 1, "the tenants were never cut");
+}
