@@ -19,6 +19,9 @@ use crate::args::{Args, Command, TrustCommand};
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    #[cfg(feature = "https")]
+    // An error says that one is chosen already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let filter =
         EnvFilter::try_from_env("FLAGFORGE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();

@@ -56,6 +56,7 @@ fn filled(path: &str, org: &str) -> String {
         .replace("{part}", "0")
         .replace("{number}", "1")
         .replace("{webhook}", "someones-webhook")
+        .replace("{issuer}", "secret-issuer")
         .replace("{role}", "secret-role")
 }
 
@@ -81,6 +82,10 @@ pub(super) fn body_for(route: &Route) -> Option<String> {
         (path, _) if path.ends_with("/replay") => json!({"event": "someones-event"}),
         (path, "POST" | "PUT") if path.contains("/webhooks") && !path.ends_with("/rotate") => {
             json!({"url": "https://hooks.example.com/in"})
+        }
+        (path, _) if path.contains("/issuers/") => {
+            // Nobody listens there, so nobody waits for an answer.
+            json!({"url": "http://127.0.0.1:1", "audiences": ["flagforge"]})
         }
         (path, _) if path.contains("/lists/") => json!(["u-1"]),
         (path, _) if path.contains("/overrides/") => json!({"variant": "on"}),

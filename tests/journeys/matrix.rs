@@ -145,6 +145,7 @@ fn known(path: &str, org: &str, env: &str, chance: &mut Chance) -> String {
         .replace("{webhook}", "someones-webhook")
         .replace("{import}", "someones-import")
         .replace("{id}", chance.one_of(&["someones-key", "demo.abcdefghijkm"]))
+        .replace("{issuer}", chance.one_of(&["known-issuer", "nothing"]))
 }
 
 /// SplitMix64: the same seed makes the same attempts.

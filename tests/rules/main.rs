@@ -9,6 +9,8 @@ mod commits;
 mod deleted;
 mod imports;
 mod incremental;
+mod issuer;
 mod kit;
+mod people;
 mod publishing;
 mod webhooks;

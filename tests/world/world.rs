@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use flagforge_embedded::{Embedded, Works};
+use flagforge_embedded::{Embedded, HttpOutbound, Works};
 use flagforge_flags::access_key::{AccessKey, KeyKind};
 use flagforge_flags::keys::OrgKey;
 use flagforge_platform::ports::{Notice, Table};
@@ -50,6 +50,7 @@ impl World {
             hands.timer.clone(),
             Some(operator),
         );
+        platform.fetch_with(Arc::new(HttpOutbound::with_loopback()));
         let hands = Arc::new(hands);
         let works = Works::start(&platform, hands.clone()).await;
         let origin = Arc::new(ObjectsOrigin(hands.objects.clone()));

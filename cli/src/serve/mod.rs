@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::{Router, middleware};
 use flagforge::origin::FolderOrigin;
-use flagforge_embedded::{Embedded, Works};
+use flagforge_embedded::{Embedded, HttpOutbound, Works};
 use flagforge_flags::keys::{EnvKey, OrgKey};
 use flagforge_platform::{Platform, bootstrap};
 use flagforge_relay::{Config, Relay};
@@ -48,6 +48,10 @@ pub(crate) async fn run(args: &Serve) -> anyhow::Result<()> {
     let address = listener.local_addr().context("asking for the address")?;
     let embedded = Embedded::open(&home.folder)?;
     let house = furnish(&home, embedded, address.port()).await?;
+    let loopback = args.allow_loopback;
+    let outbound =
+        if loopback { HttpOutbound::with_loopback() } else { HttpOutbound::public_only() };
+    house.platform.fetch_with(Arc::new(outbound));
 
     let base = format!("http://{}", reachable(address));
     let greeting = Greeting {

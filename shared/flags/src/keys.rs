@@ -162,6 +162,10 @@ key!(
     RoleKey, "role key", slug
 );
 key!(
+    /// An issuer whose tokens an organization believes. A slug.
+    IssuerKey, "issuer key", slug
+);
+key!(
     /// A flag of an organization. A name.
     FlagKey, "flag key", name
 );

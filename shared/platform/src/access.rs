@@ -14,6 +14,7 @@ use crate::caller::{Actor, Caller, Grant, PermissionSet, Role, RoleName};
 use crate::error::Error;
 use crate::fresh;
 use crate::limits::{KEY_REQUESTS_PER_SECOND, REQUEST_BURST_SECONDS};
+use crate::people;
 use crate::place;
 use crate::ports::Table;
 use crate::rate::{Buckets, Empty, Rate};
@@ -189,8 +190,16 @@ impl Platform {
             .map_err(|error| Error::internal("a rotated key was not a key", error))
     }
 
-    /// Turns a key into the caller it stands for. Every failure is the same to a stranger.
-    pub(crate) async fn authenticate(&self, presented: &str) -> Result<Caller, Error> {
+    /// Turns a key, or the token of a person who asks for something of `org`, into the caller it stands for. Every failure
+    /// is the same to a stranger.
+    pub(crate) async fn authenticate(
+        &self,
+        presented: &str,
+        org: Option<&OrgKey>,
+    ) -> Result<Caller, Error> {
+        if people::is_token(presented) {
+            return self.authenticate_person(presented, org).await;
+        }
         let key = AccessKey::parse(presented).map_err(|_| Error::Unauthenticated)?;
         // By its digest, so that nobody uses up the rate of a key whose secret they do not have.
         let left = self.rates().key(Digest::of(presented.as_bytes()), self.timer().now())?;
@@ -230,7 +239,7 @@ impl Platform {
     }
 
     /// The organization that a caller belongs to. One that is suspended lets nobody in.
-    async fn home(&self, org: &OrgKey) -> Result<Arc<Organization>, Error> {
+    pub(crate) async fn home(&self, org: &OrgKey) -> Result<Arc<Organization>, Error> {
         let found: Option<Stored<Organization>> =
             store::read(self.table(), &place::organization(org)).await?;
         let home = found.ok_or(Error::Unauthenticated)?.value;
@@ -272,7 +281,7 @@ pub(crate) struct Rates {
 
 impl Rates {
     /// Before anything is read: what a key asks too often costs nobody anything.
-    fn key(&self, presented: Digest, now: Timestamp) -> Result<u64, Error> {
+    pub(crate) fn key(&self, presented: Digest, now: Timestamp) -> Result<u64, Error> {
         let rate =
             Rate { per_second: KEY_REQUESTS_PER_SECOND, burst_seconds: REQUEST_BURST_SECONDS };
         self.keys
@@ -280,7 +289,7 @@ impl Rates {
             .map_err(|empty| too_many("requests of this key", empty))
     }
 
-    fn org(&self, home: &Organization, now: Timestamp) -> Result<u64, Error> {
+    pub(crate) fn org(&self, home: &Organization, now: Timestamp) -> Result<u64, Error> {
         let per_second = home.limits.requests_per_second();
         let rate = Rate { per_second, burst_seconds: REQUEST_BURST_SECONDS };
         let taken = self.orgs.take(home.key.clone(), rate, now);

@@ -46,9 +46,10 @@ pub(crate) fn needs(change: &Change) -> Needs<'_> {
         Change::PutRole { org, .. } | Change::DeleteRole { org, .. } => {
             Needs::Plain(org, None, P::ManageMembers)
         }
-        Change::PutWebhook { org, .. } | Change::DeleteWebhook { org, .. } => {
-            Needs::Plain(org, None, P::ManageSettings)
-        }
+        Change::PutWebhook { org, .. }
+        | Change::DeleteWebhook { org, .. }
+        | Change::PutIssuer { org, .. }
+        | Change::DeleteIssuer { org, .. } => Needs::Plain(org, None, P::ManageSettings),
         Change::PutTenant { org, .. }
         | Change::DeleteTenant { org, .. }
         | Change::UpsertTenants { org, .. }

@@ -66,7 +66,8 @@ impl<'d> About<'d> {
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub(crate) actor: Actor,
-    /// The organization it belongs to; `None` for a pure platform operator and for system callers.
+    /// The organization it belongs to; `None` for a pure platform operator, for system callers, and for a person who is
+    /// nobody's.
     pub(crate) org: Option<OrgKey>,
     pub(crate) grants: Vec<Grant>,
     /// May create organizations and install trust documents.
@@ -87,15 +88,17 @@ pub enum Actor {
     Key { id: String },
     /// The platform's operator, by its key's id.
     Operator { id: String },
+    /// A person, by who vouches for them and what they are called there.
+    Person { id: String, issuer: String, subject: String },
     /// A part of the platform itself, say `bootstrap`.
     System { name: String },
 }
 
 impl Actor {
-    /// The id of a key, or the name of a part of the platform.
+    /// The id of a key or person, or the name of a part of the platform.
     pub fn id(&self) -> &str {
         match self {
-            Self::Key { id } | Self::Operator { id } => id,
+            Self::Key { id } | Self::Operator { id } | Self::Person { id, .. } => id,
             Self::System { name } => name,
         }
     }

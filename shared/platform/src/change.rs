@@ -3,7 +3,8 @@
 mod told;
 
 use flagforge_flags::keys::{
-    EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, RuleId, SegmentKey, TenantKey, VariantKey,
+    EnvKey, FlagKey, GroupKey, IssuerKey, OrgKey, RoleKey, RuleId, SegmentKey, TenantKey,
+    VariantKey,
 };
 use flagforge_flags::manifest::Digest;
 use flagforge_flags::time::Timestamp;
@@ -18,6 +19,7 @@ use crate::input::{DefinitionInput, SegmentInput, StateInput, WeightInput};
 use crate::kills::KillScope;
 use crate::limits::Limits;
 use crate::lists::IdList;
+use crate::people::IssuerRecord;
 use crate::record::{KeyRecord, Tenant};
 use crate::schema::TenantSchema;
 use crate::segments::ListName;
@@ -70,6 +72,14 @@ pub enum Change {
     DeleteWebhook {
         org: OrgKey,
         id: String,
+    },
+    PutIssuer {
+        org: OrgKey,
+        record: IssuerRecord,
+    },
+    DeleteIssuer {
+        org: OrgKey,
+        issuer: IssuerKey,
     },
     PutTenantSchema {
         org: OrgKey,

@@ -10,7 +10,7 @@ use crate::ports::{BusError, ObjectError, SignerError, TableError};
 #[derive(Debug, Error)]
 pub enum Error {
     /// No key, or not a valid one.
-    #[error("a valid access key is required; send it as `Authorization: Bearer <key>`")]
+    #[error("a valid access key or token is required; send it as `Authorization: Bearer <key>`")]
     Unauthenticated,
     /// It does not exist, or it is not the caller's: the two are not told apart.
     #[error("there is no such {what}")]

@@ -117,6 +117,7 @@ fn named(change: &str, image: &Image) -> Option<(&'static str, String)> {
         ("DELETED-SEGMENT", "purge-segment") => "segment.purged",
         ("SEGMENT", _) => of("segment.defined", "segment.changed", "segment.deleted"),
         ("KEY", _) => of("key.created", "key.changed", "key.revoked"),
+        ("ISSUER", _) => of("issuer.defined", "issuer.changed", "issuer.deleted"),
         ("ROLE", _) => of("role.defined", "role.changed", "role.deleted"),
         _ => return None,
     };

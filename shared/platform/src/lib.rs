@@ -31,6 +31,7 @@ mod lists;
 pub mod log;
 mod merge;
 pub mod meter;
+pub mod people;
 mod permission;
 mod place;
 mod plan;
@@ -50,8 +51,8 @@ mod turns;
 mod value_schema;
 pub mod webhooks;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 pub use access::{IssuedKey, KeySpec, Operator};
 pub use caller::{Caller, Permission, PermissionSet, Role, RoleName};
@@ -85,7 +86,8 @@ pub use states::FlagState;
 pub use store::{Listing, Stored};
 pub use turns::MAX_WAITING;
 
-use ports::{Bus, Objects, Signer, Table, Timer};
+use people::Issuer;
+use ports::{Bus, Fetch, Objects, Signer, Table, Timer};
 
 /// The platform on a set of hands. Cheap to clone; clones share everything.
 #[derive(Debug, Clone)]
@@ -107,6 +109,11 @@ struct Parts {
     rates: access::Rates,
     /// Whether somebody delivers webhooks here.
     delivers: AtomicBool,
+    /// Who reads from addresses that customers name, where somebody does.
+    fetch: OnceLock<Arc<dyn Fetch>>,
+    known_issuers: people::Known,
+    /// The issuers that the whole installation believes.
+    issuers: OnceLock<Vec<Issuer>>,
 }
 
 impl Platform {
@@ -135,6 +142,9 @@ impl Platform {
             noted,
             rates,
             delivers,
+            fetch: OnceLock::new(),
+            known_issuers: people::Known::default(),
+            issuers: OnceLock::new(),
         };
         Self { parts: Arc::new(parts) }
     }
@@ -147,6 +157,35 @@ impl Platform {
 
     pub(crate) fn delivers_webhooks(&self) -> bool {
         self.parts.delivers.load(Ordering::Relaxed)
+    }
+
+    /// Says who reads from addresses that customers name. Until then no issuer can be believed. Counts once.
+    pub fn fetch_with(&self, fetch: Arc<dyn Fetch>) {
+        if self.parts.fetch.set(fetch).is_err() {
+            tracing::warn!("somebody fetches already");
+        }
+    }
+
+    pub(crate) fn fetch(&self) -> Option<&dyn Fetch> {
+        self.parts.fetch.get().map(|fetch| &**fetch)
+    }
+
+    pub(crate) fn known_issuers(&self) -> &people::Known {
+        &self.parts.known_issuers
+    }
+
+    /// Says which issuers the whole installation believes: whoever they vouch for is somebody in each organization that
+    /// has them as a member. What their tokens claim gives no role in any. Counts once.
+    pub fn believe_issuers(&self, issuers: Vec<Issuer>) -> Result<(), Error> {
+        issuers.iter().try_for_each(Issuer::check)?;
+        if self.parts.issuers.set(issuers).is_err() {
+            tracing::warn!("the installation's issuers were said already");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn installation_issuers(&self) -> &[Issuer] {
+        self.parts.issuers.get().map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn table(&self) -> &dyn Table {

@@ -1,7 +1,9 @@
 //! Where things are in the table. Every partition key begins with the organization (DESIGN §5), so
 //! that credentials can be narrowed to one; `#` cannot occur in a key, so places never collide.
 
-use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, SegmentKey, TenantKey};
+use flagforge_flags::keys::{
+    EnvKey, FlagKey, GroupKey, IssuerKey, OrgKey, RoleKey, SegmentKey, TenantKey,
+};
 
 use crate::kills::KillScope;
 use crate::ports::ItemKey;
@@ -135,6 +137,10 @@ pub(crate) fn key_use(org: &OrgKey, id: &str) -> ItemKey {
 
 pub(crate) fn role(org: &OrgKey, role: &RoleKey) -> ItemKey {
     ItemKey::new(org_pk(org), format!("ROLE#{role}"))
+}
+
+pub(crate) fn issuer(org: &OrgKey, issuer: &IssuerKey) -> ItemKey {
+    ItemKey::new(org_pk(org), format!("ISSUER#{issuer}"))
 }
 
 pub(crate) fn state(org: &OrgKey, env: &EnvKey, flag: &FlagKey) -> ItemKey {

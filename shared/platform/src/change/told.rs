@@ -18,6 +18,8 @@ impl Change {
             | Self::PutImport { org, .. }
             | Self::PutWebhook { org, .. }
             | Self::DeleteWebhook { org, .. }
+            | Self::PutIssuer { org, .. }
+            | Self::DeleteIssuer { org, .. }
             | Self::PutTenantSchema { org, .. }
             | Self::PutGroup { org, .. }
             | Self::DeleteGroup { org, .. }
@@ -81,6 +83,8 @@ impl Change {
             Self::PutImport { .. } => "put-import",
             Self::PutWebhook { .. } => "put-webhook",
             Self::DeleteWebhook { .. } => "delete-webhook",
+            Self::PutIssuer { .. } => "put-issuer",
+            Self::DeleteIssuer { .. } => "delete-issuer",
             Self::PutTenantSchema { .. } => "put-tenant-schema",
             Self::PutGroup { .. } => "put-group",
             Self::DeleteGroup { .. } => "delete-group",

@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use bytes::Bytes;
+use flagforge_flags::keys::OrgKey;
 use flagforge_flags::manifest::Digest;
 use serde::de::DeserializeOwned;
 
@@ -247,6 +248,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Options<T> {
 
 fn caller_of(parts: &Parts) -> Result<Caller, Problem> {
     parts.extensions.get::<Caller>().cloned().ok_or_else(|| Error::Unauthenticated.into())
+}
+
+/// The organization that a path is about.
+pub(super) fn organization(path: &str) -> Option<OrgKey> {
+    let (_, below) = path.split_once("/v1/orgs/")?;
+    OrgKey::new(below.split('/').next()?).ok()
 }
 
 /// The media type of the body, without its parameters.

@@ -18,6 +18,7 @@ const TAGS: &[(&str, &str)] = &[
     ("groups", "Named sets of tenants."),
     ("imports", "Many tenants at once."),
     ("keys", "Access keys."),
+    ("people", "Who signs in, and who says who they are."),
     ("roles", "Roles of the organization's own."),
     ("log", "What was changed, by whom and why."),
     ("webhooks", "Who is told of changes."),

@@ -11,6 +11,7 @@ mod describe;
 mod flags;
 mod groups;
 mod imports;
+mod issuers;
 mod keys;
 mod kills;
 mod kinds;
@@ -90,6 +91,7 @@ fn routes() -> OpenApiRouter<Platform> {
         .merge(promotions::routes())
         .merge(keys::routes())
         .merge(roles::routes())
+        .merge(issuers::routes())
         .merge(logs::routes())
         .merge(audit::routes())
         .merge(operator::routes())
@@ -144,7 +146,10 @@ async fn authenticate(
     });
     let caller = match key {
         None => Err(Error::Unauthenticated),
-        Some(key) => platform.authenticate(&key).await,
+        Some(key) => {
+            let org = asked::organization(request.uri().path());
+            platform.authenticate(&key, org.as_ref()).await
+        }
     };
     match caller {
         Ok(caller) => {

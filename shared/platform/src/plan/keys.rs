@@ -23,7 +23,7 @@ pub const MAX_KEYS: usize = 1_000;
 /// Keys above a key. Each is read whenever the key is used; eight are more than the levels of any organization.
 pub const MAX_KEY_DEPTH: usize = 8;
 /// Domains or environments that one key names: more are a role for the whole organization.
-const MAX_SCOPE: usize = 50;
+pub(crate) const MAX_SCOPE: usize = 50;
 /// Keys that one change takes away, out of the 100 writes of a transaction. Those of a larger family are dead
 /// from the same instant, because a key lives only while all above it do; later changes of keys sweep them.
 const MAX_SWEPT: usize = 48;
@@ -146,7 +146,7 @@ fn may_manage(caller: &Caller, grant: &Grant) -> Result<(), Error> {
 }
 
 /// What a body refers to and does not exist is a fault of the body.
-fn named(field: &'static str, error: Error) -> Error {
+pub(super) fn named(field: &str, error: Error) -> Error {
     match error {
         Error::NotFound { what } => Error::invalid(field, format!("there is no such {what}")),
         other => other,

@@ -8,6 +8,7 @@ mod deleted;
 mod directory;
 mod flags;
 mod groups;
+mod issuers;
 mod keys;
 mod kills;
 mod operator;
@@ -23,6 +24,7 @@ pub use asks::MAX_NEW_ASKS;
 pub use bulk::{MAX_BATCH_BYTES, MAX_BATCH_TENANTS};
 pub use directory::MAX_ENVIRONMENTS;
 pub use groups::MAX_CONDITION_GROUPS;
+pub(crate) use keys::MAX_SCOPE;
 pub(crate) use keys::take_dead;
 pub use keys::{MAX_KEY_DEPTH, MAX_KEYS};
 pub use promote::MAX_PROMOTED;
@@ -122,6 +124,9 @@ pub(crate) async fn draw(
         }
         Change::PutWebhook { .. } | Change::DeleteWebhook { .. } => {
             webhooks::draw(table, request, plan).await
+        }
+        Change::PutIssuer { .. } | Change::DeleteIssuer { .. } => {
+            issuers::draw(table, request, caller, plan).await
         }
         Change::UpsertTenants { .. } | Change::PutImport { .. } => {
             bulk::draw(table, request, plan).await

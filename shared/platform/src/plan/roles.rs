@@ -9,6 +9,7 @@ use crate::change::Change;
 use crate::commit::Request;
 use crate::error::Error;
 use crate::input::{bounded, bounded_text};
+use crate::people::IssuerRecord;
 use crate::place;
 use crate::ports::Table;
 use crate::record::{KeyRecord, RoleRecord};
@@ -84,6 +85,15 @@ async fn delete(
     let keys: Vec<Stored<KeyRecord>> = store::all(table, &place::org_pk(org), "KEY#").await?;
     if let Some(key) = keys.iter().find(|key| key.value.facts.role == held) {
         let by = format!("key `{}` has it", key.value.facts.id);
+        return Err(Error::InUse { what: "role", key: role.to_string(), by });
+    }
+    let issuers: Vec<Stored<IssuerRecord>> =
+        store::all(table, &place::org_pk(org), "ISSUER#").await?;
+    let gives = |issuer: &&Stored<IssuerRecord>| {
+        issuer.value.issuer.roles.iter().any(|given| given.role == held)
+    };
+    if let Some(issuer) = issuers.iter().find(gives) {
+        let by = format!("issuer `{}` gives it", issuer.value.key);
         return Err(Error::InUse { what: "role", key: role.to_string(), by });
     }
     plan.delete(place, stands.version);

@@ -4,6 +4,7 @@
 //! world's; the domain's are in [`crate::error`].
 
 mod bus;
+mod fetch;
 mod objects;
 mod outbound;
 mod signer;
@@ -11,6 +12,7 @@ mod table;
 mod timer;
 
 pub use bus::{Bus, BusError, Notice};
+pub use fetch::{Ask, Fetch, Got};
 pub use objects::{
     ETag, Fetched, ListedObject, MAX_LISTED_OBJECTS, MAX_OBJECT_BYTES, ObjectError, Objects, PutIf,
 };
