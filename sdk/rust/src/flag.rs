@@ -65,10 +65,12 @@ macro_rules! flag_type {
             type Answer<'f> = $answer;
             const WANT: ValueType = ValueType::$want;
 
+            #[inline]
             fn read(value: &Value) -> Option<Self::Answer<'_>> {
                 value.$read()
             }
 
+            #[inline]
             fn answer<'f>(default: Self) -> Self::Answer<'f> {
                 default
             }

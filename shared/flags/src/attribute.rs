@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::context::USER;
 use crate::key_set::Ends;
+use crate::operators::number::exact;
 use crate::operators::semver::{Plain, plain};
 
 /// The value of an attribute. Made by `Into` from booleans, numbers, texts and JSON, owned or borrowed; a number that
@@ -26,19 +27,27 @@ pub(crate) enum Content<'c> {
     OwnJson(Box<Json>),
 }
 
-/// What most tests ask of a text, found out once for all of them.
+/// What most tests ask of a value, found out once for all of them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Traits {
-    pub(crate) ends: Ends,
-    pub(crate) version: Option<Plain>,
+pub(crate) enum Traits {
+    /// They have to look at the value itself.
+    Unknown,
+    Text {
+        ends: Ends,
+        version: Option<Plain>,
+    },
+    /// A number that a float is exactly.
+    Number(f64),
 }
 
 impl Traits {
-    pub(crate) const NONE: Self = Self { ends: Ends::NONE, version: None };
-
     #[inline]
-    pub(crate) fn of(text: &str) -> Self {
-        Self { ends: Ends::of(text), version: plain(text) }
+    pub(crate) fn of(value: &Attribute<'_>) -> Self {
+        match &value.0 {
+            Content::Text(text) => Self::Text { ends: Ends::of(text), version: plain(text) },
+            Content::Number(number) => exact(number).map_or(Self::Unknown, Self::Number),
+            _ => Self::Unknown,
+        }
     }
 }
 

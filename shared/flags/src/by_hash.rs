@@ -2,6 +2,35 @@
 
 use std::ops::Range;
 
+use xxhash_rust::const_xxh3;
+
+use crate::key_set::Ends;
+use crate::manifest::key_hash;
+
+/// What a thing is found by: its key's hash, and as much of the key as mostly spares comparing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) hash: u64,
+    ends: Ends,
+}
+
+impl Mark {
+    pub(crate) fn of(key: &str) -> Self {
+        Self { hash: key_hash(key), ends: Ends::of(key) }
+    }
+
+    /// The same, found out when the program is compiled.
+    pub(crate) const fn constant(key: &str) -> Self {
+        Self { hash: const_xxh3::xxh3_64(key.as_bytes()), ends: Ends::of(key) }
+    }
+
+    /// Whether two keys are one, of which these are the marks.
+    #[inline(always)]
+    pub(crate) fn same(&self, key: &str, other: &Self, other_key: &str) -> bool {
+        self == other && (self.ends.cover() || *key == *other_key)
+    }
+}
+
 /// Where in a sorted list of hashes each stretch of equal leading bits begins. A look-up reads two neighbouring
 /// bounds and then the few hashes between them, however long the list; and a list in which somebody made all hashes
 /// begin alike is searched by halves.

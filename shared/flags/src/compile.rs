@@ -12,7 +12,7 @@ use crate::flag::{
     GroupOverride, Outcome, Quick, Ramp, Rule, Split, Stale, StaleAction, Target, Variant,
     VariantIndex,
 };
-use crate::key_set::KeySet;
+use crate::key_set::{Ends, KeySet};
 use crate::keys::VariantKey;
 use crate::split::{SplitError, check_ranges};
 use crate::value::Value;
@@ -140,7 +140,8 @@ impl Compiler<'_> {
                 limit(&at.field("attachment"), "bytes", MAX_VALUE_BYTES, json_bytes(attachment))?;
             }
             let (key, attachment) = (variant.key.clone(), variant.attachment.clone());
-            variants.push(Variant { key, value, attachment });
+            let ends = Ends::of(key.as_str());
+            variants.push(Variant { key, ends, value, attachment });
         }
         Ok(variants.into())
     }

@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 
 use crate::bucket::Decimal;
 use crate::budget::Failed;
+use crate::by_hash::Mark;
 use crate::hash::{CompiledHash, bucket};
 use crate::key_set::KeySet;
 use crate::keys::{FlagKey, GroupKey, SegmentKey};
@@ -39,11 +40,11 @@ pub(crate) struct Test {
     pub(crate) if_missing: bool,
 }
 
-/// A segment, by its key and the key's hash.
+/// A segment, by its key and the key's mark.
 #[derive(Debug)]
 pub(crate) struct SegmentRef {
     pub(crate) key: SegmentKey,
-    pub(crate) hash: u64,
+    pub(crate) mark: Mark,
 }
 
 /// What another flag has to answer.
@@ -51,7 +52,7 @@ pub(crate) struct SegmentRef {
 pub(crate) struct FlagTest {
     pub(crate) flag: FlagKey,
     /// Of the key.
-    pub(crate) hash: u64,
+    pub(crate) mark: Mark,
     pub(crate) is: FlagIs,
 }
 
@@ -97,7 +98,7 @@ pub(crate) struct Placed<'a> {
 }
 
 impl Unit {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn place<'a>(&'a self, subject: Subject<'a, '_>) -> Placed<'a> {
         let found = subject.find(&self.first);
         match self.bucket(found) {
@@ -122,7 +123,7 @@ impl Unit {
     }
 
     /// Texts hash as they are, whole numbers and booleans as their JSON text; nothing else is a unit.
-    #[inline]
+    #[inline(always)]
     fn bucket(&self, found: Found<'_>) -> Option<u32> {
         match found {
             Found::Key(text) | Found::Text(text) => Some(bucket(&self.hash, text)),
@@ -133,16 +134,18 @@ impl Unit {
     fn bucket_of_others(&self, found: Found<'_>) -> Option<u32> {
         let hash = |unit: &str| Some(bucket(&self.hash, unit));
         match found {
-            Found::Key(text) | Found::Text(text) => hash(text),
             Found::Bool(yes) => hash(if yes { "true" } else { "false" }),
             Found::Number(number) if !number.is_f64() => hash(Decimal::of(number).as_str()),
-            Found::Number(_) | Found::Json(_) | Found::Missing => None,
+            // Texts are not others.
+            Found::Number(_) | Found::Json(_) | Found::Missing | Found::Key(_) | Found::Text(_) => {
+                None
+            }
         }
     }
 }
 
 impl Condition {
-    /// As [`Condition::holds`], without a call where it is a single test, as most rules are.
+    /// As [`Condition::holds`], without a call where it is a single test or segment, as most rules are.
     #[inline(always)]
     pub(crate) fn holds_at_once<'s, V: Visitor>(
         &'s self,
@@ -153,6 +156,10 @@ impl Condition {
             Self::Test(test) => {
                 run.budget.spend(1)?;
                 test.holds(subject, 0, run)
+            }
+            Self::InSegment(key) => {
+                run.budget.spend(1)?;
+                run.in_segment(key, subject, 0)
             }
             _ => self.holds(subject, 0, run),
         }
@@ -174,7 +181,7 @@ impl Condition {
             }
             Self::InSegment(key) => return run.in_segment(key, subject, depth),
             Self::InGroup(group) => {
-                let held = subject.tenant.is_some_and(|tenant| tenant.is_in(group));
+                let held = subject.tenant().is_some_and(|tenant| tenant.is_in(group));
                 run.visitor.visit(Event::InGroup { depth, group: group.as_str(), held });
                 return Ok(held);
             }
@@ -223,8 +230,8 @@ impl Test {
         if !V::LISTENS
             && let Start::Attribute(id) = &self.path.start
             && self.path.members.is_empty()
-            && let place = subject.context.place(*id)
-            && let Some(attribute) = subject.context.inside().get(place)
+            && let place = subject.asked.context.place(*id)
+            && let Some(attribute) = subject.asked.context.inside().get(place)
             && let Some(traits) = run.asked.traits.get(place)
             && let Some(held) = self.operands.usual(attribute, traits)
         {

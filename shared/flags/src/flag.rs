@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use crate::answer::{FineReason, Reason};
 use crate::condition::{Condition, FlagTest, Unit};
-use crate::key_set::KeySet;
+use crate::key_set::{Ends, KeySet};
 use crate::keys::{FlagKey, GroupKey, RuleId, VariantKey};
 use crate::run::Decision;
 use crate::subject::EntityName;
@@ -152,6 +152,8 @@ pub(crate) struct VariantIndex(pub(crate) u16);
 #[derive(Debug)]
 pub struct Variant {
     pub(crate) key: VariantKey,
+    /// Of the key.
+    pub(crate) ends: Ends,
     pub(crate) value: Value,
     pub(crate) attachment: Option<Json>,
 }

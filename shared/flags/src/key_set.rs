@@ -41,7 +41,7 @@ impl KeySet {
     }
 
     /// As [`KeySet::has`], of a text whose ends are known.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn has_with(&self, text: &str, ends: Ends) -> bool {
         match self {
             Self::Few(keys) => {
@@ -81,6 +81,7 @@ pub(crate) struct Hashed {
 }
 
 impl Hashed {
+    #[inline(never)]
     fn have(&self, text: &str) -> bool {
         let hash = xxh3_64(text.as_bytes());
         let start = self.hashes.place(hash);
@@ -99,11 +100,8 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    /// No text's: a text so long is none.
-    pub(crate) const NONE: Self = Self { length: u64::MAX, first: 0, last: 0 };
-
     #[inline]
-    pub(crate) fn of(text: &str) -> Self {
+    pub(crate) const fn of(text: &str) -> Self {
         let bytes = text.as_bytes();
         let (first, last) = match (bytes.first_chunk(), bytes.last_chunk()) {
             (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
@@ -113,23 +111,23 @@ impl Ends {
     }
 
     /// Whether the ends are all there is.
-    const fn cover(self) -> bool {
+    pub(crate) const fn cover(self) -> bool {
         self.length <= 16
     }
 }
 
 /// Fewer than eight bytes as a number; of one length no two texts have the same.
 #[inline]
-fn short(bytes: &[u8]) -> u64 {
-    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        return u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
-    }
-    match *bytes {
-        [a, b, c] => u64::from_le_bytes([a, b, c, 0, 0, 0, 0, 0]),
-        [a, b] => u64::from_le_bytes([a, b, 0, 0, 0, 0, 0, 0]),
-        [a] => a.into(),
-        _ => 0,
-    }
+const fn short(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(&[a, b, c, d]), Some(&[e, f, g, h])) => [a, b, c, d, e, f, g, h],
+        _ => match *bytes {
+            [a, b, c] => [a, b, c, 0, 0, 0, 0, 0],
+            [a, b] => [a, b, 0, 0, 0, 0, 0, 0],
+            [a] => [a, 0, 0, 0, 0, 0, 0, 0],
+            _ => [0; 8],
+        },
+    })
 }
 
 /// Hashes of texts, ascending, and where in them each stretch begins.

@@ -3,32 +3,33 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use xxhash_rust::const_xxh3;
-
 use crate::answer::{Answer, EvalError, Reason};
-use crate::attribute::{Content, Traits};
+use crate::attribute::Traits;
+use crate::budget::Failed;
+use crate::by_hash::Mark;
 use crate::context::{Context, INLINE_ATTRIBUTES};
 use crate::explain::{Explanation, Notes};
-use crate::fault::FlagFault;
-use crate::flag::{Flag, VariantIndex};
+use crate::fault::{EntryFault, FlagFault};
+use crate::flag::Flag;
 use crate::revision::Revision;
 use crate::run::{Decision, Run};
 use crate::snapshot::{Snapshot, TenantPlace};
+use crate::tenant::Tenant;
 use crate::time::Timestamp;
 use crate::trace::{Event, Visitor};
 use crate::wire::ValueType;
 
-/// A flag's key and its hash. In a constant the hash costs nothing at run time.
+/// A flag's key and what it is found by. In a constant that costs nothing at run time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlagName<'k> {
     key: &'k str,
-    hash: u64,
+    mark: Mark,
 }
 
 impl<'k> FlagName<'k> {
     /// Names a flag.
     pub const fn new(key: &'k str) -> Self {
-        Self { key, hash: const_xxh3::xxh3_64(key.as_bytes()) }
+        Self { key, mark: Mark::constant(key) }
     }
 
     /// The key.
@@ -67,6 +68,14 @@ impl Asked<'_> {
     pub(crate) const fn now(&self) -> Timestamp {
         self.now
     }
+
+    /// The tenant's entry in the directory of the snapshot that is asked. Few answers look at it.
+    pub(crate) fn entry<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+    ) -> Option<Result<&'s Tenant, &'s EntryFault>> {
+        snapshot.tenant_at(self.tenant?)
+    }
 }
 
 impl<'c, S: Deref<Target = Snapshot>> Pinned<'c, S> {
@@ -78,11 +87,9 @@ impl<'c, S: Deref<Target = Snapshot>> Pinned<'c, S> {
         let special = tenant
             .and_then(|place| snapshot.tenant_at(place))
             .is_some_and(|entry| entry.map_or(true, |tenant| tenant.has_overrides()));
-        let mut traits = [Traits::NONE; INLINE_ATTRIBUTES];
+        let mut traits = [Traits::Unknown; INLINE_ATTRIBUTES];
         for (traits, value) in traits.iter_mut().zip(context.inside()) {
-            if let Content::Text(text) = value.0 {
-                *traits = Traits::of(text);
-            }
+            *traits = Traits::of(value);
         }
         Self { snapshot, asked: Asked { special, tenant, now, context, traits, age } }
     }
@@ -92,7 +99,7 @@ impl<'c, S: Deref<Target = Snapshot>> Pinned<'c, S> {
     #[inline]
     pub fn answer(&self, flag: FlagName<'_>, want: Option<ValueType>) -> Answer<'_> {
         let snapshot = &*self.snapshot;
-        let found = snapshot.flag_at(flag.hash, flag.key);
+        let found = snapshot.flag_at(&flag.mark, flag.key);
         self.asked.answer(snapshot, flag.key, found, want, &mut ())
     }
 
@@ -173,9 +180,10 @@ impl Asked<'_> {
             Ok(flag) => flag,
             Err(error) => return failed(None, error),
         };
-        match self.whole(snapshot, flag, visitor) {
+        let mut told = None;
+        match self.whole(snapshot, flag, visitor, &mut told) {
             Ok(decision) => decided(flag, decision),
-            Err(error) => failed(Some(flag), error),
+            Err(why) => failed(Some(flag), why.error(told)),
         }
     }
 
@@ -193,13 +201,14 @@ impl Asked<'_> {
         snapshot: &'s Snapshot,
         flag: &'s Flag,
         visitor: &mut V,
-    ) -> Result<Decision, EvalError<'s>> {
-        let tenant = self.tenant.and_then(|place| snapshot.tenant_at(place));
-        let known = matches!(tenant, Some(Ok(_)));
-        let tenant_key = self.context.tenant().map(|key| key.as_str());
-        visitor.visit(Event::Tenant { key: tenant_key, known });
-        let mut run = Run::new(snapshot, self, tenant, visitor);
-        run.decide(flag).map_err(|failed| run.error(failed))
+        told: &mut Option<EvalError<'s>>,
+    ) -> Result<Decision, Failed> {
+        if V::LISTENS {
+            let key = self.context.tenant().map(|key| key.as_str());
+            let known = matches!(self.entry(snapshot), Some(Ok(_)));
+            visitor.visit(Event::Tenant { key, known });
+        }
+        Run::new(snapshot, self, visitor, told).decide(flag)
     }
 
     /// DESIGN §4, row 1: an unknown flag, a malformed one, another type, a context that may not be evaluated.
@@ -225,7 +234,7 @@ impl Asked<'_> {
 
 #[inline]
 fn decided<'s>(flag: &'s Flag, decision: Decision) -> Answer<'s> {
-    let variant = decision.variant.and_then(|index: VariantIndex| flag.variant(index));
+    let variant = decision.variant.and_then(|variant| flag.variant(variant));
     Answer {
         value: variant.map(|variant| &variant.value),
         variant: variant.map(|variant| variant.key.as_str()),

@@ -3,28 +3,23 @@
 use crate::answer::{EvalError, FineReason, Reason};
 use crate::budget::{Budget, Failed};
 use crate::condition::{FlagIs, FlagTest, Placed, SegmentRef};
-use crate::fault::EntryFault;
-use crate::flag::{Flag, Outcome, Quick, Ramp, Split, StaleAction, VariantIndex};
+use crate::flag::{Flag, Outcome, Quick, Ramp, Split, Stale, StaleAction, VariantIndex};
 use crate::manifest::key_hash;
 use crate::pinned::Asked as Asker;
-use crate::segment::Segment;
+use crate::segment::{Ids, Segment};
 use crate::snapshot::Snapshot;
 use crate::subject::Subject;
 use crate::tenant::Tenant;
 use crate::trace::{Asked, Event, Visitor};
 
-/// The tenant's entry in the directory.
-pub(crate) type DirectoryEntry<'s> = Option<Result<&'s Tenant, &'s EntryFault>>;
-
 /// What an evaluation looks at, and what it has spent so far.
 pub(crate) struct Run<'r, 'c, 's, V> {
     snapshot: &'s Snapshot,
     pub(crate) asked: &'r Asker<'c>,
-    tenant: DirectoryEntry<'s>,
     pub(crate) visitor: &'r mut V,
     pub(crate) budget: Budget,
     /// Why there will be no answer, where it is more than a word.
-    told: Option<EvalError<'s>>,
+    told: &'r mut Option<EvalError<'s>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -62,57 +57,57 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
     pub(crate) fn new(
         snapshot: &'s Snapshot,
         asked: &'r Asker<'c>,
-        tenant: DirectoryEntry<'s>,
         visitor: &'r mut V,
+        told: &'r mut Option<EvalError<'s>>,
     ) -> Self {
-        Self { snapshot, asked, tenant, visitor, budget: Budget::default(), told: None }
-    }
-
-    /// What an answer says of a failure.
-    pub(crate) fn error(&self, failed: Failed) -> EvalError<'s> {
-        match failed {
-            Failed::NestedTooDeep => EvalError::NestedTooDeep,
-            Failed::AttributeTooLong => EvalError::AttributeTooLong,
-            Failed::OverBudget => EvalError::OverBudget,
-            // Whoever says that it was told has told it.
-            Failed::Told => self.told.unwrap_or(EvalError::OverBudget),
-        }
+        Self { snapshot, asked, visitor, budget: Budget::default(), told }
     }
 
     #[cold]
     fn fail(&mut self, error: EvalError<'s>) -> Failed {
-        self.told = Some(error);
+        *self.told = Some(error);
         Failed::Told
     }
 
     /// DESIGN §4, rows 2 to 9.
     #[inline(always)]
     pub(crate) fn decide(&mut self, flag: &'s Flag) -> Result<Decision, Failed> {
-        if !V::LISTENS {
-            if let Some(decision) = flag.quick.decision(self.asked.special) {
+        // Most flags have nothing but rules.
+        if V::LISTENS || self.asked.special || flag.quick != Quick::Rules {
+            if let Some(decision) = self.before_confirmed(flag)? {
                 return Ok(decision);
             }
-            if flag.quick == Quick::Rules && !self.asked.special {
-                return self.ruled(flag);
+            if let Some(decision) = self.before_rules(flag)? {
+                return Ok(decision);
             }
         }
-        self.decide_by_all(flag)
+        self.ruled(flag)
     }
 
-    /// Rows 2 and 3, and then the others.
-    #[inline(never)]
-    fn decide_by_all(&mut self, flag: &'s Flag) -> Result<Decision, Failed> {
+    /// Rows 2 and 3.
+    #[inline(always)]
+    fn before_confirmed(&mut self, flag: &'s Flag) -> Result<Option<Decision>, Failed> {
         if flag.movable() && !flag.enabled {
             self.visitor.visit(Event::Off);
-            return self.settle(flag, &flag.off, Reason::Disabled, FineReason::Off);
+            return self.settle(flag, &flag.off, Reason::Disabled, FineReason::Off).map(Some);
         }
-        let stale =
-            flag.stale.as_ref().filter(|stale| flag.movable() && self.asked.age > stale.after);
-        let Some(stale) = stale else { return self.confirmed(flag) };
+        match &flag.stale {
+            Some(stale) if flag.movable() && self.asked.age > stale.after => {
+                self.stale(flag, stale).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    #[cold]
+    fn stale(&mut self, flag: &'s Flag, stale: &'s Stale) -> Result<Decision, Failed> {
         self.visitor.visit(Event::Stale { age: self.asked.age, after: stale.after });
         match &stale.then {
             StaleAction::LastKnown => {
-                let decision = self.confirmed(flag)?;
+                let decision = match self.before_rules(flag)? {
+                    Some(decision) => decision,
+                    None => self.ruled(flag)?,
+                };
                 Ok(Decision { reason: Reason::Stale, ..decision })
             }
             StaleAction::Serve(outcome) => {
@@ -125,32 +120,29 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
         }
     }
 
-    /// Rows 4 to 9, in their order.
+    /// Rows 4 to 7, in their order.
     #[inline(always)]
-    fn confirmed(&mut self, flag: &'s Flag) -> Result<Decision, Failed> {
+    fn before_rules(&mut self, flag: &'s Flag) -> Result<Option<Decision>, Failed> {
         if flag.movable() && !self.prerequisites_met(flag)? {
             let fine = FineReason::PrerequisiteFailed;
-            return self.settle(flag, &flag.off, Reason::Disabled, fine);
+            return self.settle(flag, &flag.off, Reason::Disabled, fine).map(Some);
         }
         // Most tenants have nothing of their own and most flags nothing for single ones.
         let special = V::LISTENS || self.asked.special || !flag.group_overrides.is_empty();
-        if let Some(tenant) = self.tenant.filter(|_| special) {
+        if special && let Some(tenant) = self.asked.entry(self.snapshot) {
             let tenant = match tenant {
                 Ok(tenant) => tenant,
                 Err(fault) => return Err(self.fail(EvalError::TenantMalformed(fault))),
             };
             if let Some(decision) = self.overridden(flag, tenant)? {
-                return Ok(decision);
+                return Ok(Some(decision));
             }
         }
-        if let Some(decision) = self.targeted(flag) {
-            return Ok(decision);
-        }
-        self.ruled(flag)
+        Ok(if flag.targets.is_empty() { None } else { self.targeted(flag) })
     }
 
     /// Rows 8 and 9.
-    #[inline(never)]
+    #[inline(always)]
     fn ruled(&mut self, flag: &'s Flag) -> Result<Decision, Failed> {
         let subject = self.subject();
         for (index, rule) in flag.rules.iter().enumerate() {
@@ -181,12 +173,11 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
     where
         's: 'r,
     {
-        let tenant = self.tenant.and_then(Result::ok);
-        Subject { context: &self.asked.context, tenant, element: None }
+        Subject { asked: self.asked, snapshot: self.snapshot, element: None }
     }
 
     /// Row 4: every prerequisite is met.
-    #[inline]
+    #[inline(always)]
     fn prerequisites_met(&mut self, flag: &'s Flag) -> Result<bool, Failed> {
         for test in &flag.prerequisites {
             if !self.flag_stands(test, None)? {
@@ -197,6 +188,7 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
     }
 
     /// Rows 5 and 6: the tenant's own override, then those of its groups in the flag's order.
+    #[inline(never)]
     fn overridden(&mut self, flag: &'s Flag, tenant: &Tenant) -> Result<Option<Decision>, Failed> {
         let own = match tenant.has_overrides() {
             true => tenant.override_of(key_hash(flag.key.as_str()), &flag.key),
@@ -224,7 +216,7 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
     }
 
     /// Row 7: individual targets, the first list that has the key.
-    #[inline]
+    #[inline(never)]
     fn targeted(&mut self, flag: &'s Flag) -> Option<Decision> {
         for target in &flag.targets {
             let key = self.subject().key_of(&target.entity);
@@ -239,6 +231,7 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
     }
 
     /// An outcome that has no successor: a split without a unit is an error.
+    #[inline(always)]
     fn settle(
         &mut self,
         flag: &'s Flag,
@@ -319,7 +312,7 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
 
     #[inline(always)]
     fn flag_is(&mut self, test: &'s FlagTest) -> Result<bool, Failed> {
-        let flag = match self.snapshot.flag_at(test.hash, test.flag.as_str()) {
+        let flag = match self.snapshot.flag_at(&test.mark, test.flag.as_str()) {
             None => return Ok(false),
             Some(Err(fault)) => return Err(self.fail(EvalError::OtherMalformed(fault))),
             Some(Ok(flag)) => flag,
@@ -329,20 +322,36 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
         }
         match &test.is {
             FlagIs::Variants(variants) => {
-                let decision = self.decide(flag)?;
-                let answered = decision.variant.map(|variant| name(flag, variant));
-                Ok(answered.is_some_and(|name| variants.has(name)))
+                let decision = self.decide_other(flag)?;
+                let answered = decision.variant.and_then(|variant| flag.variant(variant));
+                Ok(answered.is_some_and(|it| variants.has_with(it.key.as_str(), it.ends)))
             }
             FlagIs::Off => self.is_off(flag),
             FlagIs::Enabled => self.is_off(flag).map(|off| !off),
         }
     }
 
+    /// Another flag, that a flag or a segment asks for.
+    #[inline(always)]
+    fn decide_other(&mut self, flag: &'s Flag) -> Result<Decision, Failed> {
+        match flag.quick.decision(self.asked.special).filter(|_| !V::LISTENS) {
+            Some(decision) => Ok(decision),
+            None => self.decide_apart(flag),
+        }
+    }
+
+    #[inline(never)]
+    fn decide_apart(&mut self, flag: &'s Flag) -> Result<Decision, Failed> {
+        self.decide(flag)
+    }
+
+    #[inline(never)]
     fn is_off(&mut self, flag: &'s Flag) -> Result<bool, Failed> {
         Ok(flag.movable() && (!flag.enabled || !self.prerequisites_met(flag)?))
     }
 
     /// Whether who asks is in a segment.
+    #[inline(never)]
     pub(crate) fn in_segment(
         &mut self,
         segment: &'s SegmentRef,
@@ -352,7 +361,7 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
         self.budget.enter()?;
         let key = segment.key.as_str();
         self.visitor.visit(Event::Asked { asked: Asked::Segment { depth }, key });
-        let segment = match self.snapshot.segment_at(segment.hash, key) {
+        let segment = match self.snapshot.segment_at(&segment.mark, key) {
             None => return Err(self.fail(EvalError::SegmentNotFound(key))),
             Some(Err(fault)) => return Err(self.fail(EvalError::SegmentMalformed(fault))),
             Some(Ok(segment)) => segment,
@@ -367,11 +376,12 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
     }
 
     /// Excluded wins over included, included over the condition.
+    #[inline(always)]
     fn has(&mut self, segment: &'s Segment, subject: Subject<'_, '_>) -> Result<bool, Failed> {
         let key = subject.key_of(&segment.entity);
         let listed = match key {
-            Some(key) if segment.excluded.have(key) => Some(false),
-            Some(key) if segment.included.have(key) => Some(true),
+            Some(key) if among(&segment.excluded, key) => Some(false),
+            Some(key) if among(&segment.included, key) => Some(true),
             _ => None,
         };
         self.visitor.visit(Event::Listed { key, included: listed });
@@ -379,6 +389,24 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
             (Some(listed), _) => Ok(listed),
             (None, Some(when)) => when.holds(subject, 0, self),
             (None, None) => Ok(false),
+        }
+    }
+}
+
+#[inline(always)]
+fn among(ids: &Option<Ids>, key: &str) -> bool {
+    ids.as_ref().is_some_and(|ids| ids.have(key))
+}
+
+impl Failed {
+    /// What an answer says of a failure; `told` is what the run was told.
+    pub(crate) fn error(self, told: Option<EvalError<'_>>) -> EvalError<'_> {
+        match self {
+            Self::NestedTooDeep => EvalError::NestedTooDeep,
+            Self::AttributeTooLong => EvalError::AttributeTooLong,
+            Self::OverBudget => EvalError::OverBudget,
+            // Whoever says that it was told has told it.
+            Self::Told => told.unwrap_or(EvalError::OverBudget),
         }
     }
 }

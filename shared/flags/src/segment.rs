@@ -27,8 +27,10 @@ const HASH_BYTES: usize = 8;
 pub struct Segment {
     pub(crate) version: u64,
     pub(crate) entity: EntityName,
-    pub(crate) excluded: Ids,
-    pub(crate) included: Ids,
+    /// `None` is nobody.
+    pub(crate) excluded: Option<Ids>,
+    /// `None` is nobody.
+    pub(crate) included: Option<Ids>,
     pub(crate) when: Option<Condition>,
     pub(crate) reads_tenant: bool,
 }
@@ -101,12 +103,13 @@ pub(crate) fn compile_segment_json(key: &str, json: &str) -> Result<Segment, Fla
     compile_segment(&wire)
 }
 
-fn ids(at: &At<'_>, wire: &IdsWire) -> Result<Ids, FlagFault> {
-    match wire {
+fn ids(at: &At<'_>, wire: &IdsWire) -> Result<Option<Ids>, FlagFault> {
+    Ok(Some(match wire {
+        IdsWire::Keys(keys) if keys.is_empty() => return Ok(None),
         IdsWire::Keys(keys) => {
             let at = at.field("keys");
             limit(&at, "keys", MAX_SEGMENT_KEYS, keys.len())?;
-            key_set(&at, keys).map(Ids::Keys)
+            Ids::Keys(key_set(&at, keys)?)
         }
         IdsWire::Hashed { salt, hashes } => {
             let at = at.field("hashed");
@@ -122,9 +125,9 @@ fn ids(at: &At<'_>, wire: &IdsWire) -> Result<Ids, FlagFault> {
             if !rest.is_empty() || !hashes.is_sorted_by(|a, b| a < b) {
                 return Err(fault("hashes have 8 bytes each, ascend and do not repeat"));
             }
-            Ok(Ids::Hashed { seed: seed(salt), hashes: HashSet::new(&hashes) })
+            Ids::Hashed { seed: seed(salt), hashes: HashSet::new(&hashes) }
         }
-    }
+    }))
 }
 
 #[cfg(test)]
@@ -141,7 +144,7 @@ mod tests {
     fn a_million_ids_are_looked_up_and_one_more_is_refused() {
         let keys: Vec<String> = (0..=MAX_SEGMENT_IDS).map(|i| i.to_string()).collect();
         let of = |count: usize| hashed_ids("salt", keys.iter().take(count).map(String::as_str));
-        let ids = ids(&At::Whole, &of(MAX_SEGMENT_IDS)).unwrap();
+        let ids = ids(&At::Whole, &of(MAX_SEGMENT_IDS)).unwrap().unwrap();
         let last = MAX_SEGMENT_IDS.to_string();
         assert!(keys.iter().take(MAX_SEGMENT_IDS).all(|key| ids.have(key)) && !ids.have(&last));
         let fault = super::ids(&At::Whole, &of(MAX_SEGMENT_IDS + 1)).unwrap_err();

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::by_hash::{READ_ON, Stretches};
+use crate::by_hash::{Mark, READ_ON, Stretches};
 use crate::compile::compile;
 use crate::fault::{EntryFault, FlagFault};
 use crate::flag::Flag;
 use crate::keys::{FlagKey, SegmentKey, TenantKey};
-use crate::manifest::{Digest, KeyWire, RootClaims, ScopeId, key_hash, shard_of};
+use crate::manifest::{Digest, KeyWire, RootClaims, ScopeId, shard_of};
 use crate::segment::{Segment, compile_segment};
 use crate::tenant::Tenant;
 use crate::time::Timestamp;
@@ -58,13 +58,13 @@ impl Snapshot {
 
     /// One flag; `None` when there is none under this key.
     pub fn flag(&self, key: &str) -> Option<Result<&Flag, &FlagFault>> {
-        self.flag_at(key_hash(key), key)
+        self.flag_at(&Mark::of(key), key)
     }
 
-    /// As [`Snapshot::flag`], by the key and its hash.
-    #[inline]
-    pub(crate) fn flag_at(&self, hash: u64, key: &str) -> Option<Result<&Flag, &FlagFault>> {
-        shard(&self.flags, hash)?.find(hash, key)
+    /// As [`Snapshot::flag`], by the key and its mark.
+    #[inline(always)]
+    pub(crate) fn flag_at(&self, mark: &Mark, key: &str) -> Option<Result<&Flag, &FlagFault>> {
+        shard(&self.flags, mark.hash)?.find(mark, key)
     }
 
     /// Every tenant of the directory by its key, malformed ones as their fault.
@@ -74,15 +74,15 @@ impl Snapshot {
 
     /// One tenant; `None` when the directory does not know it.
     pub fn tenant(&self, key: &str) -> Option<Result<&Tenant, &EntryFault>> {
-        let hash = key_hash(key);
-        shard(&self.tenants, hash)?.find(hash, key)
+        let mark = Mark::of(key);
+        shard(&self.tenants, mark.hash)?.find(&mark, key)
     }
 
     /// Where a tenant's entry is.
     pub(crate) fn tenant_place(&self, key: &str) -> Option<TenantPlace> {
-        let hash = key_hash(key);
-        let shard = shard_of(hash, u32::try_from(self.tenants.len()).ok()?);
-        let entry = self.tenants.get(shard as usize)?.place(hash, key)?;
+        let mark = Mark::of(key);
+        let shard = shard_of(mark.hash, u32::try_from(self.tenants.len()).ok()?);
+        let entry = self.tenants.get(shard as usize)?.place(&mark, key)?;
         Some(TenantPlace { shard, entry: u32::try_from(entry).ok()? })
     }
 
@@ -99,12 +99,12 @@ impl Snapshot {
 
     /// One segment; `None` when there is none under this key.
     pub fn segment(&self, key: &str) -> Option<Result<&Segment, &FlagFault>> {
-        self.segment_at(key_hash(key), key)
+        self.segment_at(&Mark::of(key), key)
     }
 
-    #[inline]
-    pub(crate) fn segment_at(&self, hash: u64, key: &str) -> Option<Result<&Segment, &FlagFault>> {
-        shard(&self.segments, hash)?.find(hash, key)
+    #[inline(always)]
+    pub(crate) fn segment_at(&self, mark: &Mark, key: &str) -> Option<Result<&Segment, &FlagFault>> {
+        shard(&self.segments, mark.hash)?.find(mark, key)
     }
 
     /// The keys that may ask, by their id; empty outside the relay scope.
@@ -114,7 +114,7 @@ impl Snapshot {
 
     /// One key that may ask, by its id.
     pub fn key(&self, id: &str) -> Option<Result<&KeyWire, &EntryFault>> {
-        self.keys.find(key_hash(id), id)
+        self.keys.find(&Mark::of(id), id)
     }
 
     /// Whether a chunk is loaded, so that nobody need fetch it again.
@@ -199,7 +199,7 @@ pub(crate) struct Shard<T, F> {
 #[derive(Debug)]
 #[repr(C)]
 struct Entry<T, F> {
-    hash: u64,
+    mark: Mark,
     key: Box<str>,
     content: Result<T, Box<F>>,
 }
@@ -214,30 +214,30 @@ impl<T, F> Shard<T, F> {
     pub(crate) fn new<K: Into<Box<str>>>(entries: impl Iterator<Item = (K, Result<T, F>)>) -> Self {
         let entry = |(key, content): (K, Result<T, F>)| {
             let key = key.into();
-            Entry { hash: key_hash(&key), key, content: content.map_err(Box::new) }
+            Entry { mark: Mark::of(&key), key, content: content.map_err(Box::new) }
         };
         let mut entries: Vec<Entry<T, F>> = entries.map(entry).collect();
-        entries.sort_by(|a, b| (a.hash, &a.key).cmp(&(b.hash, &b.key)));
-        let stretches = Stretches::new(entries.iter().map(|entry| entry.hash), 1);
+        entries.sort_by(|a, b| (a.mark.hash, &a.key).cmp(&(b.mark.hash, &b.key)));
+        let stretches = Stretches::new(entries.iter().map(|entry| entry.mark.hash), 1);
         Self { entries: entries.into(), stretches }
     }
 
     #[inline(always)]
-    fn place(&self, hash: u64, key: &str) -> Option<usize> {
-        let within = self.stretches.of(hash);
+    fn place(&self, mark: &Mark, key: &str) -> Option<usize> {
+        let within = self.stretches.of(mark.hash);
         let start = within.start;
         let stretch = self.entries.get(within)?;
         if stretch.len() > READ_ON {
-            return self.place_in_crowd(stretch, hash, key).map(|place| start + place);
+            return self.place_in_crowd(stretch, mark.hash, key).map(|place| start + place);
         }
-        let same = |entry: &Entry<T, F>| entry.hash == hash && *entry.key == *key;
+        let same = |entry: &Entry<T, F>| entry.mark.same(&entry.key, mark, key);
         stretch.iter().position(same).map(|place| start + place)
     }
 
     /// Where somebody has made many hashes begin alike.
     #[cold]
     fn place_in_crowd(&self, stretch: &[Entry<T, F>], hash: u64, key: &str) -> Option<usize> {
-        stretch.binary_search_by(|entry| (entry.hash, &*entry.key).cmp(&(hash, key))).ok()
+        stretch.binary_search_by(|entry| (entry.mark.hash, &*entry.key).cmp(&(hash, key))).ok()
     }
 
     #[inline(always)]
@@ -246,8 +246,8 @@ impl<T, F> Shard<T, F> {
     }
 
     #[inline(always)]
-    fn find(&self, hash: u64, key: &str) -> Option<Result<&T, &F>> {
-        self.at(self.place(hash, key)?)
+    fn find(&self, mark: &Mark, key: &str) -> Option<Result<&T, &F>> {
+        self.at(self.place(mark, key)?)
     }
 
     fn iter(&self) -> impl Iterator<Item = (&str, Result<&T, &F>)> {

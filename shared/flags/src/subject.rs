@@ -3,7 +3,8 @@
 use serde_json::{Number, Value as Json};
 
 use crate::attribute::{Attribute, AttributeId, Content};
-use crate::context::Context;
+use crate::pinned::Asked;
+use crate::snapshot::Snapshot;
 use crate::tenant::Tenant;
 
 /// An attribute path: where to begin, and the members to follow from there.
@@ -37,8 +38,8 @@ pub(crate) enum EntityName {
 /// Who asks, together with what the directory says of their tenant.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a, 'c> {
-    pub(crate) context: &'a Context<'c>,
-    pub(crate) tenant: Option<&'a Tenant>,
+    pub(crate) asked: &'a Asked<'c>,
+    pub(crate) snapshot: &'a Snapshot,
     /// Inside a condition on elements, the element.
     pub(crate) element: Option<&'a Json>,
 }
@@ -104,13 +105,18 @@ impl<'a> Found<'a> {
 }
 
 impl<'a> Subject<'a, '_> {
+    /// The tenant, where the directory has it and its entry can be read.
+    pub(crate) fn tenant(&self) -> Option<&'a Tenant> {
+        self.asked.entry(self.snapshot)?.ok()
+    }
+
     #[inline(always)]
     pub(crate) fn find(&self, path: &Path) -> Found<'a> {
         let start = match &path.start {
-            Start::Attribute(id) => self.context.found(*id),
+            Start::Attribute(id) => self.asked.context.found(*id),
             Start::Key(entity) => self.key_of(entity).map_or(Found::Missing, Found::Key),
             Start::Tenant(name) => {
-                let attribute = self.tenant.and_then(|tenant| tenant.attributes().get(&**name));
+                let attribute = self.tenant().and_then(|tenant| tenant.attributes().get(&**name));
                 attribute.map_or(Found::Missing, Found::of_json)
             }
             Start::Element => self.element.map_or(Found::Missing, Found::of_json),
@@ -121,9 +127,9 @@ impl<'a> Subject<'a, '_> {
     #[inline]
     pub(crate) fn key_of(&self, entity: &EntityName) -> Option<&'a str> {
         match entity {
-            EntityName::User => self.context.user_key(),
-            EntityName::Tenant => self.context.tenant().map(|tenant| tenant.as_str()),
-            EntityName::Other(id) => self.context.key_of(*id),
+            EntityName::User => self.asked.context.user_key(),
+            EntityName::Tenant => self.asked.context.tenant().map(|tenant| tenant.as_str()),
+            EntityName::Other(id) => self.asked.context.key_of(*id),
         }
     }
 }

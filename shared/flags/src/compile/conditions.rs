@@ -5,12 +5,12 @@ use super::{
     MAX_CONDITION_DEPTH, MAX_CONDITION_NODES, MAX_FALLBACKS, MAX_TEXT_BYTES, MAX_VARIANTS,
 };
 use crate::attribute::AttributeId;
+use crate::by_hash::Mark;
 use crate::condition::{Condition, Elements, FlagIs, FlagTest, Rollout, SegmentRef, Test, Unit};
 use crate::context::{TENANT, USER};
 use crate::fault::FlagFault;
 use crate::hash::CompiledHash;
 use crate::key_set::KeySet;
-use crate::manifest::key_hash;
 use crate::operators;
 use crate::split::{MAX_BUCKETS, SplitError};
 use crate::subject::{EntityName, Path, Start};
@@ -57,8 +57,8 @@ impl Conditions {
                 self.test(&at.field("test"), test).map(|test| Condition::Test(Box::new(test)))
             }
             ConditionWire::InSegment(key) => {
-                let hash = key_hash(key.as_str());
-                Ok(Condition::InSegment(SegmentRef { key: key.clone(), hash }))
+                let mark = Mark::of(key.as_str());
+                Ok(Condition::InSegment(SegmentRef { key: key.clone(), mark }))
             }
             ConditionWire::InGroup(group) => {
                 self.reads_tenant = true;
@@ -121,7 +121,7 @@ impl Conditions {
                 ))
             }
         };
-        Ok(FlagTest { flag: wire.flag.clone(), hash: key_hash(wire.flag.as_str()), is })
+        Ok(FlagTest { flag: wire.flag.clone(), mark: Mark::of(wire.flag.as_str()), is })
     }
 
     fn rollout(&mut self, at: &At<'_>, wire: &RolloutWire) -> Result<Rollout, FlagFault> {

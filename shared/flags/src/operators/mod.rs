@@ -5,7 +5,7 @@ mod digest;
 mod fold;
 mod instant;
 mod network;
-mod number;
+pub(crate) mod number;
 mod pattern;
 mod read;
 pub(crate) mod semver;
@@ -30,7 +30,7 @@ use digest::Digests;
 use fold::Needle;
 use instant::Moment;
 use network::Network;
-use number::Num;
+use number::{Num, Numbers};
 use pattern::Pattern;
 use semver::Version;
 use set::Set;
@@ -61,7 +61,7 @@ enum Kind {
     Needles(Box<[(Box<str>, Needle)]>),
     Regex(Box<[Pattern]>),
     TextOrder(Bound, Box<[Box<str>]>),
-    Number(Bound, Box<[Num]>),
+    Number(Bound, Numbers),
     Modulo {
         divisor: i128,
         remainder: i128,
@@ -156,18 +156,20 @@ impl Operands {
     /// The answer to what almost all tests are; `None` where it takes the long way, which answers alike.
     #[inline(always)]
     pub(crate) fn usual(&self, attribute: &Attribute<'_>, traits: &Traits) -> Option<bool> {
-        match (&self.kind, &attribute.0) {
-            (Kind::Texts(texts), Content::Text(text)) => Some(texts.has_with(text, traits.ends)),
-            (Kind::Number(bound, operands), Content::Number(number)) => match **operands {
-                [operand] => {
-                    Some(Num::of(number).is_some_and(|it| bound.admits(it.compare(operand))))
+        match (&self.kind, traits) {
+            (Kind::Texts(texts), Traits::Text { ends, .. }) => match &attribute.0 {
+                Content::Text(text) => Some(texts.has_with(text, *ends)),
+                _ => None,
+            },
+            (Kind::Number(bound, numbers), Traits::Number(number)) => {
+                number.partial_cmp(&numbers.exact).map(|order| bound.admits(order))
+            }
+            (Kind::Semver { bound, operands, .. }, Traits::Text { version, .. }) => {
+                match &**operands {
+                    [operand] => operand.against((*version)?).map(|order| bound.admits(order)),
+                    _ => None,
                 }
-                _ => None,
-            },
-            (Kind::Semver { bound, operands, .. }, Content::Text(_)) => match &**operands {
-                [operand] => operand.against(traits.version?).map(|order| bound.admits(order)),
-                _ => None,
-            },
+            }
             _ => None,
         }
     }
@@ -237,9 +239,9 @@ impl Operands {
                 return Ok(matches!(scalar, Scalar::Text(text) if texts.has(text)));
             }
             Kind::Set(set) => return Ok(set.has(scalar, self.compare, self.ignore_case)),
-            Kind::Number(bound, operands) => {
+            Kind::Number(bound, numbers) => {
                 return Ok(text::number(scalar, coerced).is_some_and(|number| {
-                    operands.iter().any(|operand| bound.admits(number.compare(*operand)))
+                    numbers.all.iter().any(|operand| bound.admits(number.compare(*operand)))
                 }));
             }
             Kind::Modulo { divisor, remainder } => {
@@ -345,7 +347,7 @@ impl fmt::Display for Operands {
             }
             Kind::Needles(needles) => list(f, needles.iter().map(|(text, _)| quoted(text))),
             Kind::Regex(regexes) => list(f, regexes.iter().map(|regex| quoted(regex.as_str()))),
-            Kind::Number(_, operands) => list(f, operands.iter()),
+            Kind::Number(_, numbers) => list(f, numbers.all.iter()),
             Kind::Modulo { divisor, remainder } => write!(f, "[{divisor}, {remainder}]"),
             Kind::Semver { operands, .. } => list(f, operands.iter()),
             Kind::Instant(_, operands) => list(f, operands.iter()),

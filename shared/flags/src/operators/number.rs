@@ -48,6 +48,42 @@ impl Num {
     }
 }
 
+/// Numbers that one is compared with.
+#[derive(Debug)]
+pub(crate) struct Numbers {
+    pub(crate) all: Box<[Num]>,
+    /// The number where there is one, if a float is exactly that; otherwise not a number, which is in no order.
+    pub(crate) exact: f64,
+}
+
+impl From<Box<[Num]>> for Numbers {
+    fn from(all: Box<[Num]>) -> Self {
+        let exact = match *all {
+            [Num::Float(float)] => Some(float),
+            [Num::Whole(whole)] => i64::try_from(whole).ok().and_then(exact_whole),
+            _ => None,
+        };
+        Self { all, exact: exact.unwrap_or(f64::NAN) }
+    }
+}
+
+/// A number as the float that it is exactly, as almost all are.
+#[inline]
+pub(crate) fn exact(number: &Number) -> Option<f64> {
+    match number.as_i64() {
+        Some(whole) => exact_whole(whole),
+        None => number.is_f64().then(|| number.as_f64()).flatten(),
+    }
+}
+
+#[inline]
+fn exact_whole(whole: i64) -> Option<f64> {
+    /// Up to here every whole number is a float.
+    const EVERY: u64 = 1 << f64::MANTISSA_DIGITS;
+    #[expect(clippy::cast_precision_loss, reason = "none is lost, by the condition")]
+    (whole.unsigned_abs() <= EVERY).then_some(whole as f64)
+}
+
 impl fmt::Display for Num {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -131,6 +167,16 @@ mod tests {
                 assert_eq!(of(a).compare(of(b)), i.cmp(&j), "{a} against {b}");
             }
         }
+        // Where floats say it, they say the same.
+        let float = |json: &str| exact(&serde_json::from_str(json).unwrap());
+        for (a, b) in ascending.iter().flat_map(|a| ascending.iter().map(move |b| (a, b))) {
+            if let Some(a_float) = float(a) {
+                let numbers = Numbers::from(Box::from([of(b)]));
+                let order = a_float.partial_cmp(&numbers.exact);
+                assert!(order.is_none_or(|order| order == of(a).compare(of(b))), "{a}, {b}");
+            }
+        }
+        assert_eq!((float("9007199254740992"), float("9007199254740993")), (Some(2_f64.powi(53)), None));
         assert_eq!(of("1").compare(of("1.0")), Ordering::Equal);
         assert_eq!(of("0").compare(of("-0.0")), Ordering::Equal);
     }
