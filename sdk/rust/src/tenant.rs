@@ -138,16 +138,20 @@ impl<'t> Asking<'t> {
     /// whatever is published meanwhile; it is for one request, not to be kept.
     #[inline]
     pub fn flags(self) -> Flags<'t> {
-        let Self { inner, context } = self;
-        let manifest = inner.shared.current.load();
-        let (there, confirmed) = (manifest.is_there(), manifest.confirmed());
-        let pinned = Pinned::new(Held(manifest), confirmed, context, clock::now());
-        let basis = Basis {
-            revision: there.then(|| pinned.revision()),
-            age: there.then(|| pinned.age()),
-            tenant_known: pinned.tenant_known(),
+        let manifest = self.inner.shared.current.load();
+        let (there, confirmed, now) = (manifest.is_there(), manifest.confirmed(), clock::now());
+        let mut flags = Flags {
+            inner: self.inner,
+            basis: Basis {
+                revision: there.then(|| manifest.snapshot().revision()),
+                age: there.then(|| now.since(confirmed)),
+                tenant_known: false,
+            },
+            // In its place at once: it is some hundreds of bytes.
+            pinned: Pinned::new(Held(manifest), confirmed, self.context, now),
         };
-        Flags { inner, pinned, basis }
+        flags.basis.tenant_known = flags.pinned.tenant_known();
+        flags
     }
 }
 

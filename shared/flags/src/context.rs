@@ -1,6 +1,7 @@
 //! Who asks: a tenant, a user, further entities, and their attributes.
 
 use std::borrow::Cow;
+use std::mem;
 
 use crate::attribute::{Attribute, AttributeId, Content};
 use crate::keys::TenantKey;
@@ -147,7 +148,9 @@ impl<'c> Context<'c> {
     fn push(&mut self, id: AttributeId, value: Attribute<'c>) {
         match (self.ids.get_mut(self.count), self.values.get_mut(self.count)) {
             (Some(free), Some(place)) => {
-                (*free, *place) = (id, value);
+                *free = id;
+                // What stands there is null, and nothing to drop: looking would wait for all that was just written.
+                mem::forget(mem::replace(place, value));
                 self.count += 1;
             }
             _ => self.more.push((id, value)),

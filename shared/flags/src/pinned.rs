@@ -80,7 +80,7 @@ impl Asked<'_> {
 
 impl<'c, S: Deref<Target = Snapshot>> Pinned<'c, S> {
     /// Somebody asking at `now`. `confirmed` is when a verified root was last confirmed current (200 or 304).
-    #[inline]
+    #[inline(never)]
     pub fn new(snapshot: S, confirmed: Timestamp, context: Context<'c>, now: Timestamp) -> Self {
         let age = now.since(confirmed);
         let tenant = context.tenant().and_then(|key| snapshot.tenant_place(key.as_str()));
