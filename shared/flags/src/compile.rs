@@ -3,7 +3,6 @@
 pub(crate) mod at;
 mod conditions;
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::condition::FlagTest;
@@ -14,7 +13,9 @@ use crate::flag::{
 };
 use crate::key_set::{Ends, KeySet};
 use crate::keys::VariantKey;
+use crate::manifest::Entry;
 use crate::split::{SplitError, check_ranges};
+use crate::text::clipped;
 use crate::value::Value;
 use crate::wire::{FlagWire, OutcomeWire, RampWire, SplitWire, StaleActionWire};
 use at::{At, json_bytes, limit, unique};
@@ -107,11 +108,30 @@ pub fn compile_json(key: &str, json: &str) -> Result<Flag, FlagFault> {
     limit(&At::Whole, "bytes", MAX_FLAG_BYTES, json.len())?;
     let wire: FlagWire =
         parse(json).map_err(|EntryFault { path, message }| FlagFault::Shape { path, message })?;
-    if wire.key.as_str() != key {
-        let (expected, actual) = (crate::text::clipped(key), wire.key.to_string());
-        return Err(FlagFault::OtherKey { expected, actual });
+    Flag::of_wire(key, wire)
+}
+
+impl Entry for Flag {
+    type Wire = FlagWire;
+    type Fault = FlagFault;
+    const MAX_BYTES: usize = MAX_FLAG_BYTES;
+
+    fn of_wire(key: &str, wire: FlagWire) -> Result<Self, FlagFault> {
+        same_key(key, wire.key.as_str())?;
+        compiled(&wire)
     }
-    compiled(&wire)
+
+    fn of_json(key: &str, json: &str) -> Result<Self, FlagFault> {
+        compile_json(key, json)
+    }
+}
+
+/// What stands under a key has to be what it says of itself.
+pub(crate) fn same_key(expected: &str, actual: &str) -> Result<(), FlagFault> {
+    if expected == actual {
+        return Ok(());
+    }
+    Err(FlagFault::OtherKey { expected: clipped(expected), actual: actual.to_owned() })
 }
 
 struct Compiler<'w> {
@@ -126,11 +146,11 @@ impl Compiler<'_> {
         if wire.is_empty() {
             return Err(FlagFault::Missing { path: at.path(), wanted: "a flag needs a variant" });
         }
-        let mut seen = HashSet::new();
         let mut variants = Vec::with_capacity(wire.len());
         for (i, variant) in wire.iter().enumerate() {
             let at = at.element(i);
-            unique(&mut seen, variant.key.as_str(), &at.field("key"))?;
+            let before = wire.iter().take(i).map(|variant| variant.key.as_str());
+            unique(before, variant.key.as_str(), &at.field("key"))?;
             let value_at = at.field("value");
             limit(&value_at, "bytes", MAX_VALUE_BYTES, json_bytes(&variant.value))?;
             let wanted = self.flag.value_type;
@@ -157,10 +177,10 @@ impl Compiler<'_> {
     fn group_overrides(&self, at: &At<'_>) -> Result<Box<[GroupOverride]>, FlagFault> {
         let wire = &self.flag.state.group_overrides;
         limit(at, "group overrides", MAX_GROUP_OVERRIDES, wire.len())?;
-        let mut seen = HashSet::new();
         let compiled = wire.iter().enumerate().map(|(i, entry)| {
             let at = at.element(i);
-            unique(&mut seen, entry.group.as_str(), &at.field("group"))?;
+            let before = wire.iter().take(i).map(|entry| entry.group.as_str());
+            unique(before, entry.group.as_str(), &at.field("group"))?;
             let variant = self.variant(&at.field("variant"), &entry.variant)?;
             let (group, expires) = (entry.group.clone(), entry.expires);
             Ok(GroupOverride { group, variant, expires })
@@ -206,10 +226,10 @@ impl Compiler<'_> {
     fn rules(&mut self, at: &At<'_>) -> Result<Box<[Rule]>, FlagFault> {
         let wire = &self.flag.state.rules;
         limit(at, "rules", MAX_RULES, wire.len())?;
-        let mut seen = HashSet::new();
         let compiled = wire.iter().enumerate().map(|(i, rule)| {
             let at = at.element(i);
-            unique(&mut seen, rule.id.as_str(), &at.field("id"))?;
+            let before = wire.iter().take(i).map(|rule| rule.id.as_str());
+            unique(before, rule.id.as_str(), &at.field("id"))?;
             let description = rule.description.as_deref().unwrap_or_default();
             limit(&at.field("description"), "bytes", MAX_TEXT_BYTES, description.len())?;
             let when = self.conditions.condition(&at.field("when"), &rule.when, 1)?;

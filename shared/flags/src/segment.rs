@@ -4,12 +4,12 @@ use base64ct::{Base64, Encoding as _};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::compile::at::{At, limit};
-use crate::compile::{Conditions, MAX_TEXT_BYTES, key_set};
+use crate::compile::{Conditions, MAX_TEXT_BYTES, key_set, same_key};
 use crate::condition::Condition;
 use crate::fault::{EntryFault, FlagFault, parse};
 use crate::key_set::{HashSet, KeySet};
+use crate::manifest::Entry;
 use crate::subject::EntityName;
-use crate::text::clipped;
 use crate::wire::{IdsWire, SegmentWire};
 
 /// Bytes of a segment as JSON: a million hashes of 8 bytes in base64 are 10.7 MB.
@@ -91,16 +91,21 @@ pub fn compile_segment(wire: &SegmentWire) -> Result<Segment, FlagFault> {
     Ok(Segment { version, entity, excluded, included, when, reads_tenant })
 }
 
-/// Compiles a segment from its JSON, as it stands under `key` in a chunk.
-pub(crate) fn compile_segment_json(key: &str, json: &str) -> Result<Segment, FlagFault> {
-    limit(&At::Whole, "bytes", MAX_SEGMENT_BYTES, json.len())?;
-    let wire: SegmentWire =
-        parse(json).map_err(|EntryFault { path, message }| FlagFault::Shape { path, message })?;
-    if wire.key.as_str() != key {
-        let (expected, actual) = (clipped(key), wire.key.to_string());
-        return Err(FlagFault::OtherKey { expected, actual });
+impl Entry for Segment {
+    type Wire = SegmentWire;
+    type Fault = FlagFault;
+    const MAX_BYTES: usize = MAX_SEGMENT_BYTES;
+
+    fn of_wire(key: &str, wire: SegmentWire) -> Result<Self, FlagFault> {
+        same_key(key, wire.key.as_str())?;
+        compile_segment(&wire)
     }
-    compile_segment(&wire)
+
+    fn of_json(key: &str, json: &str) -> Result<Self, FlagFault> {
+        limit(&At::Whole, "bytes", MAX_SEGMENT_BYTES, json.len())?;
+        let shape = |EntryFault { path, message }| FlagFault::Shape { path, message };
+        Self::of_wire(key, parse(json).map_err(shape)?)
+    }
 }
 
 fn ids(at: &At<'_>, wire: &IdsWire) -> Result<Option<Ids>, FlagFault> {
@@ -137,7 +142,7 @@ mod tests {
     use super::*;
 
     fn compiled(json: &serde_json::Value) -> Result<Segment, String> {
-        compile_segment_json("s", &json.to_string()).map_err(|fault| fault.to_string())
+        Segment::of_json("s", &json.to_string()).map_err(|fault| fault.to_string())
     }
 
     #[test]

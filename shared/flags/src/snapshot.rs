@@ -216,10 +216,26 @@ impl<T, F> Shard<T, F> {
             let key = key.into();
             Entry { mark: Mark::of(&key), key, content: content.map_err(Box::new) }
         };
-        let mut entries: Vec<Entry<T, F>> = entries.map(entry).collect();
-        entries.sort_by(|a, b| (a.mark.hash, &a.key).cmp(&(b.mark.hash, &b.key)));
+        let mut unsorted: Vec<Option<Entry<T, F>>> = entries.map(entry).map(Some).collect();
+        // They are large: each is moved once.
+        let mut order: Vec<usize> = (0..unsorted.len()).collect();
+        let place = |at: &usize| {
+            let entry = unsorted.get(*at).and_then(Option::as_ref);
+            entry.map(|entry| (entry.mark.hash, &*entry.key))
+        };
+        order.sort_by(|a, b| place(a).cmp(&place(b)));
+        let sorted = order.into_iter().filter_map(|at| unsorted.get_mut(at)?.take());
+        let mut entries = Vec::with_capacity(sorted.size_hint().1.unwrap_or(0));
+        entries.extend(sorted);
         let stretches = Stretches::new(entries.iter().map(|entry| entry.mark.hash), 1);
         Self { entries: entries.into(), stretches }
+    }
+
+    /// Whether every key is one of this shard's, and none stands twice.
+    pub(crate) fn is_sound(&self, shards: u32, shard: u32) -> bool {
+        let entries = &self.entries;
+        entries.iter().all(|entry| shard_of(entry.mark.hash, shards) == shard)
+            && entries.windows(2).all(|pair| matches!(pair, [a, b] if a.key != b.key))
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::fault::{EntryFault, parse};
 use crate::keys::{FlagKey, GroupKey, VariantKey};
-use crate::manifest::key_hash;
+use crate::manifest::{Entry, key_hash};
 use crate::wire::{OverrideWire, TenantWire};
 
 /// Bytes of a tenant as JSON: 10,000 overrides of 100 bytes each, and its attributes.
@@ -58,7 +58,18 @@ impl Tenant {
         self.groups.binary_search(group).is_ok()
     }
 
-    pub(crate) fn compile_json(json: &str) -> Result<Self, EntryFault> {
+}
+
+impl Entry for Tenant {
+    type Wire = TenantWire;
+    type Fault = EntryFault;
+    const MAX_BYTES: usize = MAX_TENANT_BYTES;
+
+    fn of_wire(_: &str, wire: TenantWire) -> Result<Self, EntryFault> {
+        Ok(wire.into())
+    }
+
+    fn of_json(_: &str, json: &str) -> Result<Self, EntryFault> {
         if json.len() > MAX_TENANT_BYTES {
             return Err(too_large(json.len()));
         }

@@ -1,6 +1,5 @@
 //! Where in a flag or segment something is, and the limits that are held there.
 
-use std::collections::HashSet;
 use std::fmt;
 
 use crate::fault::FlagFault;
@@ -51,12 +50,13 @@ pub(crate) fn limit(
     Err(FlagFault::OverLimit { path: at.path(), what, limit, actual })
 }
 
+/// A key that none before it has. They are few: a list of some hundreds costs less so than a hash of each.
 pub(crate) fn unique<'k>(
-    seen: &mut HashSet<&'k str>,
-    key: &'k str,
+    mut before: impl Iterator<Item = &'k str>,
+    key: &str,
     at: &At<'_>,
 ) -> Result<(), FlagFault> {
-    if seen.insert(key) {
+    if before.all(|other| other != key) {
         return Ok(());
     }
     Err(FlagFault::Twice { path: at.path(), key: key.into() })

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::chunk::{entries, key_hash, shard_of};
+use super::chunk::{Entry, entries, entries_at_once, key_hash, shard_of};
 use super::{ChunkKind, ChunkRef, Digest, KeyWire, Refusal, Root, RootClaims};
-use crate::compile::compile_json;
 use crate::fault::{EntryFault, parse};
-use crate::segment::{Segment, compile_segment_json};
+use crate::segment::Segment;
 use crate::snapshot::{Shard, Snapshot};
 use crate::tenant::Tenant;
 use serde_json::value::RawValue;
@@ -35,32 +34,28 @@ pub fn load<B: AsRef<[u8]>>(
             ChunkKind::Flags => {
                 let shard = match held.flags.get(&identity) {
                     Some(shard) => Arc::clone(shard),
-                    None => compiled(&claims, listed, fetch()?.as_ref(), compile_json)?,
+                    None => compiled(&claims, listed, fetch()?.as_ref())?,
                 };
                 put(&mut flags, listed.shard, shard);
             }
             ChunkKind::Tenants => {
                 let shard = match held.tenants.get(&identity) {
                     Some(shard) => Arc::clone(shard),
-                    None => compiled(&claims, listed, fetch()?.as_ref(), |_, json| {
-                        Tenant::compile_json(json)
-                    })?,
+                    None => compiled(&claims, listed, fetch()?.as_ref())?,
                 };
                 put(&mut tenants, listed.shard, shard);
             }
             ChunkKind::Segments => {
                 let shard = match held.segments.get(&identity) {
                     Some(shard) => Arc::clone(shard),
-                    None => compiled(&claims, listed, fetch()?.as_ref(), compile_segment_json)?,
+                    None => compiled(&claims, listed, fetch()?.as_ref())?,
                 };
                 put(&mut segments, listed.shard, shard);
             }
             ChunkKind::Keys => {
                 keys = match held.keys.get(&identity) {
                     Some(shard) => Arc::clone(shard),
-                    None => compiled(&claims, listed, fetch()?.as_ref(), |_, json| {
-                        parse::<KeyWire>(json)
-                    })?,
+                    None => compiled(&claims, listed, fetch()?.as_ref())?,
                 };
             }
         }
@@ -153,13 +148,18 @@ fn fetch<B: AsRef<[u8]>>(
     Ok(bytes)
 }
 
-fn compiled<T, F>(
+fn compiled<T: Entry>(
     claims: &RootClaims,
     listed: &ChunkRef,
     bytes: &[u8],
-    compile: impl Fn(&str, &str) -> Result<T, F>,
-) -> Result<Arc<Shard<T, F>>, Refusal> {
+) -> Result<Arc<Shard<T, T::Fault>>, Refusal> {
     let shards = claims.shards(listed.kind);
+    if let Some(compiled) = entries_at_once::<T>(bytes, listed.kind) {
+        let shard = Shard::new(compiled.into_iter());
+        if shard.is_sound(shards, listed.shard) {
+            return Ok(Arc::new(shard));
+        }
+    }
     let entries: Vec<(String, &RawValue)> = entries(bytes, listed.kind)?;
     if let Some((key, _)) =
         entries.iter().find(|(key, _)| shard_of(key_hash(key), shards) != listed.shard)
@@ -168,8 +168,23 @@ fn compiled<T, F>(
         return Err(Refusal::KeyOutsideShard { kind, shard, key });
     }
     let compiled = entries.into_iter().map(|(key, json)| {
-        let content = compile(&key, json.get());
+        let content = T::of_json(&key, json.get());
         (key, content)
     });
     Ok(Arc::new(Shard::new(compiled)))
+}
+
+impl Entry for KeyWire {
+    type Wire = Self;
+    type Fault = EntryFault;
+    /// An identifier, a few digests and instants, and the environments that an organization may have.
+    const MAX_BYTES: usize = usize::MAX;
+
+    fn of_wire(_: &str, wire: Self) -> Result<Self, EntryFault> {
+        Ok(wire)
+    }
+
+    fn of_json(_: &str, json: &str) -> Result<Self, EntryFault> {
+        parse(json)
+    }
 }

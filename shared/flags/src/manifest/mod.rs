@@ -25,7 +25,7 @@ pub use chunk::{
     encode_segments, encode_tenants, entries_bytes, flag_shard, segment_shard, shards_for,
     tenant_shard,
 };
-pub(crate) use chunk::{key_hash, shard_of};
+pub(crate) use chunk::{Entry, key_hash, shard_of};
 pub use digest::{Digest, DigestError};
 pub use key::{KeyMaterialError, PublicKey, SecretKey, Thumbprint, signature_from_der};
 pub use load::{load, missing};
