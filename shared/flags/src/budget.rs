@@ -1,6 +1,8 @@
 //! How much one answer may cost. Limits on a flag bound what it asks for itself; these bound what flags, segments and
 //! lists ask for together.
 
+use crate::answer::EvalError;
+
 /// How deep flags and segments may ask for other flags and segments. A level takes at most some 30 KB of stack in a
 /// build without optimization, so all of them fit a thread's 2 MiB several times.
 pub const MAX_PREREQUISITE_DEPTH: usize = 16;
@@ -21,6 +23,19 @@ pub(crate) enum Failed {
     AttributeTooLong,
     /// The run has been told what it is.
     Told,
+}
+
+impl Failed {
+    /// What the answer says of it; `told` is what the run was told.
+    pub(crate) fn error(self, told: Option<EvalError<'_>>) -> EvalError<'_> {
+        match self {
+            Self::NestedTooDeep => EvalError::NestedTooDeep,
+            Self::AttributeTooLong => EvalError::AttributeTooLong,
+            Self::OverBudget => EvalError::OverBudget,
+            // Whoever says that it was told has told it.
+            Self::Told => told.unwrap_or(EvalError::OverBudget),
+        }
+    }
 }
 
 /// What an answer has spent.

@@ -398,19 +398,6 @@ fn among(ids: &Option<Ids>, key: &str) -> bool {
     ids.as_ref().is_some_and(|ids| ids.have(key))
 }
 
-impl Failed {
-    /// What an answer says of a failure; `told` is what the run was told.
-    pub(crate) fn error(self, told: Option<EvalError<'_>>) -> EvalError<'_> {
-        match self {
-            Self::NestedTooDeep => EvalError::NestedTooDeep,
-            Self::AttributeTooLong => EvalError::AttributeTooLong,
-            Self::OverBudget => EvalError::OverBudget,
-            // Whoever says that it was told has told it.
-            Self::Told => told.unwrap_or(EvalError::OverBudget),
-        }
-    }
-}
-
 pub(crate) fn name(flag: &Flag, variant: VariantIndex) -> &str {
     flag.variant(variant).map_or("", |variant| variant.key.as_str())
 }

@@ -103,7 +103,11 @@ impl Snapshot {
     }
 
     #[inline(always)]
-    pub(crate) fn segment_at(&self, mark: &Mark, key: &str) -> Option<Result<&Segment, &FlagFault>> {
+    pub(crate) fn segment_at(
+        &self,
+        mark: &Mark,
+        key: &str,
+    ) -> Option<Result<&Segment, &FlagFault>> {
         shard(&self.segments, mark.hash)?.find(mark, key)
     }
 

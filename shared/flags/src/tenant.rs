@@ -57,7 +57,6 @@ impl Tenant {
     pub(crate) fn is_in(&self, group: &GroupKey) -> bool {
         self.groups.binary_search(group).is_ok()
     }
-
 }
 
 impl Entry for Tenant {

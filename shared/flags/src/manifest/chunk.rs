@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{
-    DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor,
-};
+use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -189,12 +187,12 @@ pub(crate) trait Entry: Sized {
     fn of_json(key: &str, json: &str) -> Result<Self, Self::Fault>;
 }
 
+/// Entries that were read, by their keys: each is what it should be, or why it is not.
+pub(crate) type Read<T> = Vec<(String, Result<T, <T as Entry>::Fault>)>;
+
 /// A chunk's entries in one go, which takes half the time. `None` where they have to be looked at one by one: when any
 /// does not fit what it should be, when some could be over their limit, when there is more than the entries.
-pub(crate) fn entries_at_once<T: Entry>(
-    bytes: &[u8],
-    kind: ChunkKind,
-) -> Option<Vec<(String, Result<T, T::Fault>)>> {
+pub(crate) fn entries_at_once<T: Entry>(bytes: &[u8], kind: ChunkKind) -> Option<Read<T>> {
     if bytes.len() > T::MAX_BYTES {
         return None;
     }
@@ -209,7 +207,7 @@ struct AtOnce<T>(ChunkKind, PhantomData<T>);
 struct EachAtOnce<T>(PhantomData<T>);
 
 impl<'de, T: Entry> Visitor<'de> for AtOnce<T> {
-    type Value = Vec<(String, Result<T, T::Fault>)>;
+    type Value = Read<T>;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a chunk")
     }
@@ -227,14 +225,14 @@ impl<'de, T: Entry> Visitor<'de> for AtOnce<T> {
 }
 
 impl<'de, T: Entry> DeserializeSeed<'de> for EachAtOnce<T> {
-    type Value = Vec<(String, Result<T, T::Fault>)>;
+    type Value = Read<T>;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 impl<'de, T: Entry> Visitor<'de> for EachAtOnce<T> {
-    type Value = Vec<(String, Result<T, T::Fault>)>;
+    type Value = Read<T>;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }

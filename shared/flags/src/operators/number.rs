@@ -176,7 +176,10 @@ mod tests {
                 assert!(order.is_none_or(|order| order == of(a).compare(of(b))), "{a}, {b}");
             }
         }
-        assert_eq!((float("9007199254740992"), float("9007199254740993")), (Some(2_f64.powi(53)), None));
+        assert_eq!(
+            (float("9007199254740992"), float("9007199254740993")),
+            (Some(2_f64.powi(53)), None)
+        );
         assert_eq!(of("1").compare(of("1.0")), Ordering::Equal);
         assert_eq!(of("0").compare(of("-0.0")), Ordering::Equal);
     }

@@ -222,7 +222,7 @@ fn a_fault_names_the_field() {
     check("", json!(7), ".: invalid type: integer `7`, expected struct FlagWire");
 }
 
-fn rich_flag() -> Json {
+pub(super) fn rich_flag() -> Json {
     json!({
         "key": "rich", "version": 3, "class": "ops", "type": "integer",
         "variants": [{"key": "a", "value": 1, "attachment": {"x": 1}}, {"key": "b", "value": 2}],

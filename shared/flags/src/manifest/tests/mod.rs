@@ -1,5 +1,6 @@
 //! Manifests made, and manifests attacked: each refusal has the attack that it answers.
 
+mod at_once;
 mod keys;
 mod load;
 mod root;
