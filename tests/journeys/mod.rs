@@ -17,10 +17,12 @@ mod kills;
 mod matrix;
 mod operator;
 mod overrides;
+mod pages;
 mod promotions;
 mod roles;
 mod rows;
 mod segments;
+mod webhooks;
 
 pub use audit::*;
 pub use bad_input::*;
@@ -38,9 +40,11 @@ pub use kills::*;
 pub use matrix::*;
 pub use operator::*;
 pub use overrides::*;
+pub use pages::*;
 pub use promotions::*;
 pub use roles::*;
 pub use segments::*;
+pub use webhooks::*;
 
 /// Calls the macro `$each` with the name of every journey, so that no runner forgets one.
 #[macro_export]
@@ -55,6 +59,7 @@ macro_rules! for_each_journey {
         $each!(definitions_keep_what_states_need);
         $each!(the_log_tells_it_all);
         $each!(pages_hold_everything_once);
+        $each!(pages_skip_and_double_nothing_while_others_write);
         $each!(a_stale_version_changes_nothing);
         $each!(a_repeat_has_one_effect);
         $each!(concurrent_writers_lose_nothing);

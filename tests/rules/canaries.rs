@@ -2,6 +2,8 @@
 //! answered, what is published and what is logged is searched: nobody finds a canary of another organization, and
 //! what is about one tenant has none of another.
 
+mod told;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -13,6 +15,8 @@ use flagforge_tests::{Answer, Org, World};
 use reqwest::Method;
 use serde_json::{Value as Json, json};
 use tracing_subscriber::fmt::MakeWriter;
+
+use told::Told;
 
 const ORGS: usize = 5;
 const TENANTS: usize = 20;
@@ -71,8 +75,10 @@ fn whole(answer: &Answer) -> String {
 }
 
 /// Fills an organization; every field that takes text has a canary.
-async fn filled(world: &World, at: usize) -> (Org, String) {
+async fn filled(world: &World, at: usize) -> (Org, String, Told) {
     let org = world.stack.found(&format!("canaries{at}")).await.unwrap();
+    let key = org.server_key().await.unwrap();
+    let told = Told::listen(world, &org, at, &key).await;
     let put = async |path: String, body: Json| {
         let reason = own(at, "reason");
         let headers = [("flagforge-reason", reason.as_str()), ("if-match", "*")];
@@ -102,11 +108,7 @@ async fn filled(world: &World, at: usize) -> (Org, String) {
             put(format!("groups/g/members/{}", canary(at, tenant, "key")), json!({})).await;
         }
     }
-    // An endpoint that nobody answers at: each failure is logged.
-    let hook = json!({"url": format!("http://127.0.0.1:9/{}", own(at, "hook"))});
-    org.api.post(&org.path("webhooks"), &hook).await.unwrap().expect(201).unwrap();
-    let key = org.server_key().await.unwrap();
-    (org, key)
+    (org, key, told)
 }
 
 /// Every list and thing of an organization, its errors included.
@@ -215,20 +217,20 @@ async fn nobody_finds_a_canary_of_another() {
     }
     let mut orgs = filling.join_all().await;
     orgs.sort_by_key(|(at, _)| *at);
-    for (at, (org, key)) in &orgs {
+    for (at, (org, key, _)) in &orgs {
         let tenant = canary(*at, 3, "key");
         org.sees(key, "f", &tenant, &json!(own(*at, "value-b"))).await.unwrap();
     }
     // All at once, so that what is shared between requests has the chance to show.
     let mut reading = tokio::task::JoinSet::new();
-    for (at, (org, key)) in orgs.clone() {
+    for (at, (org, key, told)) in orgs {
         let world = world.clone();
         reading.spawn(async move {
             let mut seen = 0;
             for _ in 0..2 {
                 seen += read_all(&org, at).await + evaluate_all(&org, &key, at).await;
             }
-            seen + manifests(&world, &org, at).await
+            seen + manifests(&world, &org, at).await + told.search(&world, &org, at).await
         });
     }
     let seen: usize = reading.join_all().await.into_iter().sum();

@@ -5,82 +5,22 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::http::HeaderMap;
 use bytes::Bytes;
 use flagforge_embedded::{Embedded, ManualTimer};
-use flagforge_flags::manifest::Digest;
 use flagforge_flags::time::Timestamp;
 use flagforge_platform::ports::{Outbound, OutboundError, Timer as _};
 use flagforge_platform::webhooks::{RETRY_AFTER, WebhookInput};
 use flagforge_platform::{Change, Outcome, Platform, Request, bootstrap, handle};
-use flagforge_tests::{World, eventually};
+use flagforge_tests::{Heard, World, journeys};
 use serde_json::{Value as Json, json};
 
 use crate::kit::{caller, commit, define, enable, env, org, platform, tenant};
-
-#[derive(Debug, Clone)]
-struct Sent {
-    id: String,
-    timestamp: String,
-    signatures: Vec<String>,
-    body: Bytes,
-}
-
-impl Sent {
-    fn event(&self) -> Json {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
-    fn told(&self) -> String {
-        let event = self.event();
-        format!("{} {}", event["type"], event["subject"]).replace('"', "")
-    }
-
-    fn is_signed_with(&self, secret: &str) -> bool {
-        let text = format!("{}.{}.", self.id, self.timestamp);
-        let expected = hmac(secret, &[text.as_bytes(), &self.body].concat());
-        self.signatures.contains(&format!("v1,{expected}"))
-    }
-}
-
-/// HMAC as RFC 2104 writes it, so that nothing is shared with what is tested; base64 likewise.
-fn hmac(secret: &str, message: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digits = secret.strip_prefix("whsec_").unwrap().bytes().filter(|b| *b != b'=');
-    let (mut key, mut bits, mut count) = (Vec::new(), 0_u32, 0);
-    for digit in digits {
-        bits = (bits << 6) | LETTERS.iter().position(|l| *l == digit).unwrap() as u32;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            key.push((bits >> count) as u8);
-        }
-    }
-    key.resize(64, 0);
-    let pad = |with: u8| key.iter().map(|byte| byte ^ with).collect::<Vec<u8>>();
-    let raw = |digest: Digest| -> Vec<u8> {
-        let hex = digest.to_string();
-        (0..32).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
-    };
-    let inner = raw(Digest::of(&[pad(0x36), message.to_vec()].concat()));
-    let sum = raw(Digest::of(&[pad(0x5c), inner].concat()));
-    let mut text = String::new();
-    for part in sum.chunks(3) {
-        let word = part.iter().fold(0_u32, |word, byte| (word << 8) | u32::from(*byte))
-            << (8 * (3 - part.len()));
-        for place in 0..4 {
-            let digit = LETTERS[(word >> (18 - 6 * place)) as usize & 63];
-            text.push(if place > part.len() { '=' } else { char::from(digit) });
-        }
-    }
-    text
-}
 
 /// An endpoint's other side: answers what it is told to, and 200 after that.
 #[derive(Debug, Default)]
 struct Recorder {
     answers: Mutex<VecDeque<u16>>,
-    sent: Mutex<Vec<Sent>>,
+    sent: Mutex<Vec<Heard>>,
 }
 
 impl Recorder {
@@ -88,7 +28,7 @@ impl Recorder {
         self.answers.lock().unwrap().extend(std::iter::repeat_n(status, times));
     }
 
-    fn take(&self) -> Vec<Sent> {
+    fn take(&self) -> Vec<Heard> {
         std::mem::take(&mut self.sent.lock().unwrap())
     }
 }
@@ -106,7 +46,7 @@ impl Outbound for Recorder {
         };
         let signatures = header("webhook-signature").split(' ').map(str::to_owned).collect();
         let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
-        self.sent.lock().unwrap().push(Sent { id, timestamp, signatures, body });
+        self.sent.lock().unwrap().push(Heard { id, timestamp, signatures, body });
         Ok(self.answers.lock().unwrap().pop_front().unwrap_or(200))
     }
 }
@@ -141,7 +81,7 @@ async fn staged(input: Json) -> Stage {
 
 impl Stage {
     /// All that is sent when everything due is told.
-    async fn told(&self) -> Vec<Sent> {
+    async fn told(&self) -> Vec<Heard> {
         while handle::webhooks(&self.platform, &self.recorder, &org()).await.unwrap() {}
         self.recorder.take()
     }
@@ -155,11 +95,11 @@ async fn what_happens_after_an_endpoint_was_made_is_told_once_and_signed() {
     commit(&stage.platform, enable("f", true)).await;
     commit(&stage.platform, enable("f", false)).await;
     let sent = stage.told().await;
-    let told: Vec<String> = sent.iter().map(Sent::told).collect();
+    let told: Vec<String> = sent.iter().map(|sent| sent.told().unwrap()).collect();
     assert_eq!(told, ["tenant.created acme", "flag.enabled f", "flag.killed f"]);
-    assert!(sent.iter().all(|sent| sent.is_signed_with(&stage.secret)));
-    assert!(!sent[0].is_signed_with("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
-    let event = sent[2].event();
+    assert!(sent.iter().all(|sent| sent.is_signed_with(&stage.secret).unwrap()));
+    assert!(!sent[0].is_signed_with("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap());
+    let event = sent[2].event().unwrap();
     assert_eq!((&event["specversion"], &event["id"]), (&json!("1.0"), &json!("home/prod:2:0")));
     assert_eq!(event["source"], format!("/orgs/{}/environments/prod", org()));
     assert_eq!(sent[2].id, "home/prod:2:0");
@@ -176,7 +116,7 @@ async fn filters_leave_out_what_was_not_asked_for() {
         commit(&stage.platform, enable(flag, true)).await;
         commit(&stage.platform, enable(flag, false)).await;
     }
-    let told: Vec<String> = stage.told().await.iter().map(Sent::told).collect();
+    let told: Vec<String> = stage.told().await.iter().map(|sent| sent.told().unwrap()).collect();
     assert_eq!(told, ["flag.killed f"]);
 }
 
@@ -193,7 +133,7 @@ async fn what_fails_is_tried_again_and_given_up_and_can_be_sent_again() {
         stage.timer.advance(Duration::from_secs(1));
         let again = stage.told().await;
         assert_eq!((again.len(), &again[0].id), (1, &first[0].id), "after {wait:?}");
-        assert!(again[0].is_signed_with(&stage.secret));
+        assert!(again[0].is_signed_with(&stage.secret).unwrap());
     }
     stage.timer.advance(Duration::from_secs(365 * 24 * 3_600));
     assert_eq!(stage.told().await.len(), 0, "it is dead");
@@ -232,11 +172,15 @@ async fn a_new_secret_signs_beside_the_old_for_a_day_and_neither_is_in_the_log()
         stage.platform.rotate_webhook(&caller(), &org(), &stage.id, request).await.unwrap();
     commit(&stage.platform, enable("f", true)).await;
     let sent = stage.told().await;
-    assert!(sent[0].is_signed_with(&new) && sent[0].is_signed_with(&stage.secret));
+    assert!(
+        sent[0].is_signed_with(&new).unwrap() && sent[0].is_signed_with(&stage.secret).unwrap()
+    );
     stage.timer.advance(Duration::from_secs(24 * 3_600));
     commit(&stage.platform, enable("f", false)).await;
     let sent = stage.told().await;
-    assert!(sent[0].is_signed_with(&new) && !sent[0].is_signed_with(&stage.secret));
+    assert!(
+        sent[0].is_signed_with(&new).unwrap() && !sent[0].is_signed_with(&stage.secret).unwrap()
+    );
     let log = serde_json::to_string(&crate::kit::log(&stage.platform, None).await).unwrap();
     for secret in [&new, &stage.secret] {
         assert!(!log.contains(secret.trim_start_matches("whsec_")), "a secret is in the log");
@@ -250,50 +194,10 @@ async fn a_new_secret_signs_beside_the_old_for_a_day_and_neither_is_in_the_log()
 
 /// The whole way: the API, the doorbell, HTTP to an endpoint on this machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_endpoint_hears_of_a_kill_over_http() {
-    type Heard = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
-    let heard: Heard = Arc::default();
-    let state = heard.clone();
-    let hook = move |headers: HeaderMap, body: Bytes| async move {
-        state.lock().unwrap().push((headers, body));
-    };
-    let app = axum::Router::new().route("/hook", axum::routing::post(hook));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await });
+async fn endpoints_hear_over_http() {
     let world = World::start().await.unwrap();
-    let org = world.stack.found("hooked").await.unwrap();
-    org.boolean_flag("f").await.unwrap();
-    let path = org.path("webhooks");
-    for (body, field) in [
-        (json!({"url": "http://a.example/x"}), "url"),
-        (json!({"url": "https://192.168.0.1/x"}), "url"),
-        (json!({"url": url, "types": ["Flag Killed"]}), "types[0]"),
-    ] {
-        let refused = org.api.post(&path, &body).await.unwrap().expect(400).unwrap();
-        assert_eq!(refused.body["field"], field, "{}", refused.body);
-    }
-    let made = org.api.post(&path, &json!({"url": url, "types": ["flag.killed"]})).await.unwrap();
-    let made = made.expect(201).unwrap().body;
-    let secret = made["secret"].as_str().unwrap();
-    org.flip("f", true).await.unwrap();
-    org.flip("f", false).await.unwrap();
-    let got = eventually(Duration::from_secs(10), || async {
-        anyhow::Ok(heard.lock().unwrap().first().cloned())
-    });
-    let (headers, body) = got.await.unwrap();
-    let header = |name: &str| headers.get(name).unwrap().to_str().unwrap().to_owned();
-    let signatures = header("webhook-signature").split(' ').map(str::to_owned).collect();
-    let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
-    let sent = Sent { id, timestamp, signatures, body };
-    assert!(sent.is_signed_with(secret));
-    assert_eq!(sent.told(), "flag.killed f");
-    assert_eq!(header("content-type"), "application/cloudevents+json");
-    let id = made["webhook"]["id"].as_str().unwrap();
-    let shown = org.api.get(&org.path(&format!("webhooks/{id}"))).await.unwrap();
-    let shown = shown.expect(200).unwrap().body.to_string();
-    assert!(!shown.contains("secret") && shown.contains("flag.killed"), "{shown}");
-    let both = json!({"event": "x", "since": "2026-01-01T00:00:00Z"});
-    let replay = org.path(&format!("webhooks/{id}/replay"));
-    org.api.post(&replay, &both).await.unwrap().expect(400).unwrap();
+    journeys::an_endpoint_hears_of_a_kill_and_can_tell_who_says_so(&world.stack).await.unwrap();
+    journeys::what_an_endpoint_does_not_take_comes_again_and_is_replayed_when_asked(&world.stack)
+        .await
+        .unwrap();
 }

@@ -2,6 +2,7 @@
 //! to any installation ([`Stack`]), and the journeys that run on either.
 
 mod api;
+mod endpoint;
 #[path = "../journeys/mod.rs"]
 pub mod journeys;
 mod origin;
@@ -10,6 +11,7 @@ mod stack;
 mod world;
 
 pub use api::{Answer, Api};
+pub use endpoint::{Endpoint, Heard};
 pub use origin::ObjectsOrigin;
 pub use stack::{Delivery, Org, Stack, eventually};
 pub use world::World;
