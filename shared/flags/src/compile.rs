@@ -6,7 +6,6 @@ mod conditions;
 use std::time::Duration;
 
 use crate::condition::FlagTest;
-use crate::fault::{EntryFault, parse};
 use crate::flag::{
     GroupOverride, Outcome, Quick, Ramp, Rule, Split, Stale, StaleAction, Target, Variant,
     VariantIndex,
@@ -18,7 +17,7 @@ use crate::split::{SplitError, check_ranges};
 use crate::text::clipped;
 use crate::value::Value;
 use crate::wire::{FlagWire, OutcomeWire, RampWire, SplitWire, StaleActionWire};
-use at::{At, json_bytes, limit, unique};
+use at::{At, json_bytes, limit, over, unique};
 
 pub(crate) use conditions::Conditions;
 
@@ -104,11 +103,7 @@ fn compiled(wire: &FlagWire) -> Result<Flag, FlagFault> {
 
 /// Compiles a flag from its JSON, as it stands under `key` in a chunk. Any text is answered, none panics.
 pub fn compile_json(key: &str, json: &str) -> Result<Flag, FlagFault> {
-    // Before parsing: a flag over the limit is not worth the memory of its tree.
-    limit(&At::Whole, "bytes", MAX_FLAG_BYTES, json.len())?;
-    let wire: FlagWire =
-        parse(json).map_err(|EntryFault { path, message }| FlagFault::Shape { path, message })?;
-    Flag::of_wire(key, wire)
+    Flag::of_json(key, json)
 }
 
 impl Entry for Flag {
@@ -121,8 +116,8 @@ impl Entry for Flag {
         compiled(&wire)
     }
 
-    fn of_json(key: &str, json: &str) -> Result<Self, FlagFault> {
-        compile_json(key, json)
+    fn too_large(bytes: usize) -> FlagFault {
+        over(&At::Whole, "bytes", MAX_FLAG_BYTES, bytes)
     }
 }
 

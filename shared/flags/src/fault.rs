@@ -166,6 +166,19 @@ pub struct EntryFault {
     pub message: String,
 }
 
+impl EntryFault {
+    pub(crate) fn too_large(bytes: usize, limit: usize) -> Self {
+        let message = format!("{bytes} bytes are over the limit of {limit}");
+        Self { path: ".".into(), message }
+    }
+}
+
+impl From<EntryFault> for FlagFault {
+    fn from(EntryFault { path, message }: EntryFault) -> Self {
+        Self::Shape { path, message }
+    }
+}
+
 /// Parses JSON, and names the path of the field that did not fit.
 pub(crate) fn parse<'j, T: serde::Deserialize<'j>>(json: &'j str) -> Result<T, EntryFault> {
     // Following the path takes half as long again, and is wanted only where something did not fit.

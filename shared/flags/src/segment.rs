@@ -3,10 +3,10 @@
 use base64ct::{Base64, Encoding as _};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::compile::at::{At, limit};
+use crate::compile::at::{At, limit, over};
 use crate::compile::{Conditions, MAX_TEXT_BYTES, key_set, same_key};
 use crate::condition::Condition;
-use crate::fault::{EntryFault, FlagFault, parse};
+use crate::fault::FlagFault;
 use crate::key_set::{HashSet, KeySet};
 use crate::manifest::Entry;
 use crate::subject::EntityName;
@@ -101,10 +101,8 @@ impl Entry for Segment {
         compile_segment(&wire)
     }
 
-    fn of_json(key: &str, json: &str) -> Result<Self, FlagFault> {
-        limit(&At::Whole, "bytes", MAX_SEGMENT_BYTES, json.len())?;
-        let shape = |EntryFault { path, message }| FlagFault::Shape { path, message };
-        Self::of_wire(key, parse(json).map_err(shape)?)
+    fn too_large(bytes: usize) -> FlagFault {
+        over(&At::Whole, "bytes", MAX_SEGMENT_BYTES, bytes)
     }
 }
 

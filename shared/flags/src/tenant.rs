@@ -1,10 +1,8 @@
 //! The working form of a tenant: what the directory says of it, and its overrides.
 
-use std::fmt::Display;
-
 use serde_json::{Map, Value as Json};
 
-use crate::fault::{EntryFault, parse};
+use crate::fault::EntryFault;
 use crate::keys::{FlagKey, GroupKey, VariantKey};
 use crate::manifest::{Entry, key_hash};
 use crate::wire::{OverrideWire, TenantWire};
@@ -68,18 +66,8 @@ impl Entry for Tenant {
         Ok(wire.into())
     }
 
-    fn of_json(_: &str, json: &str) -> Result<Self, EntryFault> {
-        if json.len() > MAX_TENANT_BYTES {
-            return Err(too_large(json.len()));
-        }
-        parse::<TenantWire>(json).map(Self::from)
-    }
-}
-
-fn too_large(actual: impl Display) -> EntryFault {
-    EntryFault {
-        path: ".".into(),
-        message: format!("{actual} bytes are over the limit of {MAX_TENANT_BYTES}"),
+    fn too_large(bytes: usize) -> EntryFault {
+        EntryFault::too_large(bytes, MAX_TENANT_BYTES)
     }
 }
 

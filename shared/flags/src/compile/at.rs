@@ -44,10 +44,12 @@ pub(crate) fn limit(
     limit: usize,
     actual: usize,
 ) -> Result<(), FlagFault> {
-    if actual <= limit {
-        return Ok(());
-    }
-    Err(FlagFault::OverLimit { path: at.path(), what, limit, actual })
+    if actual <= limit { Ok(()) } else { Err(over(at, what, limit, actual)) }
+}
+
+#[cold]
+pub(crate) fn over(at: &At<'_>, what: &'static str, limit: usize, actual: usize) -> FlagFault {
+    FlagFault::OverLimit { path: at.path(), what, limit, actual }
 }
 
 /// A key that none before it has. They are few: a list of some hundreds costs less so than a hash of each.

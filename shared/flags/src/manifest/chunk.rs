@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::root::{ChunkKind, MAX_SHARDS};
 use super::{Digest, Refusal};
 use crate::access_key::KeyKind;
+use crate::fault::{EntryFault, parse};
 use crate::keys::{EnvKey, TenantKey};
 use crate::time::Timestamp;
 use crate::wire::{FlagWire, SegmentWire, TenantWire};
@@ -179,12 +180,23 @@ pub(crate) trait Entry: Sized {
     /// How it is written.
     type Wire: DeserializeOwned;
     /// Why it cannot be used.
-    type Fault;
+    type Fault: From<EntryFault>;
     /// Bytes of one, as JSON.
     const MAX_BYTES: usize;
 
     fn of_wire(key: &str, wire: Self::Wire) -> Result<Self, Self::Fault>;
-    fn of_json(key: &str, json: &str) -> Result<Self, Self::Fault>;
+
+    /// Why one of so many bytes cannot be used.
+    fn too_large(bytes: usize) -> Self::Fault;
+
+    /// Any text is answered, none panics.
+    fn of_json(key: &str, json: &str) -> Result<Self, Self::Fault> {
+        // Before parsing: what is over the limit is not worth the memory of its tree.
+        if json.len() > Self::MAX_BYTES {
+            return Err(Self::too_large(json.len()));
+        }
+        Self::of_wire(key, parse(json)?)
+    }
 }
 
 /// Entries that were read, by their keys: each is what it should be, or why it is not.

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::chunk::{Entry, entries, entries_at_once, key_hash, shard_of};
+
 use super::{ChunkKind, ChunkRef, Digest, KeyWire, Refusal, Root, RootClaims};
-use crate::fault::{EntryFault, parse};
+use crate::fault::EntryFault;
 use crate::segment::Segment;
 use crate::snapshot::{Shard, Snapshot};
 use crate::tenant::Tenant;
@@ -177,14 +178,14 @@ fn compiled<T: Entry>(
 impl Entry for KeyWire {
     type Wire = Self;
     type Fault = EntryFault;
-    /// An identifier, a few digests and instants, and the environments that an organization may have.
+    /// None but that of its chunk, which was looked at before.
     const MAX_BYTES: usize = usize::MAX;
 
     fn of_wire(_: &str, wire: Self) -> Result<Self, EntryFault> {
         Ok(wire)
     }
 
-    fn of_json(_: &str, json: &str) -> Result<Self, EntryFault> {
-        parse(json)
+    fn too_large(bytes: usize) -> EntryFault {
+        EntryFault::too_large(bytes, Self::MAX_BYTES)
     }
 }
