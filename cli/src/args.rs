@@ -4,16 +4,26 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use flagforge_formats::Format;
+
+use crate::manage::{self, EXIT_CODES};
 
 /// FlagForge: feature flags for software with many tenants.
 #[derive(Debug, Parser)]
 #[command(name = "flagforge", version, propagate_version = true)]
-#[command(after_help = "\
+#[command(after_help = format!("\
 Begin with:
   flagforge serve --demo        the whole product in this process, with something to look at
-It prints a page to open, a connection string for SDKs, and requests to try.")]
+It prints a page to open, a connection string for SDKs, and what to try. In another terminal:
+  flagforge profile add demo --url http://127.0.0.1:8080 --key-file demo-data/admin.key --env prod
+  flagforge flag list
+  flagforge flag off new-dashboard --reason 'looking around'
+  flagforge tenant flags acme --user u-2
+  flagforge audit list
+
+{EXIT_CODES}"))]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -35,6 +45,17 @@ pub(crate) enum Command {
     /// Make and renew the documents that SDKs trust.
     #[command(subcommand)]
     Trust(TrustCommand),
+    #[command(flatten)]
+    Manage(Box<manage::Command>),
+    /// Print what a shell needs to complete commands.
+    #[command(after_help = "\
+  flagforge completion bash > ~/.local/share/bash-completion/completions/flagforge
+  flagforge completion zsh > ~/.zfunc/_flagforge
+  flagforge completion fish > ~/.config/fish/completions/flagforge.fish")]
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -105,38 +126,32 @@ pub(crate) struct Eval {
 #[command(after_help = "\
 A configuration in a file:
   flagforge explain --format unleash --config features.json --flag beta --context '{\"userId\": \"ann\"}'
-A running server, which knows its tenants:
-  FLAGFORGE_KEY=… flagforge explain --url http://127.0.0.1:8080 --flag beta --tenant acme \\
-      --context '{\"targetingKey\": \"u-2\"}'")]
-#[command(group(clap::ArgGroup::new("source").required(true).args(["config", "url"])))]
+A running server, which knows its tenants, with a server's key:
+  flagforge explain --flag beta --tenant acme --user u-2 --key-file demo-data/server-prod.key")]
 pub(crate) struct Explain {
     /// Whose format the file is in: flagforge, unleash, featureprobe, flipt or flagd.
-    #[arg(long, value_name = "FORMAT", default_value_t = Format::FlagForge, conflicts_with = "url")]
+    #[arg(long, value_name = "FORMAT", default_value_t = Format::FlagForge, requires = "config")]
     pub(crate) format: Format,
-    /// The file; `-` is the standard input.
+    /// The file; `-` is the standard input. Without one, a running server is asked.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// A running server, say http://127.0.0.1:8080. Plain HTTP: this machine, or one behind a tunnel.
-    #[arg(long, value_name = "URL")]
-    pub(crate) url: Option<String>,
-    /// A server's or administrator's key; the environment variable keeps it out of the list of processes.
-    #[arg(long, env = "FLAGFORGE_KEY", hide_env_values = true, value_name = "KEY")]
-    pub(crate) key: Option<String>,
-    /// The server's environment, for a key that has several.
-    #[arg(long, value_name = "KEY", requires = "url")]
-    pub(crate) environment: Option<String>,
     /// The flag.
     #[arg(long, value_name = "KEY")]
     pub(crate) flag: String,
     /// Who asks, in the format's own shape.
     #[arg(long, value_name = "JSON", default_value = "{}")]
     pub(crate) context: String,
+    /// The user who asks a server, by key.
+    #[arg(long, value_name = "KEY", conflicts_with = "config")]
+    pub(crate) user: Option<String>,
     /// The tenant that asks.
     #[arg(long, value_name = "KEY")]
     pub(crate) tenant: Option<String>,
     /// Print the trace as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: manage::Place,
 }
 
 #[derive(Debug, Subcommand)]
@@ -147,6 +162,16 @@ pub(crate) enum TrustCommand {
     /// thumbprints, which this prints, and nothing else: rotating the online key is a new document
     /// with a higher number, and no redeployment.
     Create(TrustCreate),
+    /// Install a trust document in a running installation: the first, or one that succeeds the current. For its operator.
+    Install(TrustInstall),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TrustInstall {
+    /// The document, as `create` wrote it.
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) common: manage::Common,
 }
 
 #[derive(Debug, clap::Args)]
@@ -207,8 +232,38 @@ pub(crate) fn complain(error: &anyhow::Error) {
     }
 }
 
-#[test]
-fn the_arguments_are_well_formed() {
-    use clap::CommandFactory as _;
-    Args::command().debug_assert();
+/// What a shell needs to complete commands, on the standard output.
+pub(crate) fn complete(shell: Shell) {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "flagforge", &mut script);
+    _ = std::io::stdout().lock().write_all(&script);
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    /// A command whose own argument has the name of one that all take would swallow that one.
+    #[test]
+    fn no_argument_hides_one_that_all_commands_take() {
+        fn walk(command: &Command, above: &[String]) {
+            let own = |global| {
+                let arguments =
+                    command.get_arguments().filter(move |a| a.is_global_set() == global);
+                arguments.map(|argument| argument.get_id().to_string())
+            };
+            let hidden: Vec<String> = own(false).filter(|id| above.contains(id)).collect();
+            assert!(hidden.is_empty(), "{}: {hidden:?}", command.get_name());
+            let above: Vec<String> = above.iter().cloned().chain(own(true)).collect();
+            command.get_subcommands().for_each(|below| walk(below, &above));
+        }
+        walk(&Args::command(), &[]);
+    }
 }

@@ -5,6 +5,7 @@ mod demo;
 mod eval;
 mod explain;
 mod inside;
+mod manage;
 mod page;
 mod sample;
 mod serve;
@@ -25,18 +26,27 @@ async fn main() -> ExitCode {
     let filter =
         EnvFilter::try_from_env("FLAGFORGE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // Of the whole process: webhooks and SDKs go the same way. An error says that one is chosen already.
+    #[cfg(feature = "https")]
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match Args::parse().command {
         Command::Serve(serve) => serve::run(&serve).await,
         Command::Sample(sample) => sample::run(&sample.connection, &sample.tenants).await,
         Command::Eval(eval) => eval::run(&eval),
         Command::Explain(explain) => explain::run(&explain).await,
         Command::Trust(TrustCommand::Create(create)) => trust::create(&create),
+        Command::Trust(TrustCommand::Install(install)) => trust::install(&install).await,
+        Command::Manage(command) => manage::run(&command).await,
+        Command::Completion { shell } => {
+            args::complete(shell);
+            Ok(())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             args::complain(&error);
-            ExitCode::FAILURE
+            manage::exit_code(&error)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `flagforge trust create`: the offline half of trust. It touches no network and no database.
+//! `flagforge trust`: `create` is the offline half of trust, and touches no network and no database.
 
 use std::fs;
 use std::io::Write as _;
@@ -12,9 +12,20 @@ use flagforge_flags::manifest::{
 };
 use flagforge_flags::time::Timestamp;
 
-use crate::args::{TrustCreate, say};
+use crate::args::{TrustCreate, TrustInstall, say};
+use crate::manage::{Body, Path as Address, Session, Version, bytes_in};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Brings a document to an installation.
+pub(crate) async fn install(args: &TrustInstall) -> anyhow::Result<()> {
+    let session = Session::open(&args.common)?;
+    let document = Body::Raw("application/json", bytes_in(&args.file)?);
+    let path = Address::of(&["v1", "trust"]);
+    let answer = session.change(reqwest::Method::PUT, &path, document, Version::Any).await?;
+    let number = answer.json()?["number"].to_string();
+    session.tell(&answer, &format!("the trust document {number} is in force"))
+}
 
 /// Signs a trust document, checks it as a reader would, and writes it.
 pub(crate) fn create(args: &TrustCreate) -> anyhow::Result<()> {

@@ -115,6 +115,17 @@ pub async fn an_import_with_bad_lines_names_each(stack: &Stack) -> anyhow::Resul
     ensure!(refused["state"] == "refused" && refused["bad"] == 12, "{refused}");
     ensure!(refused["applied"] == 0 && refused["lines"] == 1_200, "{refused}");
     ensure!(report(&org, &refused).await? == expected, "{:?}", report(&org, &refused).await?);
+    // A dry run names the same lines, and applies the good ones of no file.
+    let dry = json!({"format": "ndjson", "dryRun": true});
+    let checked = import(&org, &dry, &file, usize::MAX).await?;
+    ensure!(
+        checked["state"] == "refused" && report(&org, &checked).await? == expected,
+        "{checked}"
+    );
+    let checked = import(&org, &dry, &lines(3, "gold"), usize::MAX).await?;
+    ensure!(checked["state"] == "done" && checked["dryRun"] == true, "{checked}");
+    ensure!(checked["lines"] == 3 && checked["bad"] == 0 && checked["applied"] == 0, "{checked}");
+    org.api.get(&org.path("tenants/t-0000")).await?.expect(404)?;
     org.api.get(&org.path("tenants/t-0000")).await?.expect(404)?;
     let asked = json!({"format": "ndjson", "onError": "apply-good"});
     let applied = import(&org, &asked, &file, usize::MAX).await?;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use flagforge_embedded::Embedded;
 use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, TenantKey, VariantKey};
-use flagforge_platform::import::{Import, ImportFormat, ImportState, OnError};
+use flagforge_platform::import::{Import, ImportFormat, ImportState, NewImport, OnError};
 use flagforge_platform::ports::{Condition, Item, ItemKey, Notice, Table as _, Write};
 use flagforge_platform::read::PageOf;
 use flagforge_platform::search::TenantFilter;
@@ -114,8 +114,9 @@ impl Scale {
     async fn import(&self) -> anyhow::Result<()> {
         let request = |change| Request::of(change, "scale");
         let (who, org) = (caller(), org()?);
-        let kind = (ImportFormat::Ndjson, OnError::Nothing);
-        let (_, outcome) = self.platform.begin_import(&who, &org, kind, request).await?;
+        let (format, on_error) = (ImportFormat::Ndjson, OnError::Nothing);
+        let new = NewImport { format, on_error, dry_run: false };
+        let (_, outcome) = self.platform.begin_import(&who, &org, new, request).await?;
         let Outcome::Committed(committed) = outcome else { bail!("not committed") };
         let id = serde_json::from_value::<Import>(committed.body.context("no import")?)?.id;
         let mut file = String::new();

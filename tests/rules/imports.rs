@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flagforge_embedded::{FaultPlan, FaultTable};
-use flagforge_platform::import::{Import, ImportFormat, ImportState, OnError};
+use flagforge_platform::import::{Import, ImportFormat, ImportState, NewImport, OnError};
 use flagforge_platform::{Change, Outcome, Platform, Request};
 
 use crate::kit::{caller, furnished, log, org, platform};
@@ -17,8 +17,9 @@ fn request(change: Change) -> Request {
 
 /// Makes an import with one part and starts it.
 async fn begun(platform: &Platform, on: &Platform) -> String {
-    let kind = (ImportFormat::Ndjson, OnError::Nothing);
-    let (_, outcome) = platform.begin_import(&caller(), &org(), kind, request).await.unwrap();
+    let (format, on_error) = (ImportFormat::Ndjson, OnError::Nothing);
+    let new = NewImport { format, on_error, dry_run: false };
+    let (_, outcome) = platform.begin_import(&caller(), &org(), new, request).await.unwrap();
     let Outcome::Committed(committed) = outcome else { panic!("not committed") };
     let import: Import = serde_json::from_value(committed.body.unwrap()).unwrap();
     let file: String = (0..TENANTS).map(|n| format!("{{\"key\": \"t{n}\"}}\n")).collect();

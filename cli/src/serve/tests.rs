@@ -8,9 +8,6 @@ use serde_json::Value as Json;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::args::Explain;
-use crate::explain;
-use flagforge_flags::keys::TenantKey;
 
 const PORT: u16 = 8080;
 const BOARD: &str = "/page/board?env=prod&user=u-2&country=DE";
@@ -360,42 +357,5 @@ fn a_change_that_was_answered_is_in_force() {
         let gone = "DELETE /v1/orgs/demo/tenants/globex";
         assert_eq!(send(&house, gone, &headers, "").await.status, StatusCode::NO_CONTENT);
         assert_eq!(answer_to(&house, "new-dashboard", "globex").await, Json::Bool(false));
-    });
-}
-
-#[test]
-fn a_running_server_is_asked_why_and_refuses_in_its_own_words() {
-    let folder = tempfile::tempdir().unwrap();
-    in_a_demo(folder.path(), async |house| {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(axum::serve(listener, house.app()).into_future());
-        let asked = |flag: &str, key: &str| Explain {
-            format: flagforge_formats::Format::FlagForge,
-            config: None,
-            url: Some(base.clone()),
-            key: Some(key.to_owned()),
-            environment: None,
-            flag: flag.to_owned(),
-            context: String::new(),
-            tenant: None,
-            json: false,
-        };
-        let (server, acme) = (house.keys.server.expose(), TenantKey::new("acme").unwrap());
-        let server: &str = &server;
-        let context = serde_json::json!({"targetingKey": "u-1"});
-        let why = |asked: Explain| {
-            let (base, context, acme) = (base.clone(), context.clone(), acme.clone());
-            async move { explain::from_server(&asked, &base, &context, Some(acme)).await }
-        };
-        let (json, text) = why(asked("new-dashboard", server)).await.unwrap();
-        assert_eq!((&json["flag"], &json["tenant"]), (&"new-dashboard".into(), &"acme".into()));
-        assert!(text.starts_with("new-dashboard = ") && text.contains("tenant `acme`"), "{text}");
-        for (flag, key, wanted) in
-            [("no-such-flag", server, "404"), ("new-dashboard", "ff_server_demo.prod.x_y", "401")]
-        {
-            let refused = why(asked(flag, key)).await.unwrap_err().to_string();
-            assert!(refused.contains(wanted), "{refused}");
-        }
     });
 }

@@ -17,7 +17,7 @@ use super::problem::{Problem, ProblemBody};
 use crate::Platform;
 use crate::caller::{Caller, Role};
 use crate::error::Error;
-use crate::import::{BadLine, Import, ImportFormat, MAX_IMPORT_PART_BYTES, OnError};
+use crate::import::{BadLine, Import, MAX_IMPORT_PART_BYTES, NewImport};
 
 pub(super) fn routes() -> OpenApiRouter<Platform> {
     OpenApiRouter::new()
@@ -27,16 +27,6 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
         .routes(routes!(start))
         .routes(routes!(go_on))
         .routes(routes!(report))
-}
-
-/// A new import.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct NewImport {
-    format: ImportFormat,
-    /// What happens when some line is bad. Default: nothing is applied.
-    #[serde(default)]
-    on_error: OnError,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -105,10 +95,9 @@ async fn begin(
     asked: Asked,
 ) -> Result<Response, Problem> {
     asked.caller.may(&org, Role::Reader)?;
-    let NewImport { format, on_error } = asked.body()?;
+    let new: NewImport = asked.body()?;
     let request = |change| asked.commit(change);
-    let (change, outcome) =
-        platform.begin_import(&asked.caller, &org, (format, on_error), request).await?;
+    let (change, outcome) = platform.begin_import(&asked.caller, &org, new, request).await?;
     Ok(answer::changed(&change.log(), outcome))
 }
 

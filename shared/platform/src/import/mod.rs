@@ -16,6 +16,19 @@ pub use lines::{MAX_IMPORT_LINE_BYTES, MAX_IMPORT_TENANTS};
 pub(crate) use work::{Counts, folder};
 pub use work::{MAX_IMPORT_PART_BYTES, MAX_IMPORT_PARTS};
 
+/// A new import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewImport {
+    pub format: ImportFormat,
+    /// What happens when some line is bad. Default: nothing is applied.
+    #[serde(default)]
+    pub on_error: OnError,
+    /// Only check the file: nothing is applied, and the report names each bad line.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
 /// An import, and how far it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -23,6 +36,9 @@ pub struct Import {
     pub id: String,
     pub format: ImportFormat,
     pub on_error: OnError,
+    /// It only checks its file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     pub state: ImportState,
     pub created: Timestamp,
     pub created_by: Actor,
@@ -89,7 +105,7 @@ pub enum ImportState {
     Uploading,
     /// The file was checked whole; batches are applied.
     Applying,
-    /// All that should be applied is.
+    /// All that should be applied is; of a dry run, that is nothing.
     Done,
     /// The file has bad lines and nothing was applied.
     Refused,

@@ -7,7 +7,7 @@ use flagforge_flags::keys::OrgKey;
 use flagforge_flags::time::Timestamp;
 
 use super::lines::{self, Row};
-use super::{BadLine, Import, ImportFormat, ImportState, ImportStep, OnError, Position};
+use super::{BadLine, Import, ImportState, ImportStep, NewImport, OnError, Position};
 use crate::caller::{Caller, Permission};
 use crate::change::Change;
 use crate::collect::IMPORT_KEPT;
@@ -43,7 +43,7 @@ impl Platform {
         &self,
         caller: &Caller,
         org: &OrgKey,
-        (format, on_error): (ImportFormat, OnError),
+        NewImport { format, on_error, dry_run }: NewImport,
         request: impl FnOnce(Change) -> Request,
     ) -> Result<(Change, crate::Outcome), Error> {
         caller.can_everywhere(org, Permission::WriteDirectory)?;
@@ -51,6 +51,7 @@ impl Platform {
             id: fresh::id()?,
             format,
             on_error,
+            dry_run,
             state: ImportState::Uploading,
             created: self.timer().now(),
             created_by: caller.actor.clone(),
@@ -128,7 +129,7 @@ impl Platform {
         (import.lines, import.bad) = (read.lines, read.bad.len() as u64);
         let refused = import.bad > 0 && import.on_error == OnError::Nothing;
         self.keep_report(org, id, &read.bad).await?;
-        if !refused {
+        if !refused && !import.dry_run {
             import.chunks = self.keep_chunks(org, id, read.good).await?;
         }
         import.state = match () {
