@@ -5,6 +5,7 @@
 
 mod audit;
 mod client;
+mod deleted;
 mod env;
 mod fields;
 mod flag;

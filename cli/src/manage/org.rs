@@ -39,6 +39,17 @@ const METERED: [Column; 5] = [
     with("in its environments", |metered| counts(&metered["inEnvironments"])),
 ];
 
+const LEFTOVERS: [Column; 8] = [
+    field("flags", "flags"),
+    field("segments", "segments"),
+    field("states", "states"),
+    field("overrides", "overrides"),
+    field("memberships", "members"),
+    field("imports", "imports"),
+    field("lists", "lists"),
+    field("files of imports", "importFiles"),
+];
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum OrgCommand {
     /// List the installation's organizations. For its operator.
@@ -80,12 +91,21 @@ pub(crate) enum OrgCommand {
         /// Requests a second to one process.
         #[arg(long, value_name = "N")]
         requests_per_second: Option<u32>,
+        /// Days for which what was deleted can be restored.
+        #[arg(long, value_name = "DAYS")]
+        kept_days: Option<u32>,
         /// How many of a resource there may be, say flags=200. Repeat it for several.
         #[arg(long = "resource", value_name = "NAME=N", value_parser = pair)]
         resources: Vec<(String, String)>,
         /// Forget what was set before.
         #[arg(long)]
         as_everybody: bool,
+    },
+    /// Show, or with --collect remove, what nothing can refer to any more: deleted flags whose time is over, and the like.
+    Leftovers {
+        /// Remove it. It happens by itself where somebody runs the clock.
+        #[arg(long)]
+        collect: bool,
     },
     /// Suspend an organization: its keys are refused, and what was published is still served. For the operator.
     Suspend {
@@ -120,15 +140,18 @@ pub(crate) async fn run(command: &OrgCommand, s: &Session) -> anyhow::Result<()>
             key,
             writes_per_second,
             requests_per_second,
+            kept_days,
             resources,
             as_everybody,
         } => {
             let set: Vec<_> = resources.iter().map(|(name, n)| (name.clone(), value(n))).collect();
             let fields = Fields::default()
                 .set_if("writesPerSecond", *writes_per_second)
-                .set_if("requestsPerSecond", *requests_per_second);
+                .set_if("requestsPerSecond", *requests_per_second)
+                .set_if("keptDays", *kept_days);
             limits(s, key, fields, set, *as_everybody).await
         }
+        OrgCommand::Leftovers { collect } => leftovers(s, *collect).await,
         OrgCommand::Suspend { key } => {
             s.confirm(&format!(
                 "Suspend {key}? Its keys and people are refused until it is resumed."
@@ -169,6 +192,18 @@ async fn limits(
     let path = operated(org, &["limits"]);
     let answer = s.change(Method::PUT, &path, Body::Json(limits), Version::Any).await?;
     s.show(&answer, &FACTS)
+}
+
+/// Repeats it until all was looked at.
+async fn leftovers(s: &Session, collect: bool) -> anyhow::Result<()> {
+    let path = s.org(&["collection"])?;
+    loop {
+        let answer = if collect { s.post(&path, Body::None).await? } else { s.get(&path).await? };
+        s.show(&answer, &LEFTOVERS)?;
+        if answer.json()?["complete"] == true || !collect {
+            return Ok(());
+        }
+    }
 }
 
 /// `flags 12, tenants 3`.

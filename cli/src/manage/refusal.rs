@@ -121,6 +121,9 @@ fn next_step(status: u16, kind: &str) -> Option<&'static str> {
         (404, _) => {
             "the noun's `list` shows what there is; `flagforge profile show` says who asks where"
         }
+        (409, "kept") => {
+            "`deleted restore` brings it back; `deleted purge` ends it once its time is over"
+        }
         (409, "exists") => "choose another name, or change what is there",
         (409, "quota-exceeded") => {
             "delete some, or ask the operator for more: `flagforge org limits`"

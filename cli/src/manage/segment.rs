@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::client::{Body, Version};
+use super::deleted::{self, DeletedCommand};
 use super::fields::{Fields, bytes_in};
 use super::flag::condition;
 use super::session::{Absent, print_json};
@@ -54,11 +55,14 @@ pub(crate) enum SegmentCommand {
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
     },
-    /// Delete a segment that nothing asks for.
+    /// Delete a segment that nothing asks for. It can be restored for a while.
     Delete {
         /// The segment.
         key: String,
     },
+    /// Segments that were deleted and can come back.
+    #[command(subcommand)]
+    Deleted(DeletedCommand),
     /// List the ids of a list, in order.
     Ids {
         /// The segment.
@@ -120,6 +124,9 @@ pub(crate) async fn run(command: &SegmentCommand, s: &Session) -> anyhow::Result
         SegmentCommand::Delete { key } => {
             let what = format!("the segment {key} of {}", s.env_name()?);
             s.delete(&s.env(&["segments", key])?, &what, &format!("{key} is deleted")).await
+        }
+        SegmentCommand::Deleted(command) => {
+            deleted::run(s, command, s.env(&["deleted-segments"])?).await
         }
         SegmentCommand::Ids { key, list, pages } => ids(s, key, *list, pages).await,
         SegmentCommand::Add(edit) => change(s, edit, Method::POST, &["add"]).await,

@@ -204,9 +204,9 @@ pub(crate) fn key_in_file(path: &Path) -> anyhow::Result<String> {
 mod tests {
     use super::*;
 
-    const PROFILES: &str = r#"{"current": "home", "profiles": {
-        "home": {"url": "http://home/", "key": "of-home", "org": "o-home", "env": "e-home"},
-        "work": {"url": "http://work/", "key": "of-work", "org": "o-work"}
+    const PROFILES: &str = r#"{"current": "here", "profiles": {
+        "here": {"url": "http://here/", "key": "of-here", "org": "o-here", "env": "e-here"},
+        "there": {"url": "http://there/", "key": "of-there", "org": "o-there"}
     }}"#;
 
     /// `url key org env`, with `-` for what nobody says.
@@ -237,14 +237,14 @@ mod tests {
     #[test]
     fn what_is_nearer_to_the_command_counts() {
         let cases = [
-            ("", "", "http://home/ of-home o-home e-home"),
-            ("env=dev", "", "http://home/ of-home o-home dev"),
-            ("", "FLAGFORGE_ENV=stage", "http://home/ of-home o-home stage"),
-            ("env=dev", "FLAGFORGE_ENV=stage", "http://home/ of-home o-home dev"),
-            ("", "FLAGFORGE_PROFILE=work", "http://work/ of-work o-work -"),
-            ("profile=work", "FLAGFORGE_PROFILE=home", "http://work/ of-work o-work -"),
-            ("profile=work", "FLAGFORGE_KEY=mine", "http://work/ of-work o-work -"),
-            ("", "FLAGFORGE_KEY=mine", "http://home/ mine o-home e-home"),
+            ("", "", "http://here/ of-here o-here e-here"),
+            ("env=dev", "", "http://here/ of-here o-here dev"),
+            ("", "FLAGFORGE_ENV=stage", "http://here/ of-here o-here stage"),
+            ("env=dev", "FLAGFORGE_ENV=stage", "http://here/ of-here o-here dev"),
+            ("", "FLAGFORGE_PROFILE=there", "http://there/ of-there o-there -"),
+            ("profile=there", "FLAGFORGE_PROFILE=here", "http://there/ of-there o-there -"),
+            ("profile=there", "FLAGFORGE_KEY=mine", "http://there/ of-there o-there -"),
+            ("", "FLAGFORGE_KEY=mine", "http://here/ mine o-here e-here"),
         ];
         for (options, variables, wanted) in cases {
             assert_eq!(settle(options, variables), wanted, "{options} | {variables}");
@@ -255,8 +255,8 @@ mod tests {
     fn a_profiles_key_goes_to_its_own_address_only() {
         assert_eq!(settle("url=http://evil/", ""), "http://evil/ - - -");
         assert_eq!(settle("", "FLAGFORGE_URL=http://evil/"), "http://evil/ - - -");
-        assert_eq!(settle("url=http://evil/ profile=work", ""), "http://evil/ - - -");
-        assert_eq!(settle("url=http://home/", ""), "http://home/ of-home o-home e-home");
+        assert_eq!(settle("url=http://evil/ profile=there", ""), "http://evil/ - - -");
+        assert_eq!(settle("url=http://here/", ""), "http://here/ of-here o-here e-here");
         let key = "ff_mgmt_acme.k1_abcdefghijklmnopqrstuvwxyz";
         let own = settle("url=http://new/", &format!("FLAGFORGE_KEY={key}"));
         assert_eq!(own, format!("http://new/ {key} acme -"));

@@ -35,7 +35,8 @@ impl Greeting<'_> {
         self.print_admin_key();
         say("");
         say("Try, in another terminal:");
-        self.requests().iter().for_each(|line| say(&format!("  {line}")));
+        let lines = self.commands().into_iter().chain(self.requests());
+        lines.for_each(|line| say(&format!("  {line}")));
         if self.open_to_others {
             say("");
             say(
@@ -55,27 +56,39 @@ impl Greeting<'_> {
         }
     }
 
-    /// Requests for the demo's flags; elsewhere, the one that makes a first flag.
-    pub(super) fn requests(&self) -> Vec<String> {
+    /// Commands for a flag: the demo's, or elsewhere a first one.
+    pub(super) fn commands(&self) -> Vec<String> {
         let Self { base, home, .. } = self;
-        let folder = home.folder.display();
-        let admin = format!("-H \"Authorization: Bearer $(cat {folder}/{ADMIN_FILE})\"");
-        let server =
-            format!("-H \"Authorization: Bearer $(cat {folder}/{})\"", server_file("prod"));
-        let org = &home.org;
-        let flag = if home.is_demo { "new-dashboard" } else { "first-flag" };
-        let ask = format!("{base}/ofrep/v1/evaluate/flags/{flag}");
-        let state = format!("{base}/v1/orgs/{org}/environments/prod/flags/{flag}");
-        let evaluate = |tenant: &str| {
-            format!("curl -s {ask} {server} -H 'FlagForge-Tenant: {tenant}' -d '{BODY}'")
-        };
-        let enable = format!("curl -s -X POST {state}/enable {admin}");
+        let program = std::env::args().next().unwrap_or_else(|| "flagforge".to_owned());
+        let key = home.folder.join(ADMIN_FILE);
+        let profile = format!("{} --url {base} --key-file {} --env prod", home.org, key.display());
+        let flag = self.flag();
+        let mut commands = vec![format!("profile add {profile}")];
         if home.is_demo {
-            let kill = format!("curl -s -X POST {state}/kill {admin}");
-            return vec![evaluate("acme"), evaluate("globex"), kill, evaluate("acme"), enable];
+            commands.push(format!("override set {flag} on --tenant globex"));
+            commands.push("tenant flags globex --user u-2".to_owned());
+            commands.push(format!("override clear {flag} --tenant globex"));
+        } else {
+            commands.push(format!("flag define {flag} --class release --type boolean"));
+            commands.push(format!("flag on {flag}"));
         }
-        let body = "'{\"class\":\"release\",\"type\":\"boolean\"}'";
-        let define = format!("curl -s -X PUT {base}/v1/orgs/{org}/flags/{flag} {admin} -d {body}");
-        vec![define, enable, evaluate("acme")]
+        commands.iter().map(|command| format!("{program} {command}")).collect()
+    }
+
+    /// The same flag, asked for as a service without an SDK does.
+    pub(super) fn requests(&self) -> Vec<String> {
+        let (base, home, flag) = (self.base, self.home, self.flag());
+        let file = home.folder.join(server_file("prod"));
+        let key = format!("-H \"Authorization: Bearer $(cat {})\"", file.display());
+        let ask = format!("{base}/ofrep/v1/evaluate/flags/{flag}");
+        let evaluate = |tenant: &str| {
+            format!("curl -s {ask} {key} -H 'FlagForge-Tenant: {tenant}' -d '{BODY}'")
+        };
+        let tenants: &[&str] = if home.is_demo { &["acme", "globex"] } else { &["acme"] };
+        tenants.iter().map(|tenant| evaluate(tenant)).collect()
+    }
+
+    fn flag(&self) -> &'static str {
+        if self.home.is_demo { "new-dashboard" } else { "first-flag" }
     }
 }

@@ -327,7 +327,7 @@ fn every_documented_request_works_as_it_stands() {
             open_to_others: false,
         };
         documented.extend(greeting.requests());
-        assert!(documented.len() >= 8, "{documented:?}");
+        assert!(documented.len() >= 3, "{documented:?}");
         for line in &documented {
             let answer = as_curl(&house, folder.path(), line).await;
             assert!(answer.status.is_success(), "{line}\n{} {}", answer.status, answer.text);

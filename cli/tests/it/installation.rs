@@ -37,10 +37,13 @@ impl Installation {
         while installation.url.is_empty() {
             assert!(began.elapsed() < START_WITHIN, "it does not start: {}", installation.log());
             std::thread::sleep(Duration::from_millis(10));
-            let said = fs::read_to_string(installation.folder.path().join("stdout")).unwrap();
-            let url =
-                said.strip_prefix("FlagForge is up at ").and_then(|rest| rest.split_once(','));
-            installation.url = url.map(|(url, _)| url.to_owned()).unwrap_or_default();
+            let said = installation.said();
+            // Whole, once it says how it ends.
+            if said.contains("Ctrl-C") {
+                let rest = said.strip_prefix("FlagForge is up at ");
+                let url = rest.and_then(|rest| rest.split_once(','));
+                installation.url = url.expect(&said).0.to_owned();
+            }
         }
         installation
     }
@@ -48,6 +51,11 @@ impl Installation {
     /// What is in its data folder.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join("data").join(name)
+    }
+
+    /// What it told whoever started it.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(self.folder.path().join("stdout")).unwrap()
     }
 
     /// What it logged.

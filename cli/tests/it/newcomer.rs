@@ -1,6 +1,6 @@
 //! From nothing to a customer's own answer and the record of it, with no other tool than the program.
 
-use crate::installation::{Installation, mode};
+use crate::installation::{Installation, Terminal, mode};
 
 #[test]
 fn a_newcomer_needs_no_other_tool() {
@@ -85,9 +85,36 @@ fn value(found: &serde_json::Value, flag: &str) -> String {
     one["value"].to_string()
 }
 
+/// What README and `serve` say to type works as it stands.
+#[test]
+fn every_documented_command_works() {
+    for arguments in [&["--demo"][..], &[]] {
+        let installation = Installation::start(arguments);
+        let t = Terminal::new();
+        let data = installation.file("").display().to_string();
+        let here = |line: &str| {
+            let line = line.replace("http://127.0.0.1:8080", &installation.url);
+            line.replace("demo-data/", &data)
+        };
+        let program = format!("  {} ", env!("CARGO_BIN_EXE_flagforge"));
+        let said = installation.said();
+        let mut lines: Vec<&str> =
+            said.lines().filter_map(|line| line.strip_prefix(&*program)).collect();
+        assert!(lines.len() >= 3, "{said}");
+        if arguments == ["--demo"] {
+            let readme = include_str!("../../../README.md");
+            lines.extend(readme.lines().filter_map(|line| line.strip_prefix("flagforge ")));
+            assert!(lines.len() >= 10, "{lines:?}");
+        }
+        for line in lines {
+            t.ok(&here(line));
+        }
+    }
+}
+
 #[test]
 fn completion_knows_every_noun() {
-    let terminal = crate::installation::Terminal::new();
+    let terminal = Terminal::new();
     for shell in ["bash", "zsh", "fish"] {
         let script = terminal.ok(&format!("completion {shell}"));
         for word in ["override", "segment", "promote", "--key-file"] {

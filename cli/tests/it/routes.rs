@@ -258,10 +258,23 @@ fn trust(t: &Terminal, installation: &Installation) {
 }
 
 fn ends(t: &Terminal) {
+    t.ok("segment delete beta --yes --reason 'not needed'");
+    assert!(t.ok("segment deleted list").contains("not needed"));
+    t.ok("segment deleted restore beta");
+    assert!(t.fails("segment deleted purge beta --yes", 3).contains("next:"));
+    // What is deleted from now on is kept for no day.
+    t.ok("org limits default --kept-days 0");
     t.ok("segment delete beta --yes");
+    t.ok("segment deleted purge beta --yes");
     t.ok("group delete early --yes");
     t.ok("tenant delete t-1 --yes");
     t.ok("flag delete c --yes");
+    assert!(t.ok("flag deleted list").contains("\nc "));
+    t.ok("flag deleted restore c");
+    t.ok("flag delete c --yes");
+    t.ok("flag deleted purge c --yes");
+    t.ok("org leftovers");
+    t.ok("org leftovers --collect");
     t.fails("role delete releaser --yes", 5);
     t.ok("role set unused --may kill");
     t.ok("role delete unused --yes");

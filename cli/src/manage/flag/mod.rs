@@ -11,6 +11,7 @@ use reqwest::Method;
 use serde_json::{Value as Json, json};
 
 use super::client::Body;
+use super::deleted::{self, DeletedCommand};
 use super::table::{Column, field, with};
 use super::{Pages, Session};
 use crate::args::say;
@@ -48,11 +49,14 @@ pub(crate) enum FlagCommand {
     Define(define::Definition),
     /// Change a flag's definition; what is not said stays.
     Update(define::Update),
-    /// Delete a flag in every environment. Services get their own defaults from then on.
+    /// Delete a flag in every environment. Services get their own defaults from then on. It can be restored for a while.
     Delete {
         /// The flag.
         key: String,
     },
+    /// Flags that were deleted and can come back.
+    #[command(subcommand)]
+    Deleted(DeletedCommand),
     /// Define a flag like another, with the states that it has. Who is in the one is in the other.
     Clone {
         /// The flag that there is.
@@ -141,6 +145,7 @@ pub(crate) async fn run(command: &FlagCommand, s: &Session) -> anyhow::Result<()
             let what = format!("the flag {key} in every environment");
             s.delete(&s.org(&["flags", key])?, &what, &format!("{key} is deleted")).await
         }
+        FlagCommand::Deleted(command) => deleted::run(s, command, s.org(&["deleted-flags"])?).await,
         FlagCommand::Clone { key, new } => {
             let body = Body::Json(json!({"key": new}));
             let answer = s.post(&s.org(&["flags", key, "clone"])?, body).await?;

@@ -94,8 +94,10 @@ pub(super) async fn list(s: &Session, list: &List) -> anyhow::Result<()> {
     if list.definitions || s.json() || s.env_if_named().is_none() {
         return s.print_list(&found, &DEFINITION);
     }
-    // Both lists are by key, so as many states go with the definitions of a page.
-    let states = s.gather(&s.env(&["flags"])?, &Pages { all: true, ..Pages::default() }).await?;
+    // Both lists are by key: the first so many definitions go with the first so many states.
+    let is_first = list.search.is_none() && list.pages.cursor.is_none();
+    let pages = if is_first { list.pages.clone() } else { Pages { all: true, ..Pages::default() } };
+    let states = s.gather(&s.env(&["flags"])?, &pages).await?;
     let states = states["items"].as_array().cloned().unwrap_or_default();
     for flag in found["items"].as_array_mut().into_iter().flatten() {
         let state = states.iter().find(|state| state["key"] == flag["key"]).cloned();
