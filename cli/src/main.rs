@@ -26,9 +26,6 @@ async fn main() -> ExitCode {
     let filter =
         EnvFilter::try_from_env("FLAGFORGE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    // Of the whole process: webhooks and SDKs go the same way. An error says that one is chosen already.
-    #[cfg(feature = "https")]
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match Args::parse().command {
         Command::Serve(serve) => serve::run(&serve).await,
         Command::Sample(sample) => sample::run(&sample.connection, &sample.tenants).await,

@@ -11,6 +11,7 @@ mod fields;
 mod flag;
 mod group;
 mod import;
+mod issuer;
 mod key;
 mod kill;
 mod org;
@@ -64,6 +65,8 @@ pub(crate) enum Command {
     Import(Noun<import::ImportCommand>),
     /// Groups: named sets of tenants.
     Group(Noun<group::GroupCommand>),
+    /// Issuers whose tokens let people in.
+    Issuer(Noun<issuer::IssuerCommand>),
     /// Access keys.
     Key(Noun<key::KeyCommand>),
     /// Roles of the organization's own.
@@ -165,6 +168,7 @@ pub(crate) async fn run(command: &Command) -> anyhow::Result<()> {
         Command::Tenant(noun) => on!(noun, tenant::run),
         Command::Import(noun) => on!(noun, import::run),
         Command::Group(noun) => on!(noun, group::run),
+        Command::Issuer(noun) => on!(noun, issuer::run),
         Command::Key(noun) => on!(noun, key::run),
         Command::Role(noun) => on!(noun, role::run),
         Command::Audit(noun) => on!(noun, audit::run),

@@ -2,6 +2,8 @@
 //! description has to have been answered to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 
 use flagforge_flags::manifest::SecretKey;
 use serde_json::Value as Json;
@@ -12,13 +14,14 @@ const DESCRIPTION: &str = include_str!("../../../shared/platform/openapi.json");
 
 #[test]
 fn every_route_has_a_command() {
-    let installation = Installation::start(&[]);
+    let installation = Installation::start(&["--allow-loopback"]);
     let t = installation.terminal("dev");
     organizations(&t);
     flags(&t);
     directory(&t);
     segments(&t);
     access(&t);
+    people(&t);
     history(&t);
     webhooks(&t);
     trust(&t, &installation);
@@ -214,6 +217,39 @@ fn access(t: &Terminal) {
     t.ok(&format!("key show {id}"));
     t.ok(&format!("key rotate {id} --overlap-seconds 60 --out new.key"));
     t.ok(&format!("key revoke {id} --yes"));
+}
+
+/// An issuer that says of itself what one has to.
+fn issuer() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let about = format!(r#"{{"issuer": "{url}", "jwks_uri": "{url}/jwks"}}"#);
+    // The example of RFC 7517, appendix A.1.
+    let keys = r#"{"keys": [{"kty": "EC", "crv": "P-256", "kid": "1", "use": "sig",
+        "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+        "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let mut asked = [0; 4096];
+            let length = stream.read(&mut asked).unwrap_or_default();
+            let body = if asked[..length].starts_with(b"GET /jwks") { keys } else { &about };
+            let length = body.len();
+            let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json";
+            _ = write!(stream, "{head}\r\ncontent-length: {length}\r\n\r\n{body}");
+        }
+    });
+    url
+}
+
+fn people(t: &Terminal) {
+    let url = issuer();
+    t.ok(&format!(
+        "issuer set company --issuer-url {url} --audience flagforge --grant groups=devs:maintainer"
+    ));
+    t.ok("issuer set company --leeway-seconds 30");
+    assert!(t.ok("issuer show company").contains("groups=devs:maintainer"));
+    assert_eq!(t.json("issuer list")["items"][0]["leewaySeconds"], 30);
+    t.ok("issuer delete company --yes");
 }
 
 fn history(t: &Terminal) {
