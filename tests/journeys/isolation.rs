@@ -53,6 +53,7 @@ fn filled(path: &str, org: &str) -> String {
         .replace("{scope}", "environment")
         .replace("{id}", "someones-key")
         .replace("{import}", "someones-import")
+        .replace("{schedule}", "someones-schedule")
         .replace("{part}", "0")
         .replace("{number}", "1")
         .replace("{webhook}", "someones-webhook")
@@ -69,6 +70,9 @@ pub(super) fn body_for(route: &Route) -> Option<String> {
         (path, "POST") if path.ends_with("/keys") => json!({"kind": "mgmt", "role": "admin"}),
         (path, _) if path.ends_with("/weights") => {
             json!({"weights": [{"variant": "on", "weight": 1}]})
+        }
+        (path, _) if path.ends_with("/schedules") => {
+            json!({"at": "2027-06-01T00:00:00Z", "do": {"kill": {"flag": "known-flag"}}})
         }
         (path, _) if path.ends_with("/clone") => json!({"key": "stolen"}),
         (path, _) if path.ends_with("/copy") => json!({"from": "dev"}),

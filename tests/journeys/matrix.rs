@@ -144,6 +144,7 @@ fn known(path: &str, org: &str, env: &str, chance: &mut Chance) -> String {
         .replace("{scope}", chance.one_of(&["environment", "nothing"]))
         .replace("{webhook}", "someones-webhook")
         .replace("{import}", "someones-import")
+        .replace("{schedule}", "someones-schedule")
         .replace("{id}", chance.one_of(&["someones-key", "demo.abcdefghijkm"]))
         .replace("{issuer}", chance.one_of(&["known-issuer", "nothing"]))
 }

@@ -71,6 +71,7 @@ async fn a_repeat_with_its_key_finds_what_happened_whatever_was_lost() {
             links: Vec::new(),
             idempotency: Some(Idempotency { key: "once".to_owned(), request: Digest::of(b"it") }),
             request_id: "r".to_owned(),
+            fires: None,
         };
         let mut numbers = HashSet::new();
         for _ in 0..10 {
@@ -239,6 +240,7 @@ async fn a_thousand_repeats_at_once_have_one_effect() {
         reason: None,
         idempotency: Some(Idempotency { key: "once".to_owned(), request: Digest::of(b"it") }),
         request_id: "r".to_owned(),
+        fires: None,
         links: Vec::new(),
     };
     let mut repeats = tokio::task::JoinSet::new();

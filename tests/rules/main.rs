@@ -13,4 +13,5 @@ mod issuer;
 mod kit;
 mod people;
 mod publishing;
+mod schedules;
 mod webhooks;

@@ -20,6 +20,8 @@ use crate::outbound::HttpOutbound;
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How often webhooks are looked at for what is to be tried again; the first wait of a retry.
 const TELL_EVERY: Duration = Duration::from_secs(5);
+/// How often scheduled changes are looked for: they come that much late at most.
+const FIRE_EVERY: Duration = Duration::from_secs(1);
 /// How often leftovers are collected; what they take is no more than an hour's.
 const COLLECT_EVERY: Duration = Duration::from_secs(3_600);
 /// How often the trust document is looked at; it lasts a year and is renewed a month before its end.
@@ -47,6 +49,7 @@ impl Works {
             tracing::error!(%error, "not everything could be published at start; it is tried again");
         }
         platform.deliver_webhooks();
+        platform.fire_schedules();
         let mut tasks = JoinSet::new();
         tasks.spawn(ring(platform.clone(), feed));
         for (share, changes) in
@@ -57,6 +60,7 @@ impl Works {
         tasks.spawn(look(platform.clone(), hands.timer.clone()));
         tasks.spawn(tell(platform.clone(), hands.bus.subscribe()));
         tasks.spawn(tell_again(platform.clone(), hands.timer.clone()));
+        tasks.spawn(fire(platform.clone(), hands.timer.clone()));
         tasks.spawn(collect(platform.clone(), hands.timer.clone()));
         tasks.spawn(renew_trust(hands));
         Self { tasks }
@@ -181,6 +185,16 @@ async fn tell_again(platform: Platform, timer: Arc<dyn Timer>) {
         timer.sleep(TELL_EVERY).await;
         if let Err(error) = handle::all_webhooks(&platform, &outbound).await {
             tracing::error!(%error, "webhooks were not told; trying again");
+        }
+    }
+}
+
+async fn fire(platform: Platform, timer: Arc<dyn Timer>) {
+    let clock = Caller::system("scheduler");
+    loop {
+        timer.sleep(FIRE_EVERY).await;
+        if let Err(error) = handle::fire(&platform, &clock, timer.now()).await {
+            tracing::error!(%error, "scheduled changes were not made; trying again");
         }
     }
 }

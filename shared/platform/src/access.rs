@@ -223,19 +223,23 @@ impl Platform {
         self.note_use(org, &facts.id).await;
         let home = self.home(org).await?;
         let left = left.min(self.rates().org(&home, self.timer().now())?);
-        let grants = vec![facts.grant(permissions)];
-        let mut family = facts.ancestors;
-        family.push(facts.id.clone());
-        let actor = Actor::Key { id: facts.id };
-        Ok(Caller {
-            actor,
-            org: Some(org.clone()),
-            grants,
-            operator: facts.operator,
-            home: Some(home),
-            requests_left: left,
-            family,
-        })
+        Ok(Caller { requests_left: left, ..of_key(facts, permissions, home) })
+    }
+
+    /// The caller that an actor of the log is today, and what it may do now: for what it asked for earlier.
+    pub(crate) async fn caller_again(&self, actor: &Actor, org: &OrgKey) -> Result<Caller, Error> {
+        match actor {
+            Actor::Key { id } => {
+                let facts = self.key_in_force(org, id).await?.facts;
+                let permissions = self.permissions_of(org, &facts).await?;
+                Ok(of_key(facts, permissions, self.home(org).await?))
+            }
+            Actor::System { .. } => {
+                Ok(Caller { actor: actor.clone(), ..Caller::system("scheduler") })
+            }
+            // What a person may is said by a token that is over; an operator belongs to no organization.
+            Actor::Person { .. } | Actor::Operator { .. } => Err(Error::Unauthenticated),
+        }
     }
 
     /// The organization that a caller belongs to. One that is suspended lets nobody in.
@@ -269,6 +273,22 @@ impl Platform {
             }
         }
         Ok(permissions)
+    }
+}
+
+/// The caller that a key in force is.
+fn of_key(facts: KeyFacts, permissions: PermissionSet, home: Arc<Organization>) -> Caller {
+    let grants = vec![facts.grant(permissions)];
+    let mut family = facts.ancestors;
+    family.push(facts.id.clone());
+    Caller {
+        actor: Actor::Key { id: facts.id },
+        org: Some(home.key.clone()),
+        grants,
+        operator: facts.operator,
+        home: Some(home),
+        requests_left: u64::MAX,
+        family,
     }
 }
 

@@ -38,7 +38,10 @@ pub(crate) fn needs(change: &Change) -> Needs<'_> {
         Change::CreateOrganization { .. }
         | Change::SuspendOrganization { .. }
         | Change::ResumeOrganization { .. }
-        | Change::SetLimits { .. } => Needs::Operator,
+        | Change::SetLimits { .. }
+        | Change::FailSchedule { .. } => Needs::Operator,
+        Change::Schedule { schedule, .. } => needs(&schedule.change),
+        Change::CancelSchedule { cancelled, .. } => needs(cancelled),
         Change::CreateEnvironment { org, .. } => Needs::Plain(org, None, P::WriteEnvironments),
         Change::CreateKey { org, .. }
         | Change::RevokeKey { org, .. }

@@ -21,6 +21,7 @@ use crate::limits::Limits;
 use crate::lists::IdList;
 use crate::people::IssuerRecord;
 use crate::record::{KeyRecord, Tenant};
+use crate::schedule::Schedule;
 use crate::schema::TenantSchema;
 use crate::segments::ListName;
 use crate::webhooks::WebhookRecord;
@@ -274,6 +275,26 @@ pub enum Change {
     },
     ResumeOrganization {
         org: OrgKey,
+    },
+    /// Makes another change at an instant, if it can still be made then.
+    Schedule {
+        org: OrgKey,
+        env: EnvKey,
+        schedule: Box<Schedule>,
+    },
+    CancelSchedule {
+        org: OrgKey,
+        env: EnvKey,
+        id: String,
+        /// What it would have done: whoever may do that may cancel it.
+        cancelled: Box<Change>,
+    },
+    /// Notes that a change could not be made when its time had come.
+    FailSchedule {
+        org: OrgKey,
+        env: EnvKey,
+        id: String,
+        why: String,
     },
     /// Removes records that nothing can ever refer to again.
     Collect {

@@ -86,6 +86,8 @@ pub struct Request {
     pub idempotency: Option<Idempotency>,
     /// Ties the log entry to the request that caused it.
     pub request_id: String,
+    /// The schedule of the change's environment that this makes come true, and ends.
+    pub fires: Option<String>,
 }
 
 impl Request {
@@ -98,6 +100,7 @@ impl Request {
             links: Vec::new(),
             idempotency: None,
             request_id: request_id.to_owned(),
+            fires: None,
         }
     }
 }
@@ -186,7 +189,7 @@ impl Platform {
         let head: Option<Stored<Head>> = store::read(self.table(), &log.head()).await?;
         let number = head.as_ref().map_or(0, |head| head.value.number) + 1;
         let mut plan = Plan::new(number, self.timer().now());
-        plan::draw(self.table(), request, caller, &mut plan).await?;
+        plan::draw_all(self.table(), request, caller, &mut plan).await?;
         let committed = Committed {
             number,
             at: plan.at,

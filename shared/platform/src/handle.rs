@@ -2,6 +2,7 @@
 //! and in one process.
 
 use flagforge_flags::keys::OrgKey;
+use flagforge_flags::time::Timestamp;
 
 use crate::Platform;
 use crate::caller::Caller;
@@ -65,6 +66,17 @@ pub async fn webhooks(
 pub async fn all_webhooks(platform: &Platform, outbound: &dyn Outbound) -> Result<(), Error> {
     for org in organizations(platform).await? {
         while webhooks(platform, outbound, &org).await? {}
+    }
+    Ok(())
+}
+
+/// Makes the scheduled changes that are due at `now`. Run on a schedule of its own, every second or minute; it may run
+/// twice at once, and what it misses the next run makes. One organization that fails does not stop the others.
+pub async fn fire(platform: &Platform, clock: &Caller, now: Timestamp) -> Result<(), Error> {
+    for org in organizations(platform).await? {
+        if let Err(error) = platform.fire_due(clock, &org, now).await {
+            tracing::error!(%org, %error, "scheduled changes were not made; they are tried again");
+        }
     }
     Ok(())
 }

@@ -40,6 +40,7 @@ mod publish;
 mod rate;
 pub mod read;
 pub mod record;
+mod schedule;
 pub mod schema;
 pub mod search;
 mod segments;
@@ -81,6 +82,10 @@ pub use plan::{
     MAX_RECORD_BYTES, MAX_ROLES, MAX_SEGMENTS,
 };
 pub use publish::{Published, RESIGN_AFTER, ROOT_LIFETIME};
+pub use schedule::{
+    FIRE_WITHIN, MAX_DAYS_AHEAD, MAX_SCHEDULES, SCHEDULE_KEPT, Schedule, ScheduleInput,
+    ScheduleState, ScheduledInput,
+};
 pub use segments::{ListName, MAX_IDS_PAGE, Segment};
 pub use states::FlagState;
 pub use store::{Listing, Stored};
@@ -114,6 +119,8 @@ struct Parts {
     known_issuers: people::Known,
     /// The issuers that the whole installation believes.
     issuers: OnceLock<Vec<Issuer>>,
+    /// Whether somebody fires schedules here.
+    fires: AtomicBool,
 }
 
 impl Platform {
@@ -129,7 +136,7 @@ impl Platform {
         let publisher = publish::Publisher::default();
         let (turns, noted) = (turns::Turns::default(), last_used::Noted::default());
         let rates = access::Rates::default();
-        let delivers = AtomicBool::new(false);
+        let (delivers, fires) = (AtomicBool::new(false), AtomicBool::new(false));
         let parts = Parts {
             table,
             objects,
@@ -145,6 +152,7 @@ impl Platform {
             fetch: OnceLock::new(),
             known_issuers: people::Known::default(),
             issuers: OnceLock::new(),
+            fires,
         };
         Self { parts: Arc::new(parts) }
     }
@@ -153,6 +161,15 @@ impl Platform {
     /// would ever reach it.
     pub fn deliver_webhooks(&self) {
         self.parts.delivers.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that somebody calls [`handle::fire`] in this installation. Until then nothing can be scheduled.
+    pub fn fire_schedules(&self) {
+        self.parts.fires.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fires_schedules(&self) -> bool {
+        self.parts.fires.load(Ordering::Relaxed)
     }
 
     pub(crate) fn delivers_webhooks(&self) -> bool {

@@ -4,6 +4,7 @@
 use flagforge_flags::keys::{
     EnvKey, FlagKey, GroupKey, IssuerKey, OrgKey, RoleKey, SegmentKey, TenantKey,
 };
+use flagforge_flags::time::Timestamp;
 
 use crate::kills::KillScope;
 use crate::ports::ItemKey;
@@ -153,6 +154,20 @@ pub(crate) fn segment(org: &OrgKey, env: &EnvKey, segment: &SegmentKey) -> ItemK
 
 pub(crate) fn deleted_segment(org: &OrgKey, env: &EnvKey, segment: &SegmentKey) -> ItemKey {
     ItemKey::new(env_pk(org, env), format!("DELETED-SEGMENT#{segment}"))
+}
+
+/// A change that waits. Ids begin with their instants, so that what is due is a range.
+pub(crate) fn schedule(org: &OrgKey, env: &EnvKey, id: &str) -> ItemKey {
+    ItemKey::new(env_pk(org, env), format!("SCHEDULE#{id}"))
+}
+
+/// What every schedule after an instant begins with, or what follows.
+pub(crate) fn schedules_after(now: Timestamp) -> String {
+    format!("SCHEDULE#{:015}", now.as_millis() + 1)
+}
+
+pub(crate) fn ended_schedule(org: &OrgKey, env: &EnvKey, id: &str) -> ItemKey {
+    ItemKey::new(env_pk(org, env), format!("SCHEDULE-ENDED#{id}"))
 }
 
 pub(crate) fn kill(org: &OrgKey, env: &EnvKey, scope: &KillScope) -> ItemKey {

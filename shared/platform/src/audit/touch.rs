@@ -22,6 +22,9 @@ fn tenant_of(image: &Image) -> Option<&str> {
 fn flag_of(image: &Image) -> Option<&str> {
     match parts(image) {
         ("FLAG" | "DELETED-FLAG" | "STATE" | "OVERRIDE", keys) => keys.first().copied(),
+        ("SCHEDULE" | "SCHEDULE-ENDED", _) => {
+            image.body.as_ref().and_then(|body| body.get("flag")).and_then(|flag| flag.as_str())
+        }
         _ => None,
     }
 }

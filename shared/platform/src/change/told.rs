@@ -47,6 +47,9 @@ impl Change {
             | Self::CloneState { org, env, .. }
             | Self::RestoreState { org, env, .. }
             | Self::Promote { org, env, .. }
+            | Self::Schedule { org, env, .. }
+            | Self::CancelSchedule { org, env, .. }
+            | Self::FailSchedule { org, env, .. }
             | Self::Kill { org, env, .. }
             | Self::EndKill { org, env, .. }
             | Self::PutSegment { org, env, .. }
@@ -116,6 +119,9 @@ impl Change {
             Self::RotateKey { .. } => "rotate-key",
             Self::SuspendOrganization { .. } => "suspend-organization",
             Self::ResumeOrganization { .. } => "resume-organization",
+            Self::Schedule { .. } => "schedule",
+            Self::CancelSchedule { .. } => "cancel-schedule",
+            Self::FailSchedule { .. } => "fail-schedule",
             Self::Collect { .. } => "collect",
             Self::SetLimits { .. } => "set-limits",
             Self::PutRole { .. } => "put-role",

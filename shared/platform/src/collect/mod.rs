@@ -37,6 +37,7 @@ pub enum Left {
     Override { flag: FlagKey, tenant: TenantKey },
     Member { group: GroupKey, tenant: TenantKey },
     Import { id: String },
+    Schedule { id: String },
 }
 
 /// Whether anything is done.
@@ -68,6 +69,8 @@ pub struct Collection {
     pub members: u64,
     /// Imports of 30 days ago and before.
     pub imports: u64,
+    /// Schedules that came to their end 30 days ago and before.
+    pub schedules: u64,
     /// Stored parts of segments' lists that nothing names.
     pub lists: u64,
     /// Files of imports that are gone.

@@ -12,6 +12,7 @@ use crate::import::Import;
 use crate::place;
 use crate::ports::{Item, Query};
 use crate::record::{Definition, Group, Member, Override, StateRecord, Tenant};
+use crate::schedule::Schedule;
 use crate::store::{self, Stored, decode};
 
 /// Records of one change: an override is two writes and three checks at most, out of the 100 of a transaction.
@@ -34,7 +35,7 @@ impl Run<'_> {
             }
         }
         for env in envs {
-            for prefix in ["STATE#", "OVERRIDE#"] {
+            for prefix in ["STATE#", "OVERRIDE#", "SCHEDULE-ENDED#"] {
                 if !self.sweep(Some(env), prefix, &uids).await? {
                     return Ok(false);
                 }
@@ -116,6 +117,10 @@ impl Run<'_> {
                 let import: Import = decode(item)?.value;
                 import.is_over(self.began).then_some(Left::Import { id: import.id })
             }
+            "SCHEDULE-ENDED" => {
+                let ended: Schedule = decode(item)?.value;
+                ended.is_over(self.began).then_some(Left::Schedule { id: ended.id })
+            }
             _ => None,
         })
     }
@@ -126,6 +131,7 @@ impl Run<'_> {
             Left::Override { .. } => &mut self.found.overrides,
             Left::Member { .. } => &mut self.found.members,
             Left::Import { .. } => &mut self.found.imports,
+            Left::Schedule { .. } => &mut self.found.schedules,
         }
     }
 }

@@ -92,6 +92,7 @@ impl Asked {
             links: self.links.clone(),
             idempotency: self.idempotency.clone(),
             request_id: self.request_id.clone(),
+            fires: None,
         }
     }
 

@@ -11,6 +11,7 @@ const TAGS: &[(&str, &str)] = &[
     ("flags", "What flags are, in every environment."),
     ("deleted", "What was deleted and can come back."),
     ("states", "What flags do in one environment, and for whom they are special."),
+    ("schedules", "Changes that take effect at an instant."),
     ("kills", "Many flags off in one call, and back."),
     ("promotion", "What differs between environments, and bringing it over."),
     ("segments", "Saved sets of users."),

@@ -21,6 +21,7 @@ mod organizations;
 mod problem;
 mod promotions;
 mod roles;
+mod schedules;
 mod segments;
 mod special;
 mod states;
@@ -85,6 +86,7 @@ fn routes() -> OpenApiRouter<Platform> {
         .merge(deleted::routes())
         .merge(collection::routes())
         .merge(states::routes())
+        .merge(schedules::routes())
         .merge(segments::routes())
         .merge(kills::routes())
         .merge(catalog::routes())

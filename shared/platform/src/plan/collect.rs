@@ -11,6 +11,7 @@ use crate::import::Import;
 use crate::place;
 use crate::ports::{ItemKey, Table, Write};
 use crate::record::{Definition, Group, Member, Override, StateRecord, Tenant};
+use crate::schedule::Schedule;
 use crate::store::{self, Stored, version_of};
 
 pub(super) async fn draw(
@@ -31,6 +32,13 @@ pub(super) async fn draw(
             (Left::Import { id }, None) => {
                 let place = place::import(org, id);
                 let found: Option<Stored<Import>> = store::read(table, &place).await?;
+                if let Some(found) = found.filter(|found| found.value.is_over(plan.at)) {
+                    plan.delete(place, found.version);
+                }
+            }
+            (Left::Schedule { id }, Some(env)) => {
+                let place = place::ended_schedule(org, env, id);
+                let found: Option<Stored<Schedule>> = store::read(table, &place).await?;
                 if let Some(found) = found.filter(|found| found.value.is_over(plan.at)) {
                     plan.delete(place, found.version);
                 }

@@ -8,6 +8,7 @@ use super::Plan;
 use super::asks::{self, Asking, Asks, Node, Users};
 use super::directory::organization_in;
 use super::flags::{definition_in, hold_still};
+use super::schedules::waiting_for;
 use super::{segments, states};
 use crate::caller::Caller;
 use crate::change::Change;
@@ -188,7 +189,7 @@ async fn environments(table: &dyn Table, org: &OrgKey) -> Result<Vec<EnvKey>, Er
     Ok(found.into_iter().map(|stored| stored.value.key).collect())
 }
 
-/// Refuses to delete a flag that flags or segments of some environment ask for.
+/// Refuses to delete a flag that flags or segments of some environment ask for, or a scheduled change is about.
 async fn check_unused(
     table: &dyn Table,
     plan: &mut Plan,
@@ -198,7 +199,11 @@ async fn check_unused(
     for env in environments(table, org).await? {
         hold_still(table, plan, org, &env).await?;
         let users = Users::read(table, org, &env).await?;
-        if let Some(by) = users.of_flag(table, org, flag).await? {
+        let used = match users.of_flag(table, org, flag).await? {
+            None => waiting_for(table, org, &env, flag).await?,
+            used => used,
+        };
+        if let Some(by) = used {
             let by = format!("in `{env}` {by}");
             return Err(Error::InUse { what: "flag", key: flag.to_string(), by });
         }

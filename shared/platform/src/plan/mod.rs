@@ -14,6 +14,7 @@ mod kills;
 mod operator;
 mod promote;
 mod roles;
+mod schedules;
 mod second;
 mod segments;
 mod states;
@@ -42,7 +43,9 @@ use crate::commit::Request;
 use crate::error::Error;
 use crate::input::bounded;
 use crate::log::Image;
+use crate::place::LogId;
 use crate::ports::{Condition, Item, ItemKey, Table, Write};
+use crate::schedule::ScheduleState;
 use crate::store::ABSENT;
 
 /// Bytes of one record. The largest change (128 KiB, the body limit) and its after-image make a log
@@ -108,7 +111,24 @@ fn standing(version: u64) -> Condition {
     if version == ABSENT { Condition::Absent } else { Condition::Version(version) }
 }
 
-/// Draws up the plan of a change on what stands now.
+/// Draws up the plan of a request on what stands now: its change, and the end of the schedule that it fires.
+pub(crate) async fn draw_all(
+    table: &dyn Table,
+    request: &Request,
+    caller: &Caller,
+    plan: &mut Plan,
+) -> Result<(), Error> {
+    let LogId { org, env } = request.change.log();
+    let fires = match (&request.fires, &env) {
+        (Some(id), Some(env)) => Some(schedules::Pending::read(table, (&org, env), id).await?),
+        _ => None,
+    };
+    draw(table, request, caller, plan).await?;
+    let fired = ScheduleState::Fired { at: plan.at, number: plan.number };
+    fires.map_or(Ok(()), |pending| pending.end(plan, fired))
+}
+
+/// Draws up the plan of a change.
 pub(crate) async fn draw(
     table: &dyn Table,
     request: &Request,
@@ -161,6 +181,9 @@ pub(crate) async fn draw(
         | Change::RestoreState { .. }
         | Change::SetOverride { .. }
         | Change::ClearOverride { .. } => states::draw(table, request, plan).await,
+        Change::Schedule { .. } | Change::CancelSchedule { .. } | Change::FailSchedule { .. } => {
+            schedules::draw(table, request, caller, plan).await
+        }
         Change::Collect { org, env, left } => {
             collect::draw(table, plan, (org, env.as_ref()), left).await
         }
