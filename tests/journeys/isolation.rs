@@ -71,6 +71,7 @@ pub(super) fn body_for(route: &Route) -> Option<String> {
         (path, _) if path.ends_with("/weights") => {
             json!({"weights": [{"variant": "on", "weight": 1}]})
         }
+        (path, _) if path.ends_with("/erasures") => json!({"actor": "demo.abcdefghijkm"}),
         (path, _) if path.ends_with("/schedules") => {
             json!({"at": "2027-06-01T00:00:00Z", "do": {"kill": {"flag": "known-flag"}}})
         }

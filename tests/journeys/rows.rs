@@ -107,6 +107,7 @@ pub(super) const ROWS: &[(&str, &str, Weakest)] = &[
     ("DELETE", "/v1/orgs/{org}/environments/{env}/kills/{scope}", Maintainer),
     ("PUT", "/v1/orgs/{org}/environments/{env}/kills/{scope}", Maintainer),
     ("POST", "/v1/orgs/{org}/environments/{env}/promote", Maintainer),
+    ("POST", "/v1/orgs/{org}/erasures", Admin),
     ("GET", "/v1/orgs/{org}/collection", Admin),
     ("POST", "/v1/orgs/{org}/collection", Admin),
     ("GET", "/v1/orgs/{org}/deleted-flags", Reader),

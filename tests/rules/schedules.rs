@@ -202,7 +202,7 @@ async fn what_could_not_be_made_now_is_not_scheduled() {
         (farthest.plus(MILLISECOND), enable(), "at"),
         (soon, json!({"patch": {"flag": "f", "patch": {"rules": 7}}}), "rules"),
         (soon, json!({"setOverride": {"flag": "f", "tenant": "acme", "variant": "x"}}), "variant"),
-        (soon, json!({"enable": {"flag": "f", "tenant": "acme"}}), "do.enable.tenant"),
+        (soon, json!({"enable": {"flag": "f", "tenant": "acme"}}), "do.tenant"),
     ];
     for (at, what, field) in refused {
         let answer = scene.try_schedule(api, at, &what).await.expect(400).unwrap();
@@ -234,7 +234,7 @@ async fn whoever_fires_and_whatever_is_lost_it_happens_once() {
         delay_per_mille: 300,
         longest_delay: Duration::from_millis(2),
         fail_before_per_mille: 30,
-        fail_after_per_mille: 100,
+        fail_after_per_mille: 400,
         contended_per_mille: 50,
     };
     let mut lost = 0;

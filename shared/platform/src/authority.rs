@@ -66,6 +66,7 @@ pub(crate) fn needs(change: &Change) -> Needs<'_> {
         | Change::CloneFlag { org, flag, .. }
         | Change::DeleteFlag { org, flag }
         | Change::RestoreFlag { org, flag } => Needs::Flag(org, None, flag, P::WriteFlags),
+        Change::EraseActor { org, .. } => Needs::Plain(org, None, P::Purge),
         Change::Collect { org, env, .. } => Needs::Plain(org, env.as_ref(), P::Purge),
         Change::PurgeFlag { org, .. } => Needs::Plain(org, None, P::Purge),
         Change::PurgeSegment { org, env, .. } => Needs::Plain(org, Some(env), P::Purge),

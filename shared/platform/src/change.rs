@@ -296,6 +296,11 @@ pub enum Change {
         id: String,
         why: String,
     },
+    /// Erases what names an actor of the log.
+    EraseActor {
+        org: OrgKey,
+        actor: String,
+    },
     /// Removes records that nothing can ever refer to again.
     Collect {
         org: OrgKey,

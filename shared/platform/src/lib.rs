@@ -33,6 +33,7 @@ mod merge;
 pub mod meter;
 pub mod people;
 mod permission;
+mod personal;
 mod place;
 mod plan;
 pub mod ports;
@@ -75,6 +76,7 @@ pub use http::{MAX_BODY_BYTES, app, cors, health, openapi};
 pub use kills::{KillScope, KillSwitch, MAX_KILLS};
 pub use last_used::LAST_USED_EVERY;
 pub use lists::{IdList, MAX_EDITED_IDS, MAX_ID_BYTES, MAX_LIST_BODY_BYTES};
+pub use personal::ERASED;
 pub use place::LogId;
 pub use plan::{
     MAX_BATCH_BYTES, MAX_BATCH_TENANTS, MAX_CONDITION_GROUPS, MAX_ENVIRONMENT_IDS,

@@ -136,6 +136,11 @@ pub(crate) fn key_use(org: &OrgKey, id: &str) -> ItemKey {
     ItemKey::new(use_pk(org), format!("KEY#{id}"))
 }
 
+/// The texts that name an actor, beside the log. Nothing there is in a log or a manifest.
+pub(crate) fn texts(org: &OrgKey, actor: &str) -> ItemKey {
+    ItemKey::new(format!("{org}#texts"), actor)
+}
+
 pub(crate) fn role(org: &OrgKey, role: &RoleKey) -> ItemKey {
     ItemKey::new(org_pk(org), format!("ROLE#{role}"))
 }

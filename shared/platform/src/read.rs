@@ -303,8 +303,19 @@ impl Platform {
     ) -> Result<Listing<LogEntry>, Error> {
         self.may_read_log(caller, log).await?;
         let mut found: Listing<LogEntry> = self.page(&log.partition(), LOG_PREFIX, page).await?;
-        found.items.iter_mut().for_each(|entry| entry.value.hide_secrets());
+        self.show(log, found.items.iter_mut().map(|entry| &mut entry.value)).await?;
         Ok(found)
+    }
+
+    /// Makes entries what readers may see: without secrets, and with what names people where it still stands.
+    pub(crate) async fn show<'e>(
+        &self,
+        log: &LogId,
+        entries: impl Iterator<Item = &'e mut LogEntry> + Send,
+    ) -> Result<(), Error> {
+        let mut entries: Vec<&mut LogEntry> = entries.collect();
+        entries.iter_mut().for_each(|entry| entry.hide_secrets());
+        self.unseal(&log.org, entries.into_iter()).await
     }
 
     pub(crate) async fn page<T: DeserializeOwned>(

@@ -133,7 +133,7 @@ impl Platform {
         };
         let mut found =
             self.sift(&log.partition(), LOG_PREFIX, page, Order::Descending, wanted).await?;
-        found.items.iter_mut().for_each(|entry| entry.value.hide_secrets());
+        self.show(log, found.items.iter_mut().map(|entry| &mut entry.value)).await?;
         Ok(found)
     }
 
@@ -165,7 +165,7 @@ impl Platform {
         let entry: Stored<LogEntry> =
             store::standing(self.table(), &log.entry(number), "entry").await?;
         let mut after = entry.value;
-        after.hide_secrets();
+        self.show(log, std::iter::once(&mut after)).await?;
         let mut differences = Vec::new();
         for image in &after.images {
             let before = self.before(log, image.over, &image.sk).await?;
@@ -188,7 +188,7 @@ impl Platform {
         }
         let entry: Option<Stored<LogEntry>> = store::read(self.table(), &log.entry(over)).await?;
         let Some(mut entry) = entry.map(|entry| entry.value) else { return Ok(None) };
-        entry.hide_secrets();
+        self.show(log, std::iter::once(&mut entry)).await?;
         Ok(entry.images.into_iter().find(|image| image.sk == sk).and_then(|image| image.body))
     }
 

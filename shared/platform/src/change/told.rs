@@ -33,6 +33,7 @@ impl Change {
             | Self::CreateKey { org, .. }
             | Self::RevokeKey { org, .. }
             | Self::RotateKey { org, .. }
+            | Self::EraseActor { org, .. }
             | Self::SuspendOrganization { org }
             | Self::ResumeOrganization { org }
             | Self::SetLimits { org, .. }
@@ -71,6 +72,12 @@ impl Change {
             (self, told.get_mut("record"))
         {
             record.remove("secrets");
+        }
+        // What names people is in the images, sealed.
+        for key in ["key", "admin"] {
+            if let Some(Json::Object(key)) = told.get_mut(key) {
+                key.remove("name");
+            }
         }
         Ok(told)
     }
@@ -122,6 +129,7 @@ impl Change {
             Self::Schedule { .. } => "schedule",
             Self::CancelSchedule { .. } => "cancel-schedule",
             Self::FailSchedule { .. } => "fail-schedule",
+            Self::EraseActor { .. } => "erase-actor",
             Self::Collect { .. } => "collect",
             Self::SetLimits { .. } => "set-limits",
             Self::PutRole { .. } => "put-role",

@@ -8,6 +8,7 @@ mod collection;
 mod cors;
 mod deleted;
 mod describe;
+mod erasures;
 mod flags;
 mod groups;
 mod imports;
@@ -96,6 +97,7 @@ fn routes() -> OpenApiRouter<Platform> {
         .merge(issuers::routes())
         .merge(logs::routes())
         .merge(audit::routes())
+        .merge(erasures::routes())
         .merge(operator::routes())
         .merge(webhooks::routes())
         .merge(trust::routes())

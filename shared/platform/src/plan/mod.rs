@@ -6,6 +6,7 @@ mod bulk;
 mod collect;
 mod deleted;
 mod directory;
+mod erase;
 mod flags;
 mod groups;
 mod issuers;
@@ -43,6 +44,7 @@ use crate::commit::Request;
 use crate::error::Error;
 use crate::input::bounded;
 use crate::log::Image;
+use crate::personal;
 use crate::place::LogId;
 use crate::ports::{Condition, Item, ItemKey, Table, Write};
 use crate::schedule::ScheduleState;
@@ -78,6 +80,21 @@ impl Plan {
         bounded("the record", "bytes", MAX_RECORD_BYTES, text.len())?;
         self.images.push(Image { pk: key.pk.clone(), sk: key.sk.clone(), body: Some(body), over });
         let item = Item { key, version: self.number, body: text, expires_at_seconds: None };
+        self.writes.push(Write::Put { item, condition: standing(over) });
+        Ok(())
+    }
+
+    /// Writes what stands beside the log, and is in none.
+    pub(crate) fn put_beside<T: Serialize>(
+        &mut self,
+        key: ItemKey,
+        over: u64,
+        record: &T,
+    ) -> Result<(), Error> {
+        let body = serde_json::to_string(record)
+            .map_err(|error| Error::internal("a record did not serialize", error))?;
+        bounded("what names an actor", "bytes", MAX_RECORD_BYTES, body.len())?;
+        let item = Item { key, version: self.number, body, expires_at_seconds: None };
         self.writes.push(Write::Put { item, condition: standing(over) });
         Ok(())
     }
@@ -124,6 +141,7 @@ pub(crate) async fn draw_all(
         _ => None,
     };
     draw(table, request, caller, plan).await?;
+    personal::seal(table, &org, plan).await?;
     let fired = ScheduleState::Fired { at: plan.at, number: plan.number };
     fires.map_or(Ok(()), |pending| pending.end(plan, fired))
 }
@@ -184,6 +202,7 @@ pub(crate) async fn draw(
         Change::Schedule { .. } | Change::CancelSchedule { .. } | Change::FailSchedule { .. } => {
             schedules::draw(table, request, caller, plan).await
         }
+        Change::EraseActor { org, actor } => erase::draw(table, plan, org, actor).await,
         Change::Collect { org, env, left } => {
             collect::draw(table, plan, (org, env.as_ref()), left).await
         }
