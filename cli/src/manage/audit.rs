@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
 
+use super::client::Body;
 use super::refusal::{Exit, Failure};
 use super::session::print_json;
 use super::table::{Column, field, plain, record, with};
@@ -84,6 +85,11 @@ Note the digest that it says: nothing before it can be changed unseen. Ends with
         /// The entry to begin with.
         #[arg(long, value_name = "NUMBER", default_value_t = 1)]
         from: u64,
+    },
+    /// Erase what names an actor in the log, and in its key. The log says `erased` from then on, and still verifies.
+    Erase {
+        /// The id of a key, gone or not.
+        actor: String,
     },
     /// List the log itself, oldest first, with the images that readers apply.
     Log {
@@ -187,6 +193,12 @@ pub(crate) async fn run(command: &AuditCommand, s: &Session) -> anyhow::Result<(
         AuditCommand::Verify { log, from } => {
             let path = log.asked(s, s.org(&["audit", "chain"])?);
             verify(s, &path, *from).await
+        }
+        AuditCommand::Erase { actor } => {
+            s.confirm(&format!("Erase what names {actor}, for good?"))?;
+            let body = Body::Json(json!({"actor": actor}));
+            let answer = s.post(&s.org(&["erasures"])?, body).await?;
+            s.tell(&answer, &format!("nothing names {actor} any more"))
         }
         AuditCommand::Log { log, pages } => {
             let path = match log.env(s) {

@@ -19,6 +19,7 @@ mod path;
 mod profile;
 mod refusal;
 mod role;
+mod schedule;
 mod segment;
 mod session;
 mod settings;
@@ -57,6 +58,8 @@ pub(crate) enum Command {
     Override(Noun<special::OverrideCommand>),
     /// Kill switches: many flags off in one call, and back.
     Kill(Noun<kill::KillCommand>),
+    /// Schedules: changes that take effect at an instant.
+    Schedule(Noun<schedule::ScheduleCommand>),
     /// Segments: saved sets of users, per environment.
     Segment(Noun<segment::SegmentCommand>),
     /// Tenants: your customers, with their attributes.
@@ -164,6 +167,7 @@ pub(crate) async fn run(command: &Command) -> anyhow::Result<()> {
         Command::Flag(noun) => on!(noun, flag::run),
         Command::Override(noun) => on!(noun, special::run),
         Command::Kill(noun) => on!(noun, kill::run),
+        Command::Schedule(noun) => on!(noun, schedule::run),
         Command::Segment(noun) => on!(noun, segment::run),
         Command::Tenant(noun) => on!(noun, tenant::run),
         Command::Import(noun) => on!(noun, import::run),

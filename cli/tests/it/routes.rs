@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::time::Duration;
 
 use flagforge_flags::manifest::SecretKey;
+use flagforge_flags::time::Timestamp;
 use serde_json::Value as Json;
 
 use crate::installation::{Installation, Terminal};
@@ -18,6 +20,7 @@ fn every_route_has_a_command() {
     let t = installation.terminal("dev");
     organizations(&t);
     flags(&t);
+    schedules(&t);
     directory(&t);
     segments(&t);
     access(&t);
@@ -128,6 +131,16 @@ fn flags(t: &Terminal) {
     t.ok("env unkill qa");
 }
 
+fn schedules(t: &Terminal) {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let tomorrow = Timestamp::from_seconds(0).plus(now + Duration::from_secs(24 * 3_600));
+    t.ok(&format!("schedule make --at {tomorrow} --do '{{\"kill\": {{\"flag\": \"a\"}}}}'"));
+    let id = t.json("schedule list")["items"][0]["id"].as_str().unwrap().to_owned();
+    assert!(t.ok(&format!("schedule show {id}")).contains("pending"));
+    t.ok(&format!("schedule cancel {id} --yes"));
+    assert!(t.ok("schedule list --ended").contains(&id));
+}
+
 fn directory(t: &Terminal) {
     t.write(
         "schema.json",
@@ -217,6 +230,7 @@ fn access(t: &Terminal) {
     t.ok(&format!("key show {id}"));
     t.ok(&format!("key rotate {id} --overlap-seconds 60 --out new.key"));
     t.ok(&format!("key revoke {id} --yes"));
+    t.ok(&format!("audit erase {id} --yes"));
 }
 
 /// An issuer that says of itself what one has to.
