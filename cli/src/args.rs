@@ -79,7 +79,7 @@ pub(crate) struct Serve {
     /// several; none may unless named.
     #[arg(long = "cors-origin", value_name = "ORIGIN")]
     pub(crate) cors_origins: Vec<String>,
-    /// Let issuers of people's tokens be on this machine, over plain HTTP: for trying things out.
+    /// Let issuers of people's tokens, and sources of tenants, be on this machine, over plain HTTP: for trying things out.
     #[arg(long)]
     pub(crate) allow_loopback: bool,
 }

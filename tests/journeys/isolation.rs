@@ -58,6 +58,8 @@ fn filled(path: &str, org: &str) -> String {
         .replace("{number}", "1")
         .replace("{webhook}", "someones-webhook")
         .replace("{issuer}", "secret-issuer")
+        .replace("{person}", "someones-id")
+        .replace("{invitation}", "someones-invitation")
         .replace("{role}", "secret-role")
 }
 
@@ -82,12 +84,23 @@ pub(super) fn body_for(route: &Route) -> Option<String> {
         (path, _) if path.contains("/kills/") => json!({"reason": "because"}),
         (path, "POST") if path.ends_with("/imports") => json!({"format": "ndjson"}),
         (path, "POST") if path.ends_with("/start") => json!({"parts": 1}),
+        (path, "PUT") if path.ends_with("/tenant-source") => {
+            json!({"url": "http://127.0.0.1:1", "bearer": "secret", "paused": true})
+        }
         (path, "PUT") if path.ends_with("/tenant-schema") => json!({"attributes": {}}),
         (path, "POST") if path.ends_with("/tenants") => json!({"tenants": []}),
         (path, _) if path.ends_with("/replay") => json!({"event": "someones-event"}),
         (path, "POST" | "PUT") if path.contains("/webhooks") && !path.ends_with("/rotate") => {
             json!({"url": "https://hooks.example.com/in"})
         }
+        (path, "POST") if path.ends_with("/invitations") => {
+            json!({"email": "a@example.com", "role": "admin"})
+        }
+        (path, "POST") if path.ends_with("/accept") => json!({"token": "ff_invitation_a_b"}),
+        (path, "POST") if path.ends_with("/people") => {
+            json!({"issuer": "https://a.example.com", "subject": "a", "role": "admin"})
+        }
+        (path, "PUT") if path.contains("/people/") => json!({"role": "admin"}),
         (path, _) if path.contains("/issuers/") => {
             // Nobody listens there, so nobody waits for an answer.
             json!({"url": "http://127.0.0.1:1", "audiences": ["flagforge"]})

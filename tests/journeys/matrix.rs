@@ -138,6 +138,8 @@ fn known(path: &str, org: &str, env: &str, chance: &mut Chance) -> String {
         .replace("{group}", chance.one_of(&["known-group", "known-group", "nothing"]))
         .replace("{segment}", chance.one_of(&["known-segment", "known-segment", "nothing"]))
         .replace("{role}", chance.one_of(&["known-role", "nothing"]))
+        .replace("{person}", "someones-id")
+        .replace("{invitation}", "someones-invitation")
         .replace("{list}", list)
         .replace("{number}", chance.one_of(&["1", "2", "999999"]))
         .replace("{part}", "0")

@@ -19,14 +19,15 @@ pub(crate) const HOME: &str = "/v1/orgs/home";
 const SECOND: Duration = Duration::from_secs(1);
 
 /// An organization `home` that believes a real issuer.
-struct Office {
-    issuer: Issuer,
+pub(crate) struct Office {
+    pub(crate) issuer: Issuer,
+    pub(crate) platform: Platform,
     timer: ManualTimer,
-    admin: Api,
+    pub(crate) admin: Api,
 }
 
 impl Office {
-    async fn open() -> Option<Self> {
+    pub(crate) async fn open() -> Option<Self> {
         let issuer = Issuer::start().unwrap()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let timer = ManualTimer::at(Timestamp::from_millis(now.as_millis().try_into().unwrap()));
@@ -35,9 +36,9 @@ impl Office {
         platform.fetch_with(Arc::new(HttpOutbound::with_loopback()));
         let envs = [(env("dev"), "Dev"), (env("prod"), "Prod")];
         let admin = bootstrap::home(&platform, &org(), "Home", &envs).await.unwrap().unwrap();
-        let base = served(platform).await;
+        let base = served(platform.clone()).await;
         let admin = Api::new(&base, Some(&admin.key.expose()));
-        let office = Self { issuer, timer, admin };
+        let office = Self { issuer, platform, timer, admin };
         office.believe(&json!({})).await.expect(201).unwrap();
         Some(office)
     }
@@ -63,11 +64,11 @@ impl Office {
         self.admin.call(Method::PUT, place, held, Some(issuer.to_string())).await.unwrap()
     }
 
-    fn with(&self, token: &str) -> Api {
+    pub(crate) fn with(&self, token: &str) -> Api {
         self.admin.with_key(Some(token))
     }
 
-    async fn status(&self, token: &str) -> u16 {
+    pub(crate) async fn status(&self, token: &str) -> u16 {
         self.with(token).get(HOME).await.unwrap().status.as_u16()
     }
 
@@ -75,12 +76,12 @@ impl Office {
         self.issuer.token("ann", "flagforge").await
     }
 
-    fn advance(&self, by: Duration) {
+    pub(crate) fn advance(&self, by: Duration) {
         self.timer.advance(by);
     }
 }
 
-async fn served(platform: Platform) -> String {
+pub(crate) async fn served(platform: Platform) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, flagforge_platform::app(platform)).await });

@@ -262,8 +262,7 @@ fn the_sample_service_says_something_else_within_a_second_of_a_flip() {
 
 /// The words of a shell line that has quotes and no other magic.
 fn words(line: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut quote = None;
+    let (mut words, mut quote) = (vec![String::new()], None);
     for c in line.chars() {
         match (quote, c) {
             (None, '\'' | '"') => quote = Some(c),

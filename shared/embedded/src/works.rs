@@ -24,6 +24,8 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 const FIRE_EVERY: Duration = Duration::from_secs(1);
 /// How often leftovers are collected; what they take is no more than an hour's.
 const COLLECT_EVERY: Duration = Duration::from_secs(3_600);
+/// How often it is looked whether a source of tenants is due.
+const PULL_EVERY: Duration = Duration::from_secs(30);
 /// How often the trust document is looked at; it lasts a year and is renewed a month before its end.
 const RENEW_TRUST_EVERY: Duration = Duration::from_secs(24 * 3_600);
 /// The wait before a publication that failed is tried again.
@@ -62,6 +64,7 @@ impl Works {
         tasks.spawn(tell_again(platform.clone(), hands.timer.clone()));
         tasks.spawn(fire(platform.clone(), hands.timer.clone()));
         tasks.spawn(collect(platform.clone(), hands.timer.clone()));
+        tasks.spawn(pull(platform.clone(), hands.timer.clone()));
         tasks.spawn(renew_trust(hands));
         Self { tasks }
     }
@@ -205,6 +208,16 @@ async fn collect(platform: Platform, timer: Arc<dyn Timer>) {
         timer.sleep(COLLECT_EVERY).await;
         if let Err(error) = handle::collect(&platform, &caller).await {
             tracing::error!(%error, "leftovers were not collected; the next hour again");
+        }
+    }
+}
+
+async fn pull(platform: Platform, timer: Arc<dyn Timer>) {
+    let caller = Caller::system("tenant-source");
+    loop {
+        timer.sleep(PULL_EVERY).await;
+        if let Err(error) = handle::tenant_sources(&platform, &caller).await {
+            tracing::error!(%error, "sources of tenants were not asked; trying again");
         }
     }
 }

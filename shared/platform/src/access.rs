@@ -14,7 +14,7 @@ use crate::caller::{Actor, Caller, Grant, PermissionSet, Role, RoleName};
 use crate::error::Error;
 use crate::fresh;
 use crate::limits::{KEY_REQUESTS_PER_SECOND, REQUEST_BURST_SECONDS};
-use crate::people;
+use crate::people::{self, Asking};
 use crate::place;
 use crate::ports::Table;
 use crate::rate::{Buckets, Empty, Rate};
@@ -190,15 +190,15 @@ impl Platform {
             .map_err(|error| Error::internal("a rotated key was not a key", error))
     }
 
-    /// Turns a key, or the token of a person who asks for something of `org`, into the caller it stands for. Every failure
+    /// Turns a key, or the token of a person who asks for something, into the caller it stands for. Every failure
     /// is the same to a stranger.
     pub(crate) async fn authenticate(
         &self,
         presented: &str,
-        org: Option<&OrgKey>,
+        asking: Asking<'_>,
     ) -> Result<Caller, Error> {
         if people::is_token(presented) {
-            return self.authenticate_person(presented, org).await;
+            return self.authenticate_person(presented, asking).await;
         }
         let key = AccessKey::parse(presented).map_err(|_| Error::Unauthenticated)?;
         // By its digest, so that nobody uses up the rate of a key whose secret they do not have.
@@ -289,6 +289,7 @@ fn of_key(facts: KeyFacts, permissions: PermissionSet, home: Arc<Organization>) 
         home: Some(home),
         requests_left: u64::MAX,
         family,
+        person: None,
     }
 }
 

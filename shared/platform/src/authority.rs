@@ -26,6 +26,8 @@ pub(crate) enum Needs<'c> {
     Promotion(&'c OrgKey, &'c EnvKey, &'c EnvKey),
     /// A permission for all flags of a scope: for a domain's, a role of that domain will do.
     Scope(&'c OrgKey, &'c EnvKey, &'c KillScope, Permission),
+    /// To be a person; the plan holds them against the invitation.
+    Person,
     /// A permission somewhere in the organization; the plan holds the caller against the thing itself.
     Somewhere(&'c OrgKey, Permission),
 }
@@ -46,11 +48,18 @@ pub(crate) fn needs(change: &Change) -> Needs<'_> {
         Change::CreateKey { org, .. }
         | Change::RevokeKey { org, .. }
         | Change::RotateKey { org, .. } => Needs::Somewhere(org, P::ManageKeys),
-        Change::PutRole { org, .. } | Change::DeleteRole { org, .. } => {
-            Needs::Plain(org, None, P::ManageMembers)
-        }
+        Change::PutRole { org, .. }
+        | Change::DeleteRole { org, .. }
+        | Change::AddPerson { org, .. }
+        | Change::ChangePerson { org, .. }
+        | Change::RemovePerson { org, .. }
+        | Change::Invite { org, .. }
+        | Change::WithdrawInvitation { org, .. } => Needs::Plain(org, None, P::ManageMembers),
+        Change::AcceptInvitation { .. } => Needs::Person,
         Change::PutWebhook { org, .. }
         | Change::DeleteWebhook { org, .. }
+        | Change::PutTenantSource { org, .. }
+        | Change::DeleteTenantSource { org }
         | Change::PutIssuer { org, .. }
         | Change::DeleteIssuer { org, .. } => Needs::Plain(org, None, P::ManageSettings),
         Change::PutTenant { org, .. }
@@ -128,6 +137,8 @@ impl Platform {
                 };
                 caller.can_for_flag(org, Some(env), domain, permission)
             }
+            Needs::Person if caller.person.is_some() => Ok(()),
+            Needs::Person => Err(Error::NotFound { what: "invitation" }),
             Needs::Somewhere(org, permission) => caller.can(org, permission),
             Needs::Flag(org, env, flag, permission) => {
                 match caller.can_for_flag(org, env, None, permission) {

@@ -7,6 +7,7 @@ use flagforge_flags::keys::{EnvKey, OrgKey};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::people::Person;
 pub use crate::permission::{Permission, PermissionSet, Role, RoleName};
 use crate::record::Organization;
 
@@ -76,6 +77,8 @@ pub struct Caller {
     pub(crate) home: Option<Arc<Organization>>,
     /// Requests that its key has left in this process.
     pub(crate) requests_left: u64,
+    /// Who it is, if a person.
+    pub(crate) person: Option<Arc<Person>>,
     /// The keys above what it makes: its own ancestors, and itself if it is a key.
     pub(crate) family: Vec<String>,
 }
@@ -115,6 +118,7 @@ impl Caller {
             home: None,
             requests_left: u64::MAX,
             family: Vec::new(),
+            person: None,
         }
     }
 
@@ -129,6 +133,7 @@ impl Caller {
             home: None,
             requests_left: u64::MAX,
             family: Vec::new(),
+            person: None,
         }
     }
 
@@ -252,7 +257,16 @@ mod tests {
         let actor = Actor::Key { id: "k".to_owned() };
         let org = Some(OrgKey::new(org).unwrap());
         let family = vec!["k".to_owned()];
-        Caller { actor, org, grants, operator: false, home: None, requests_left: 1, family }
+        Caller {
+            actor,
+            org,
+            grants,
+            operator: false,
+            home: None,
+            requests_left: 1,
+            family,
+            person: None,
+        }
     }
 
     fn key(org: &str, role: Role, envs: Option<&[&str]>) -> Caller {

@@ -14,12 +14,13 @@ use serde_json::Value as Json;
 
 use crate::caller::PermissionSet;
 use crate::collect::Left;
+use crate::import::source::SourceRecord;
 use crate::import::{Import, ImportStep};
 use crate::input::{DefinitionInput, SegmentInput, StateInput, WeightInput};
 use crate::kills::KillScope;
 use crate::limits::Limits;
 use crate::lists::IdList;
-use crate::people::IssuerRecord;
+use crate::people::{InvitationRecord, IssuerRecord, Part, PersonRecord};
 use crate::record::{KeyRecord, Tenant};
 use crate::schedule::Schedule;
 use crate::schema::TenantSchema;
@@ -81,6 +82,41 @@ pub enum Change {
     DeleteIssuer {
         org: OrgKey,
         issuer: IssuerKey,
+    },
+    /// Takes in somebody whom an issuer vouches for.
+    AddPerson {
+        org: OrgKey,
+        person: PersonRecord,
+    },
+    ChangePerson {
+        org: OrgKey,
+        id: String,
+        part: Part,
+    },
+    RemovePerson {
+        org: OrgKey,
+        id: String,
+    },
+    Invite {
+        org: OrgKey,
+        record: InvitationRecord,
+    },
+    WithdrawInvitation {
+        org: OrgKey,
+        id: String,
+    },
+    /// Takes in somebody who holds an invitation, which ends with it.
+    AcceptInvitation {
+        org: OrgKey,
+        id: String,
+        person: PersonRecord,
+    },
+    PutTenantSource {
+        org: OrgKey,
+        record: SourceRecord,
+    },
+    DeleteTenantSource {
+        org: OrgKey,
     },
     PutTenantSchema {
         org: OrgKey,

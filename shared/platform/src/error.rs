@@ -54,6 +54,9 @@ pub enum Error {
     /// Something still refers to it.
     #[error("{what} `{key}` is in use: {by}")]
     InUse { what: &'static str, key: String, by: String },
+    /// Nobody would be left who can do everything.
+    #[error("the organization would be left without an admin among its people; make another first")]
+    LastAdmin,
     /// A full replacement without the version it replaces.
     #[error(
         "replacing needs the header If-Match with the ETag you last read (or If-None-Match: * to create)"

@@ -123,6 +123,8 @@ fn named(change: &str, image: &Image) -> Option<(&'static str, String)> {
         ("SEGMENT", _) => of("segment.defined", "segment.changed", "segment.deleted"),
         ("KEY", _) => of("key.created", "key.changed", "key.revoked"),
         ("ISSUER", _) => of("issuer.defined", "issuer.changed", "issuer.deleted"),
+        ("PERSON", _) => of("person.added", "person.changed", "person.removed"),
+        ("INVITE", _) => of("person.invited", "person.invited", "person.invitation-ended"),
         ("ROLE", _) => of("role.defined", "role.changed", "role.deleted"),
         _ => return None,
     };

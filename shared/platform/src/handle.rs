@@ -103,6 +103,23 @@ async fn organizations(platform: &Platform) -> Result<Vec<OrgKey>, Error> {
     Ok(found.into_iter().map(|stored| stored.value.key).collect())
 }
 
+/// Asks the sources of tenants that are due, each for its organization. One that fails does not stop the others.
+pub async fn tenant_sources(platform: &Platform, caller: &Caller) -> Result<(), Error> {
+    let organizations: Vec<Stored<Organization>> =
+        store::all(platform.table(), place::DIRECTORY_PK, "ORG#").await?;
+    for organization in organizations.into_iter().map(|stored| stored.value) {
+        let org = organization.key;
+        if organization.suspended.is_some() || !platform.source_is_due(&org).await? {
+            continue;
+        }
+        let request = |change| Request::of(change, "tenant-source");
+        if let Err(error) = platform.pull_tenants(caller, &org, false, &request).await {
+            tracing::error!(%org, %error, "a source of tenants was not asked");
+        }
+    }
+    Ok(())
+}
+
 /// Brings every manifest up to date and signs again what is getting old. Run on a schedule and at start.
 /// One organization that fails does not stop the others; the first error is answered.
 pub async fn resign(platform: &Platform) -> Result<(), Error> {

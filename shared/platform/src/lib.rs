@@ -196,7 +196,13 @@ impl Platform {
     /// Says which issuers the whole installation believes: whoever they vouch for is somebody in each organization that
     /// has them as a member. What their tokens claim gives no role in any. Counts once.
     pub fn believe_issuers(&self, issuers: Vec<Issuer>) -> Result<(), Error> {
-        issuers.iter().try_for_each(Issuer::check)?;
+        for issuer in &issuers {
+            issuer.check()?;
+            if !issuer.roles.is_empty() {
+                let message = "an issuer of the whole installation gives no roles";
+                return Err(Error::invalid("roles", message));
+            }
+        }
         if self.parts.issuers.set(issuers).is_err() {
             tracing::warn!("the installation's issuers were said already");
         }

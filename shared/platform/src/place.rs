@@ -107,6 +107,10 @@ pub(crate) fn tenant_schema(org: &OrgKey) -> ItemKey {
     ItemKey::new(org_pk(org), "TENANT-SCHEMA")
 }
 
+pub(crate) fn tenant_source(org: &OrgKey) -> ItemKey {
+    ItemKey::new(org_pk(org), "TENANT-SOURCE")
+}
+
 pub(crate) fn webhook(org: &OrgKey, id: &str) -> ItemKey {
     ItemKey::new(org_pk(org), format!("WEBHOOK#{id}"))
 }
@@ -147,6 +151,14 @@ pub(crate) fn role(org: &OrgKey, role: &RoleKey) -> ItemKey {
 
 pub(crate) fn issuer(org: &OrgKey, issuer: &IssuerKey) -> ItemKey {
     ItemKey::new(org_pk(org), format!("ISSUER#{issuer}"))
+}
+
+pub(crate) fn person(org: &OrgKey, id: &str) -> ItemKey {
+    ItemKey::new(org_pk(org), format!("PERSON#{id}"))
+}
+
+pub(crate) fn invitation(org: &OrgKey, id: &str) -> ItemKey {
+    ItemKey::new(org_pk(org), format!("INVITE#{id}"))
 }
 
 pub(crate) fn state(org: &OrgKey, env: &EnvKey, flag: &FlagKey) -> ItemKey {

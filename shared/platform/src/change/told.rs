@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use super::Change;
+use crate::people::NOT_LOGGED;
 use crate::place::LogId;
 
 impl Change {
@@ -20,6 +21,14 @@ impl Change {
             | Self::DeleteWebhook { org, .. }
             | Self::PutIssuer { org, .. }
             | Self::DeleteIssuer { org, .. }
+            | Self::PutTenantSource { org, .. }
+            | Self::DeleteTenantSource { org }
+            | Self::AddPerson { org, .. }
+            | Self::ChangePerson { org, .. }
+            | Self::RemovePerson { org, .. }
+            | Self::Invite { org, .. }
+            | Self::WithdrawInvitation { org, .. }
+            | Self::AcceptInvitation { org, .. }
             | Self::PutTenantSchema { org, .. }
             | Self::PutGroup { org, .. }
             | Self::DeleteGroup { org, .. }
@@ -68,10 +77,18 @@ impl Change {
         if let (Self::UpsertTenants { tenants, .. }, Some(fields)) = (self, told.as_object_mut()) {
             fields.insert("tenants".to_owned(), tenants.len().into());
         }
-        if let (Self::PutWebhook { .. }, Some(Json::Object(record))) =
-            (self, told.get_mut("record"))
-        {
-            record.remove("secrets");
+        let hidden: &[&str] = match self {
+            Self::PutWebhook { .. } => &["secrets"],
+            Self::PutTenantSource { .. } => &["bearer"],
+            Self::AddPerson { .. } | Self::Invite { .. } | Self::AcceptInvitation { .. } => {
+                &NOT_LOGGED
+            }
+            _ => &[],
+        };
+        for of in ["record", "person"] {
+            if let Some(Json::Object(fields)) = told.get_mut(of) {
+                fields.retain(|name, _| !hidden.contains(&name.as_str()));
+            }
         }
         // What names people is in the images, sealed.
         for key in ["key", "admin"] {
@@ -95,6 +112,14 @@ impl Change {
             Self::DeleteWebhook { .. } => "delete-webhook",
             Self::PutIssuer { .. } => "put-issuer",
             Self::DeleteIssuer { .. } => "delete-issuer",
+            Self::AddPerson { .. } => "add-person",
+            Self::ChangePerson { .. } => "change-person",
+            Self::RemovePerson { .. } => "remove-person",
+            Self::Invite { .. } => "invite",
+            Self::WithdrawInvitation { .. } => "withdraw-invitation",
+            Self::AcceptInvitation { .. } => "accept-invitation",
+            Self::PutTenantSource { .. } => "put-tenant-source",
+            Self::DeleteTenantSource { .. } => "delete-tenant-source",
             Self::PutTenantSchema { .. } => "put-tenant-schema",
             Self::PutGroup { .. } => "put-group",
             Self::DeleteGroup { .. } => "delete-group",

@@ -35,6 +35,7 @@ kinds! {
     EXISTS = "exists", CONFLICT, "Exists already";
     IN_USE = "in-use", CONFLICT, "In use";
     KEPT = "kept", CONFLICT, "Kept for restoring";
+    LAST_ADMIN = "last-admin", CONFLICT, "Last admin";
     QUOTA_EXCEEDED = "quota-exceeded", CONFLICT, "Quota exceeded";
     PRECONDITION_FAILED = "precondition-failed", PRECONDITION_FAILED, "Precondition failed";
     BODY_TOO_LARGE = "body-too-large", PAYLOAD_TOO_LARGE, "Body too large";

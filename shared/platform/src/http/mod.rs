@@ -19,11 +19,13 @@ mod kinds;
 mod logs;
 mod operator;
 mod organizations;
+mod people;
 mod problem;
 mod promotions;
 mod roles;
 mod schedules;
 mod segments;
+mod source;
 mod special;
 mod states;
 mod tenants;
@@ -31,7 +33,7 @@ mod trust;
 mod webhooks;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -43,6 +45,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::Platform;
 use crate::error::Error;
 use crate::limits::{KEY_REQUESTS_PER_SECOND, REQUEST_BURST_SECONDS};
+use crate::people::Asking;
 use problem::Problem;
 
 pub use asked::MAX_BODY_BYTES;
@@ -81,6 +84,7 @@ fn routes() -> OpenApiRouter<Platform> {
         .merge(organizations::routes())
         .merge(tenants::routes())
         .merge(imports::routes())
+        .merge(source::routes())
         .merge(special::routes())
         .merge(groups::routes())
         .merge(flags::routes())
@@ -95,6 +99,7 @@ fn routes() -> OpenApiRouter<Platform> {
         .merge(keys::routes())
         .merge(roles::routes())
         .merge(issuers::routes())
+        .merge(people::routes())
         .merge(logs::routes())
         .merge(audit::routes())
         .merge(erasures::routes())
@@ -151,8 +156,9 @@ async fn authenticate(
     let caller = match key {
         None => Err(Error::Unauthenticated),
         Some(key) => {
-            let org = asked::organization(request.uri().path());
-            platform.authenticate(&key, org.as_ref()).await
+            let path = request.uri().path();
+            let (org, accepts) = (asked::organization(path), people::accepts(path));
+            platform.authenticate(&key, Asking { org: org.as_ref(), accepts }).await
         }
     };
     match caller {
@@ -160,7 +166,10 @@ async fn authenticate(
             let left = caller.requests_left;
             request.extensions_mut().insert(caller);
             let mut response = next.run(request).await;
-            tell_rate(response.headers_mut(), left);
+            // Who turned out to be nobody hears no more than who was nobody from the beginning.
+            if response.status() != StatusCode::UNAUTHORIZED {
+                tell_rate(response.headers_mut(), left);
+            }
             response
         }
         Err(error) => Problem::from(error).into_response(),

@@ -104,6 +104,7 @@ fn kind_of(error: &Error) -> Kind {
         Error::Exists { .. } => kinds::EXISTS,
         Error::InUse { .. } => kinds::IN_USE,
         Error::Kept { .. } => kinds::KEPT,
+        Error::LastAdmin => kinds::LAST_ADMIN,
         Error::QuotaExceeded { .. } => kinds::QUOTA_EXCEEDED,
         Error::RateLimited { .. } => kinds::RATE_LIMITED,
         Error::PreconditionRequired => kinds::PRECONDITION_REQUIRED,

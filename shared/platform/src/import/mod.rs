@@ -4,6 +4,7 @@
 
 mod csv;
 mod lines;
+pub mod source;
 mod work;
 
 use flagforge_flags::time::Timestamp;

@@ -35,7 +35,7 @@ const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 const REPORT_LINES: usize = 500;
 
 /// How each change of an import is asked for: by whom and why is the same for all.
-type Requests<'r> = &'r (dyn Fn(Change) -> Request + Send + Sync);
+pub(crate) type Requests<'r> = &'r (dyn Fn(Change) -> Request + Send + Sync);
 
 impl Platform {
     /// Makes an import that waits for its parts.

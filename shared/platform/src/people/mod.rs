@@ -2,9 +2,11 @@
 //! what they may is said by their organization, for a claim of the token or for the person by name.
 
 mod known;
+mod members;
 mod signature;
 mod token;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use flagforge_flags::keys::{EnvKey, IssuerKey, OrgKey};
@@ -27,6 +29,11 @@ use crate::{Platform, place};
 
 pub(crate) use known::Known;
 pub use known::{ASK_AGAIN_AFTER, KEYS_FRESH, KEYS_KEPT};
+pub use members::{
+    INVITATION_SECONDS, Invitation, InvitationRecord, MAX_EMAIL_BYTES, MAX_INVITATION_SECONDS,
+    Part, PersonRecord,
+};
+pub(crate) use members::{NOT_LOGGED, may_manage};
 pub use signature::{Algorithm, MAX_ISSUER_KEYS};
 pub use token::{MAX_SUBJECT_BYTES, MAX_TOKEN_BYTES, Refused};
 pub(crate) use token::{Person, Token, is_token};
@@ -222,10 +229,11 @@ impl Platform {
     pub(crate) async fn authenticate_person(
         &self,
         presented: &str,
-        org: Option<&OrgKey>,
+        asking: Asking<'_>,
     ) -> Result<Caller, Error> {
         let now = self.timer().now();
         let left = self.rates().key(Digest::of(presented.as_bytes()), now)?;
+        let Asking { org, accepts } = asking;
         let (issuer, person) = self.vouched(presented, org).await.map_err(|error| match error {
             Vouching::Refused(why) => {
                 tracing::debug!(%why, "a person's token was refused");
@@ -233,13 +241,16 @@ impl Platform {
             }
             Vouching::Failed(error) => error,
         })?;
-        let org = org.ok_or(Error::Unauthenticated)?;
-        let grants = self.grants_of(org, &issuer, &person).await?;
-        if grants.is_empty() {
-            return Err(Error::Unauthenticated);
-        }
+        let grants = match org {
+            Some(org) => self.grants_of(org, &issuer, &person).await?,
+            None => Vec::new(),
+        };
+        let heard = person.by_installation || accepts;
+        let mut caller = Caller::person(person, left);
+        let Some(org) = org.filter(|_| !grants.is_empty()) else {
+            return if heard { Ok(caller) } else { Err(Error::Unauthenticated) };
+        };
         let home = self.home(org).await?;
-        let mut caller = Caller::person(&person, left);
         caller.requests_left = left.min(self.rates().org(&home, now)?);
         (caller.org, caller.grants, caller.home) = (Some(org.clone()), grants, Some(home));
         Ok(caller)
@@ -256,14 +267,19 @@ impl Platform {
             Some(org) => self.issuers_of(org).await.map_err(Vouching::Failed)?,
             None => Vec::new(),
         };
+        let own = issuers.len();
         issuers.extend(self.installation_issuers().iter().cloned());
         let mut refused = Refused::Issuer(url.clone());
         // One address may stand for several applications, each with an audience of its own.
-        for issuer in issuers.into_iter().filter(|issuer| issuer.url == url) {
+        let of_url = |(_, issuer): &(usize, Issuer)| issuer.url == url;
+        for (index, issuer) in issuers.into_iter().enumerate().filter(of_url) {
             let token = Token::read(presented)?;
             let keys = self.issuer_keys(&url, token.key_id()).await?;
             match token.believe(&issuer, &keys, self.timer().now()) {
-                Ok(person) => return Ok((issuer, person)),
+                Ok(mut person) => {
+                    person.by_installation = index >= own;
+                    return Ok((issuer, person));
+                }
                 Err(why) => refused = why,
             }
         }
@@ -289,8 +305,22 @@ impl Platform {
             let (envs, domains) = (role.envs.clone(), role.domains.clone());
             grants.push(Grant { permissions, envs, domains });
         }
+        let id = person_id(&person.issuer, &person.subject);
+        let taken_in: Option<Stored<PersonRecord>> =
+            store::read(self.table(), &place::person(org, &id)).await?;
+        if let Some(taken_in) = taken_in {
+            grants.push(taken_in.value.part.grant(self.table(), org).await?);
+        }
         Ok(grants)
     }
+}
+
+/// What a request is about, as far as it decides who may come in.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asking<'a> {
+    pub(crate) org: Option<&'a OrgKey>,
+    /// Whether it accepts an invitation, and so may come from somebody who is nobody there yet.
+    pub(crate) accepts: bool,
 }
 
 /// Why nobody was vouched for.
@@ -315,7 +345,7 @@ pub(crate) fn person_id(issuer: &str, subject: &str) -> String {
 
 impl Caller {
     /// Somebody who is nobody in any organization yet.
-    fn person(person: &Person, requests_left: u64) -> Self {
+    fn person(person: Person, requests_left: u64) -> Self {
         let (issuer, subject) = (person.issuer.clone(), person.subject.clone());
         let actor = Actor::Person { id: person_id(&issuer, &subject), issuer, subject };
         Self {
@@ -326,6 +356,7 @@ impl Caller {
             home: None,
             requests_left,
             family: Vec::new(),
+            person: Some(Arc::new(person)),
         }
     }
 }

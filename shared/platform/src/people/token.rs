@@ -75,6 +75,8 @@ pub(crate) struct Person {
     pub(crate) email: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) claims: Map<String, Json>,
+    /// Whether the whole installation believes the issuer, and not this organization alone.
+    pub(crate) by_installation: bool,
 }
 
 /// Whether what was presented is a token and no access key.
@@ -154,6 +156,7 @@ impl<'t> Token<'t> {
             email: self.text("email", MAX_CLAIM_BYTES).filter(|_| verified),
             name: self.text("name", MAX_CLAIM_BYTES),
             claims: self.claims,
+            by_installation: false,
         })
     }
 

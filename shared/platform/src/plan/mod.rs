@@ -13,11 +13,13 @@ mod issuers;
 mod keys;
 mod kills;
 mod operator;
+mod people;
 mod promote;
 mod roles;
 mod schedules;
 mod second;
 mod segments;
+mod sources;
 mod states;
 pub(crate) mod tenants;
 mod webhooks;
@@ -165,6 +167,15 @@ pub(crate) async fn draw(
         }
         Change::PutIssuer { .. } | Change::DeleteIssuer { .. } => {
             issuers::draw(table, request, caller, plan).await
+        }
+        Change::AddPerson { .. }
+        | Change::ChangePerson { .. }
+        | Change::RemovePerson { .. }
+        | Change::Invite { .. }
+        | Change::WithdrawInvitation { .. }
+        | Change::AcceptInvitation { .. } => people::draw(table, request, caller, plan).await,
+        Change::PutTenantSource { .. } | Change::DeleteTenantSource { .. } => {
+            sources::draw(table, request, plan).await
         }
         Change::UpsertTenants { .. } | Change::PutImport { .. } => {
             bulk::draw(table, request, plan).await

@@ -9,7 +9,7 @@ use crate::change::Change;
 use crate::commit::Request;
 use crate::error::Error;
 use crate::input::{bounded, bounded_text};
-use crate::people::IssuerRecord;
+use crate::people::{IssuerRecord, PersonRecord};
 use crate::place;
 use crate::ports::Table;
 use crate::record::{KeyRecord, RoleRecord};
@@ -94,6 +94,12 @@ async fn delete(
     };
     if let Some(issuer) = issuers.iter().find(gives) {
         let by = format!("issuer `{}` gives it", issuer.value.key);
+        return Err(Error::InUse { what: "role", key: role.to_string(), by });
+    }
+    let people: Vec<Stored<PersonRecord>> =
+        store::all(table, &place::org_pk(org), "PERSON#").await?;
+    if let Some(person) = people.iter().find(|person| person.value.part.role == held) {
+        let by = format!("person `{}` has it", person.value.id);
         return Err(Error::InUse { what: "role", key: role.to_string(), by });
     }
     plan.delete(place, stands.version);
