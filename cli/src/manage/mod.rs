@@ -16,6 +16,7 @@ mod key;
 mod kill;
 mod org;
 mod path;
+mod person;
 mod profile;
 mod refusal;
 mod role;
@@ -23,6 +24,7 @@ mod schedule;
 mod segment;
 mod session;
 mod settings;
+mod source;
 mod special;
 mod table;
 mod tenant;
@@ -66,12 +68,18 @@ pub(crate) enum Command {
     Tenant(Noun<tenant::TenantCommand>),
     /// Imports: up to 100,000 tenants from a file.
     Import(Noun<import::ImportCommand>),
+    /// The customer database that tenants come from.
+    Source(Noun<source::SourceCommand>),
     /// Groups: named sets of tenants.
     Group(Noun<group::GroupCommand>),
     /// Issuers whose tokens let people in.
     Issuer(Noun<issuer::IssuerCommand>),
     /// Access keys.
     Key(Noun<key::KeyCommand>),
+    /// People whom the organization took in.
+    Person(Noun<person::PersonCommand>),
+    /// Invitations: tokens that let one person in, once.
+    Invitation(Noun<person::InvitationCommand>),
     /// Roles of the organization's own.
     Role(Noun<role::RoleCommand>),
     /// What was changed, by whom and why.
@@ -171,9 +179,12 @@ pub(crate) async fn run(command: &Command) -> anyhow::Result<()> {
         Command::Segment(noun) => on!(noun, segment::run),
         Command::Tenant(noun) => on!(noun, tenant::run),
         Command::Import(noun) => on!(noun, import::run),
+        Command::Source(noun) => on!(noun, source::run),
         Command::Group(noun) => on!(noun, group::run),
         Command::Issuer(noun) => on!(noun, issuer::run),
         Command::Key(noun) => on!(noun, key::run),
+        Command::Person(noun) => on!(noun, person::run),
+        Command::Invitation(noun) => on!(noun, person::invitations),
         Command::Role(noun) => on!(noun, role::run),
         Command::Audit(noun) => on!(noun, audit::run),
         Command::Webhook(noun) => on!(noun, webhook::run),

@@ -4,5 +4,6 @@
 
 mod installation;
 mod newcomer;
+mod people;
 mod refusals;
 mod routes;

@@ -2,8 +2,6 @@
 //! description has to have been answered to it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::time::Duration;
 
 use flagforge_flags::manifest::SecretKey;
@@ -11,6 +9,7 @@ use flagforge_flags::time::Timestamp;
 use serde_json::Value as Json;
 
 use crate::installation::{Installation, Terminal};
+use crate::people::people;
 
 const DESCRIPTION: &str = include_str!("../../../shared/platform/openapi.json");
 
@@ -223,7 +222,7 @@ fn access(t: &Terminal) {
     t.ok("key create --name ci --role releaser --only-env dev --out ci.key");
     t.ok("flag on a --key-file ci.key");
     t.fails("tenant set x --key-file ci.key", 4);
-    let made = t.json("key create --kind client --tenant acme --only-env dev");
+    let made = t.json("key create --kind client --tenant acme --only-env dev --name shop");
     let id = made["record"]["id"].as_str().unwrap();
     assert!(made["key"].as_str().unwrap().starts_with("ff_client_"));
     t.ok("key list");
@@ -231,39 +230,6 @@ fn access(t: &Terminal) {
     t.ok(&format!("key rotate {id} --overlap-seconds 60 --out new.key"));
     t.ok(&format!("key revoke {id} --yes"));
     t.ok(&format!("audit erase {id} --yes"));
-}
-
-/// An issuer that says of itself what one has to.
-fn issuer() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let about = format!(r#"{{"issuer": "{url}", "jwks_uri": "{url}/jwks"}}"#);
-    // The example of RFC 7517, appendix A.1.
-    let keys = r#"{"keys": [{"kty": "EC", "crv": "P-256", "kid": "1", "use": "sig",
-        "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
-        "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
-    std::thread::spawn(move || {
-        while let Ok((mut stream, _)) = listener.accept() {
-            let mut asked = [0; 4096];
-            let length = stream.read(&mut asked).unwrap_or_default();
-            let body = if asked[..length].starts_with(b"GET /jwks") { keys } else { &about };
-            let length = body.len();
-            let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json";
-            _ = write!(stream, "{head}\r\ncontent-length: {length}\r\n\r\n{body}");
-        }
-    });
-    url
-}
-
-fn people(t: &Terminal) {
-    let url = issuer();
-    t.ok(&format!(
-        "issuer set company --issuer-url {url} --audience flagforge --grant groups=devs:maintainer"
-    ));
-    t.ok("issuer set company --leeway-seconds 30");
-    assert!(t.ok("issuer show company").contains("groups=devs:maintainer"));
-    assert_eq!(t.json("issuer list")["items"][0]["leewaySeconds"], 30);
-    t.ok("issuer delete company --yes");
 }
 
 fn history(t: &Terminal) {

@@ -6,7 +6,7 @@ use crate::condition::{FlagIs, FlagTest, Placed, SegmentRef};
 use crate::flag::{Flag, Outcome, Quick, Ramp, Split, Stale, StaleAction, VariantIndex};
 use crate::manifest::key_hash;
 use crate::pinned::Asked as Asker;
-use crate::segment::{Ids, Segment};
+use crate::segment::Segment;
 use crate::snapshot::Snapshot;
 use crate::subject::Subject;
 use crate::tenant::Tenant;
@@ -380,8 +380,8 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
     fn has(&mut self, segment: &'s Segment, subject: Subject<'_, '_>) -> Result<bool, Failed> {
         let key = subject.key_of(&segment.entity);
         let listed = match key {
-            Some(key) if among(&segment.excluded, key) => Some(false),
-            Some(key) if among(&segment.included, key) => Some(true),
+            Some(key) if segment.excludes(key) => Some(false),
+            Some(key) if segment.includes(key) => Some(true),
             _ => None,
         };
         self.visitor.visit(Event::Listed { key, included: listed });
@@ -391,11 +391,6 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
             (None, None) => Ok(false),
         }
     }
-}
-
-#[inline(always)]
-fn among(ids: &Option<Ids>, key: &str) -> bool {
-    ids.as_ref().is_some_and(|ids| ids.have(key))
 }
 
 pub(crate) fn name(flag: &Flag, variant: VariantIndex) -> &str {

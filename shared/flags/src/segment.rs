@@ -40,6 +40,16 @@ impl Segment {
     pub const fn version(&self) -> u64 {
         self.version
     }
+
+    #[inline]
+    pub(crate) fn excludes(&self, key: &str) -> bool {
+        self.excluded.as_ref().is_some_and(|ids| ids.have(key))
+    }
+
+    #[inline]
+    pub(crate) fn includes(&self, key: &str) -> bool {
+        self.included.as_ref().is_some_and(|ids| ids.have(key))
+    }
 }
 
 /// Keys of a segment.
