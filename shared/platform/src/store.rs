@@ -70,6 +70,13 @@ pub struct Listing<T> {
     pub next: Option<String>,
 }
 
+impl<T> Listing<T> {
+    pub(crate) fn map<U>(self, f: impl Fn(T) -> U) -> Listing<U> {
+        let item = |stored: Stored<T>| Stored { value: f(stored.value), version: stored.version };
+        Listing { items: self.items.into_iter().map(item).collect(), next: self.next }
+    }
+}
+
 pub(crate) async fn page<T: DeserializeOwned>(
     table: &dyn Table,
     pk: &str,

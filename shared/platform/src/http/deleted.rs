@@ -3,6 +3,8 @@
 use axum::extract::State;
 use axum::response::Response;
 use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, SegmentKey};
+use serde::Serialize;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -25,9 +27,21 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
         .routes(routes!(purge_segment))
 }
 
+// By names of their own, because the description tells kinds of listed things apart by nothing else.
+
+/// A deleted flag.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(transparent)]
+struct DeletedFlag(Deleted<Definition>);
+
+/// A deleted segment.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(transparent)]
+struct DeletedSegment(Deleted<Segment>);
+
 /// Lists the flags that were deleted and can be restored, by key: when, by whom, and until when at least.
 #[utoipa::path(get, path = "/v1/orgs/{org}/deleted-flags", tag = "deleted", params(("org" = String, Path), PageOptions), responses(
-    (status = 200, body = PageBody<Deleted<Definition>>),
+    (status = 200, body = PageBody<DeletedFlag>),
     (status = "default", body = ProblemBody),
 ))]
 async fn list_flags(
@@ -36,7 +50,8 @@ async fn list_flags(
     Keys(org): Keys<OrgKey>,
     Options(page): Options<PageOptions>,
 ) -> Result<Response, Problem> {
-    Ok(answer::listing(platform.deleted_flags(&caller, &org, &page.into()).await?))
+    let deleted = platform.deleted_flags(&caller, &org, &page.into()).await?;
+    Ok(answer::listing(deleted.map(DeletedFlag)))
 }
 
 /// Brings a flag back as it was, with its states and overrides. Refused while it asks for what is not there.
@@ -68,7 +83,7 @@ async fn purge_flag(
 
 /// Lists the segments of an environment that were deleted and can be restored, by key.
 #[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/deleted-segments", tag = "deleted", params(("org" = String, Path), ("env" = String, Path), PageOptions), responses(
-    (status = 200, body = PageBody<Deleted<Segment>>),
+    (status = 200, body = PageBody<DeletedSegment>),
     (status = "default", body = ProblemBody),
 ))]
 async fn list_segments(
@@ -77,7 +92,8 @@ async fn list_segments(
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
     Options(page): Options<PageOptions>,
 ) -> Result<Response, Problem> {
-    Ok(answer::listing(platform.deleted_segments(&caller, &org, &env, &page.into()).await?))
+    let deleted = platform.deleted_segments(&caller, &org, &env, &page.into()).await?;
+    Ok(answer::listing(deleted.map(DeletedSegment)))
 }
 
 /// Brings a segment back as it was, with its lists. Refused while it asks for what is not there.
