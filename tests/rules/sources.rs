@@ -116,7 +116,7 @@ async fn tenants_come_from_a_database_and_only_what_is_different_is_written() {
     shop.admin.put(&at("tenants/by-hand"), &by_hand).await.unwrap().expect(201).unwrap();
     shop.say(0..120, "free");
     shop.database.lock().unwrap().page = 50;
-    let run = shop.run(Json::Null).await;
+    let run = shop.run(json!({})).await;
     assert_eq!(
         (&run["outcome"], &run["lines"], &run["created"]),
         (&json!("applied"), &json!(120), &json!(120)),

@@ -57,7 +57,7 @@ fn ten() -> u8 {
     10
 }
 
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RunInput {
     /// Believe the source also when much is missing.
@@ -125,8 +125,7 @@ async fn run(
     asked: Asked,
 ) -> Result<Response, Problem> {
     asked.caller.can_everywhere(&org, Permission::WriteDirectory)?;
-    let RunInput { accept_shrinkage } =
-        if asked.bytes().is_empty() { RunInput::default() } else { asked.body()? };
+    let RunInput { accept_shrinkage } = asked.body()?;
     let request = |change| asked.one_of_many(change);
     let run = platform.pull_tenants(&asked.caller, &org, accept_shrinkage, &request).await?;
     let value = crate::store::Stored { value: run, version: crate::store::ABSENT };
