@@ -182,6 +182,9 @@ impl Platform {
         input: ScheduleInput,
         request: impl FnOnce(Change) -> Request,
     ) -> Result<(Change, Outcome), Error> {
+        let (flag, change) = input.what.change(org.clone(), env.clone());
+        // First, so that whoever may not hears nothing else.
+        self.authorize(caller, &change).await?;
         if !self.fires_schedules() {
             return Err(Error::invalid("schedules", "nobody fires them in this installation"));
         }
@@ -189,7 +192,6 @@ impl Platform {
             let message = "what you may do is said by your token, which is over by then; use a key";
             return Err(Error::invalid("schedules", message));
         }
-        let (flag, change) = input.what.change(org.clone(), env.clone());
         let schedule = Schedule {
             id: format!("{:015}-{}", input.at.as_millis(), fresh::id()?),
             at: input.at,
