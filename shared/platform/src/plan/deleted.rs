@@ -3,6 +3,7 @@
 
 use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, SegmentKey};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::Plan;
 use super::asks::{self, Asking, Asks, Node, Users};
@@ -48,14 +49,16 @@ pub(super) async fn draw(
             keep(table, request, caller, plan, org, places, stands).await
         }
         Change::RestoreSegment { org, env, segment } => {
-            let (at, kept) = deleted_segment(table, request, (org, env, segment)).await?;
+            let at = place::deleted_segment(org, env, segment);
+            let (at, kept) = kept::<SegmentRecord>(table, request, at, "deleted segment").await?;
             segments::put(table, plan, (org, env, segment), None, kept.value.what).await?;
             plan.created = false;
             plan.delete(at, kept.version);
             Ok(())
         }
         Change::PurgeSegment { org, env, segment } => {
-            let (at, kept) = deleted_segment(table, request, (org, env, segment)).await?;
+            let at = place::deleted_segment(org, env, segment);
+            let (at, kept) = kept::<SegmentRecord>(table, request, at, "deleted segment").await?;
             kept.value.check_over(plan.at, "segment", segment.as_str())?;
             let node = Node::Segment(segment.clone());
             if let Some(by) = deleted_asker(table, org, env, &node).await? {
@@ -119,8 +122,7 @@ async fn restore_flag(
     flag: &FlagKey,
 ) -> Result<(), Error> {
     let at = place::deleted_flag(org, flag);
-    let kept: Stored<Deleted<Definition>> = store::standing(table, &at, "deleted flag").await?;
-    request.precondition.check(kept.version)?;
+    let (at, kept) = kept::<Definition>(table, request, at, "deleted flag").await?;
     let definition = kept.value.what;
     for env in environments(table, org).await? {
         hold_still(table, plan, org, &env).await?;
@@ -155,8 +157,7 @@ async fn purge_flag(
     flag: &FlagKey,
 ) -> Result<(), Error> {
     let at = place::deleted_flag(org, flag);
-    let kept: Stored<Deleted<Definition>> = store::standing(table, &at, "deleted flag").await?;
-    request.precondition.check(kept.version)?;
+    let (at, kept) = kept::<Definition>(table, request, at, "deleted flag").await?;
     kept.value.check_over(plan.at, "flag", flag.as_str())?;
     let node = Node::Flag(flag.clone());
     for env in environments(table, org).await? {
@@ -170,16 +171,14 @@ async fn purge_flag(
     Ok(())
 }
 
-type KeptSegment = (ItemKey, Stored<Deleted<SegmentRecord>>);
-
-async fn deleted_segment(
+/// What was deleted and is kept at a place, if it is still what the request means.
+async fn kept<T: DeserializeOwned>(
     table: &dyn Table,
     request: &Request,
-    (org, env, segment): (&OrgKey, &EnvKey, &SegmentKey),
-) -> Result<KeptSegment, Error> {
-    let at = place::deleted_segment(org, env, segment);
-    let kept: Stored<Deleted<SegmentRecord>> =
-        store::standing(table, &at, "deleted segment").await?;
+    at: ItemKey,
+    what: &'static str,
+) -> Result<(ItemKey, Stored<Deleted<T>>), Error> {
+    let kept: Stored<Deleted<T>> = store::standing(table, &at, what).await?;
     request.precondition.check(kept.version)?;
     Ok((at, kept))
 }
