@@ -69,18 +69,30 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn found(server: &server::Server, folder: &std::path::Path) -> anyhow::Result<Org> {
-    let printed = std::fs::read_to_string(folder.with_extension("log"))?;
-    let roots = printed.split("roots=").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let roots = tokio::time::timeout(LOST, roots(&folder.with_extension("log")));
     let stack = Stack {
         url: server.url.clone(),
         operator_key: server.admin_key.clone(),
-        roots: vec![roots.context("serve printed no roots")?.to_owned()],
+        roots: vec![roots.await.context("serve printed no roots")??],
         delivery: Delivery::Http,
         patience: LOST,
     };
     let org = stack.found("imports").await?;
     org.boolean_flag("flipped").await?;
     Ok(org)
+}
+
+/// The thumbprint that `serve` prints once it answers.
+async fn roots(log: &std::path::Path) -> anyhow::Result<String> {
+    loop {
+        let printed = std::fs::read_to_string(log)?;
+        let roots =
+            printed.split("roots=").nth(1).and_then(|rest| rest.split_once(char::is_whitespace));
+        if let Some((roots, _)) = roots {
+            return Ok(roots.to_owned());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn import(org: Org, tenants: usize) -> anyhow::Result<Json> {

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use flagforge_embedded::Embedded;
-use flagforge_flags::manifest::{ChunkRef, Scope, Trust};
-use flagforge_platform::{Change, Request, handle};
+use flagforge_flags::manifest::{ChunkKind, ChunkRef, Scope, Trust};
+use flagforge_platform::ports::Notice;
+use flagforge_platform::{Change, Platform, Request, handle};
 use serde_json::{Value as Json, json};
 
 use crate::accepted::chance::Chance;
-use crate::kit::{caller, furnished, platform, root};
+use crate::kit::{
+    caller, commit, define, enable, env, furnished, heads, org, platform, root, tenant,
+};
 
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 50;
 
 /// Few enough keys that each is often made, changed, deleted and made again under another uid.
 fn key(chance: &mut Chance, what: &str, count: usize) -> String {
@@ -22,7 +25,7 @@ fn change(chance: &mut Chance, number: usize) -> Json {
     let group = key(chance, "g", 3);
     let plan = ["free", "gold"][chance.below(2)];
     let on = chance.one_in(2);
-    let mut change = match chance.below(18) {
+    let mut change = match chance.below(19) {
         0..=3 => {
             json!({"change": "put-tenant", "tenant": tenant, "uid": format!("u{number}"), "name": tenant, "attributes": {"plan": plan, "note": "x".repeat(chance.below(9_000))}})
         }
@@ -47,6 +50,11 @@ fn change(chance: &mut Chance, number: usize) -> Json {
         14 | 15 => {
             json!({"change": "set-override", "env": "prod", "flag": flag, "tenant": tenant, "variant": if on { "on" } else { "off" }})
         }
+        18 => {
+            // As an import writes them: all twelve at once.
+            let tenants: Vec<Json> = (0..12).map(|n| json!({"key": format!("t-{n}"), "uid": format!("of-t-{n}"), "name": plan, "attributes": {"plan": plan}})).collect();
+            json!({"change": "upsert-tenants", "tenants": tenants})
+        }
         16 => json!({"change": "clear-override", "env": "prod", "flag": flag, "tenant": tenant}),
         _ => {
             let change = if on { "kill" } else { "end-kill" };
@@ -56,6 +64,10 @@ fn change(chance: &mut Chance, number: usize) -> Json {
     };
     change["org"] = json!("home");
     change
+}
+
+fn of_organization() -> Notice {
+    Notice::Changed { org: org(), env: None, number: 0, change: "by-chance".to_owned() }
 }
 
 async fn chunks(hands: &Embedded, trust: &Trust) -> (u32, Vec<ChunkRef>) {
@@ -81,7 +93,12 @@ async fn what_is_published_by_following_is_what_is_published_from_scratch() {
                 let outcome = follows.commit(&caller(), &request).await;
                 *taken.entry(name).or_default() += usize::from(outcome.is_ok());
             }
-            handle::resign(&follows).await.unwrap();
+            // At once, or in slices.
+            if chance.one_in(2) {
+                handle::resign(&follows).await.unwrap();
+            } else {
+                while handle::snapshot_some(&follows, &of_organization()).await.unwrap() {}
+            }
             let followed = chunks(&hands, &trust).await;
             let whole = platform(&hands, hands.table.clone());
             handle::resign(&whole).await.unwrap();
@@ -90,6 +107,48 @@ async fn what_is_published_by_following_is_what_is_published_from_scratch() {
         }
     }
     // The test is worth what it tried.
-    assert!(taken.len() == 14 && taken.values().all(|times: &usize| *times > 0), "{taken:?}");
+    assert!(taken.len() == 15 && taken.values().all(|times: &usize| *times > 0), "{taken:?}");
     assert!(most_shards > 1, "the tenants were never cut");
+}
+
+/// Tenants as an import writes them, fifty to an entry.
+async fn import(platform: &Platform, tenants: usize, letter: &str) {
+    for from in (0..tenants).step_by(50) {
+        let batch: Vec<Json> = (from..from + 50)
+            .map(|n| json!({"key": format!("tenant-{n}"), "uid": format!("u{n}"), "name": letter, "attributes": {"note": letter.repeat(700)}}))
+            .collect();
+        let json = json!({"change": "upsert-tenants", "org": "home", "tenants": batch});
+        commit(platform, serde_json::from_value(json).unwrap()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_kill_passes_between_two_slices_of_an_import() {
+    let (hands, platform, trust) = furnished().await;
+    define(&platform, "f").await;
+    import(&platform, 3_000, "x").await;
+    handle::resign(&platform).await.unwrap();
+    let before = root(&hands, &trust, Scope::Environment).await;
+    assert!(before.tenant_shards >= 64, "{} shards", before.tenant_shards);
+    import(&platform, 3_000, "y").await;
+    let imported = of_organization();
+    assert!(handle::snapshot_some(&platform, &imported).await.unwrap(), "all in one slice");
+    let slice = root(&hands, &trust, Scope::Environment).await;
+    let stands = |chunk: &&ChunkRef| before.chunks.contains(chunk);
+    assert_eq!(slice.chunks.len() - slice.chunks.iter().filter(stands).count(), 32);
+    commit(&platform, enable("f", true)).await;
+    commit(&platform, tenant("by-hand")).await;
+    let (env, change) = (Some(env("prod")), "set-enabled".to_owned());
+    let kill = Notice::Changed { org: org(), env, number: 0, change };
+    assert!(!handle::snapshot_some(&platform, &kill).await.unwrap());
+    let between = root(&hands, &trust, Scope::Environment).await;
+    let stands = |chunk: &&ChunkRef| slice.chunks.contains(chunk);
+    let others: Vec<ChunkKind> =
+        between.chunks.iter().filter(|chunk| !stands(chunk)).map(|chunk| chunk.kind).collect();
+    assert_eq!(others, [ChunkKind::Flags, ChunkKind::Tenants], "the flag, and one tenant by hand");
+    let now = heads(&platform).await;
+    assert_eq!(between.revision.env, now.env);
+    assert_eq!(between.revision.org, before.revision.org, "not yet whole");
+    while handle::snapshot_some(&platform, &imported).await.unwrap() {}
+    assert_eq!(root(&hands, &trust, Scope::Environment).await.revision, now);
 }

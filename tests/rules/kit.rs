@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use flagforge_embedded::Embedded;
+use flagforge_flags::Revision;
 use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, TenantKey};
 use flagforge_flags::manifest::{RootClaims, Scope, ScopeId, Trust, verify_root};
 use flagforge_flags::wire::{FlagClass, ValueType};
@@ -90,6 +91,13 @@ pub(crate) async fn log(platform: &Platform, env: Option<EnvKey>) -> Vec<LogEntr
             next => page.cursor = next,
         }
     }
+}
+
+/// What the logs hold, as a revision.
+pub(crate) async fn heads(platform: &Platform) -> Revision {
+    let org = log(platform, None).await.len() as u64;
+    let env = log(platform, Some(env("prod"))).await.len() as u64;
+    Revision { org, env }
 }
 
 /// The claims of the root that stands, verified.

@@ -3,20 +3,14 @@
 use std::sync::Arc;
 
 use flagforge_embedded::{Embedded, FaultPlan, FaultTable};
-use flagforge_flags::Revision;
 use flagforge_flags::manifest::{ChunkKind, Digest, Position, RootClaims, Scope, Trust};
 use flagforge_flags::time::Timestamp;
 use flagforge_platform::ports::{Fetched, Timer};
 use flagforge_platform::{Change, Platform, RESIGN_AFTER, handle};
 
-use crate::kit::{commit, define, enable, env, flag, furnished, org, platform, root, tenant};
-
-/// What the logs hold, as a revision.
-async fn heads(platform: &Platform) -> Revision {
-    let org = crate::kit::log(platform, None).await.len() as u64;
-    let env = crate::kit::log(platform, Some(env("prod"))).await.len() as u64;
-    Revision { org, env }
-}
+use crate::kit::{
+    commit, define, enable, env, flag, furnished, heads, org, platform, root, tenant,
+};
 
 /// A platform that remembers nothing: what another process would publish.
 fn fresh(hands: &Embedded) -> Platform {

@@ -132,14 +132,19 @@ async fn publish(
         for (org, env) in std::mem::take(&mut owed) {
             let change = "coalesced".to_owned();
             let notice = Notice::Changed { org: org.clone(), env: env.clone(), number: 0, change };
-            if let Err(error) = handle::snapshot(&platform, &notice).await {
-                tracing::error!(%org, env = env.as_ref().map(EnvKey::as_str), %error, "not published; trying again");
-                failed.insert((org, env));
+            match handle::snapshot_some(&platform, &notice).await {
+                Ok(false) => {}
+                // Others first: what is left of an import is taken up again after them.
+                Ok(true) => drop(owed.insert((org, env))),
+                Err(error) => {
+                    tracing::error!(%org, env = env.as_ref().map(EnvKey::as_str), %error, "not published; trying again");
+                    failed.insert((org, env));
+                }
             }
         }
         if !failed.is_empty() {
             timer.sleep(RETRY_AFTER).await;
-            owed = failed;
+            owed.append(&mut failed);
         }
     }
 }

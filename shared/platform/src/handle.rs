@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::log::LogEntry;
 use crate::place::{self, LOG_PREFIX, LogId};
 use crate::ports::{FeedRecord, Notice, Outbound};
+use crate::publish::Bulk;
 use crate::record::{Environment, Organization};
 use crate::store::{self, Stored};
 
@@ -45,10 +46,23 @@ pub async fn fanout(platform: &Platform, records: &[FeedRecord]) -> Result<(), E
 
 /// Publishes what a notice concerns: one environment, or all of an organization.
 pub async fn snapshot(platform: &Platform, notice: &Notice) -> Result<(), Error> {
+    publish(platform, notice, Bulk::All).await.map(drop)
+}
+
+/// As [`snapshot`], but of what an import changed only as much as takes some tens of milliseconds, so that who publishes
+/// for many can turn to others. Answers whether there is more to do at once.
+pub async fn snapshot_some(platform: &Platform, notice: &Notice) -> Result<bool, Error> {
+    publish(platform, notice, Bulk::Slice).await
+}
+
+async fn publish(platform: &Platform, notice: &Notice, bulk: Bulk) -> Result<bool, Error> {
     match notice {
-        Notice::Changed { org, env: Some(env), .. } => platform.publish(org, env).await.map(drop),
-        Notice::Changed { org, env: None, .. } => publish_organization(platform, org).await,
-        Notice::Published { .. } => Ok(()),
+        // The notices of its organization's log see to what waits.
+        Notice::Changed { org, env: Some(env), .. } => {
+            platform.publish(org, env, Bulk::Wait).await.map(|_| false)
+        }
+        Notice::Changed { org, env: None, .. } => publish_organization(platform, org, bulk).await,
+        Notice::Published { .. } => Ok(false),
     }
 }
 
@@ -125,7 +139,7 @@ pub async fn tenant_sources(platform: &Platform, caller: &Caller) -> Result<(), 
 pub async fn resign(platform: &Platform) -> Result<(), Error> {
     let mut first = None;
     for org in organizations(platform).await? {
-        if let Err(error) = publish_organization(platform, &org).await {
+        if let Err(error) = publish_organization(platform, &org, Bulk::All).await {
             tracing::error!(%org, %error, "an organization was not published");
             first.get_or_insert(error);
         }
@@ -133,16 +147,24 @@ pub async fn resign(platform: &Platform) -> Result<(), Error> {
     first.map_or(Ok(()), Err)
 }
 
-async fn publish_organization(platform: &Platform, org: &OrgKey) -> Result<(), Error> {
+async fn publish_organization(
+    platform: &Platform,
+    org: &OrgKey,
+    bulk: Bulk,
+) -> Result<bool, Error> {
     let environments: Vec<Stored<Environment>> =
         store::all(platform.table(), &place::org_pk(org), "ENV#").await?;
     let mut first = None;
+    let mut more = false;
     for environment in environments {
         let env = environment.value.key;
-        if let Err(error) = platform.publish(org, &env).await {
-            tracing::error!(%org, %env, %error, "an environment was not published");
-            first.get_or_insert(error);
+        match platform.publish(org, &env, bulk).await {
+            Ok(left) => more |= left,
+            Err(error) => {
+                tracing::error!(%org, %env, %error, "an environment was not published");
+                first.get_or_insert(error);
+            }
         }
     }
-    first.map_or(Ok(()), Err)
+    first.map_or(Ok(more), Err)
 }

@@ -24,6 +24,7 @@ use crate::error::Error;
 use crate::ports::Notice;
 
 use certify::Certified;
+pub(crate) use render::Bulk;
 use view::View;
 
 /// How long a root is good before a reader calls it stale (DESIGN §7).
@@ -35,11 +36,11 @@ const MAX_VIEWS: usize = 64;
 
 /// What a publication came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Published {
+enum Published {
     /// New roots stand, at this revision.
     Roots(Revision),
     /// The roots that stand are current and young.
-    Unchanged(Revision),
+    Unchanged,
 }
 
 type Views = HashMap<(OrgKey, EnvKey), Arc<Mutex<Option<View>>>>;
@@ -66,8 +67,15 @@ impl Publisher {
 impl Platform {
     /// Publishes an environment as its logs stand now: chunks first, then the roots of the scopes
     /// `environment` and `relay`, each by a conditional put. One publication of an environment runs at
-    /// a time in a process; of two processes the loser reads again.
-    pub(crate) async fn publish(&self, org: &OrgKey, env: &EnvKey) -> Result<Published, Error> {
+    /// a time in a process, and those that wait take turns; of two processes the loser reads again.
+    ///
+    /// Answers whether a backlog of tenants is left.
+    pub(crate) async fn publish(
+        &self,
+        org: &OrgKey,
+        env: &EnvKey,
+        bulk: Bulk,
+    ) -> Result<bool, Error> {
         let shared = self.publisher().view(org, env).await;
         let mut slot = shared.lock().await;
         let mut view = match slot.take() {
@@ -75,7 +83,8 @@ impl Platform {
             None => View::read(self.table(), org, env).await?,
         };
         view.catch_up(self.table()).await?;
-        let published = self.publish_roots(&mut view).await;
+        let published = self.publish_roots(&mut view, bulk).await;
+        let more = view.has_backlog();
         // A failed publication leaves nothing in the view that the next could not use.
         *slot = Some(view);
         let published = published?;
@@ -90,6 +99,6 @@ impl Platform {
                 tracing::warn!(%org, %env, error = %error, "a publication was not announced");
             }
         }
-        Ok(published)
+        Ok(more)
     }
 }

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use flagforge_flags::Revision;
 use flagforge_flags::manifest::{
     ChunkKind, ChunkRef, Digest, Encoding, KeyWire, encode_keys, flag_shard, tenant_shard,
 };
 use flagforge_flags::wire::{FlagWire, StateWire, TenantWire};
 
-use super::owed::Owed;
+use super::owed::{Backlog, Owed};
 use super::shards::Shards;
 use super::view::{View, of_tenant};
 use crate::kills;
@@ -19,6 +20,8 @@ use crate::store::ABSENT;
 /// The chunks of an environment, and how many shards they are cut into.
 #[derive(Debug)]
 pub(super) struct Rendered {
+    /// What these chunks hold whole. They may hold newer things besides.
+    pub(super) revision: Revision,
     pub(super) flag_shards: u32,
     pub(super) tenant_shards: u32,
     pub(super) segment_shards: u32,
@@ -39,6 +42,17 @@ pub(super) struct Renderings {
     pub(super) owed_flags: Owed,
     pub(super) tenants: Shards,
     pub(super) owed_tenants: Owed,
+    pub(super) backlog: Backlog,
+}
+
+/// How much of the backlog of tenants is made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bulk {
+    /// Nothing: a kill does not wait for an import.
+    Wait,
+    /// As much as one publication may take.
+    Slice,
+    All,
 }
 
 impl Default for Renderings {
@@ -48,14 +62,19 @@ impl Default for Renderings {
             owed_flags: Owed::default(),
             tenants: Shards::new(ChunkKind::Tenants, tenant_shard),
             owed_tenants: Owed::default(),
+            backlog: Backlog::default(),
         }
     }
 }
 
 impl View {
+    pub(super) fn has_backlog(&self) -> bool {
+        !self.renderings.backlog.is_empty()
+    }
+
     /// All chunks, of which only those with a change are made again; segments as they were rendered last. The same
     /// configuration gives the same bytes however it came about, so unchanged chunks keep their names.
-    pub(super) fn render(&mut self) -> Rendered {
+    pub(super) fn render(&mut self, bulk: Bulk) -> Rendered {
         for tenant in self.memberships.settle(&self.groups, &self.tenants) {
             self.renderings.owed_tenants.add(tenant.as_str());
         }
@@ -64,9 +83,20 @@ impl View {
         for flag in owed(&mut made.owed_flags, &made.flags, self.definitions.keys()) {
             made.flags.set(&flag, self.flag(&flag).as_ref());
         }
+        let backlog = match bulk {
+            _ if made.owed_tenants.is_all() => made.backlog.drain(),
+            Bulk::Wait => Vec::new(),
+            Bulk::Slice => {
+                made.backlog.slice(|tenant| made.tenants.shard_of(tenant), self.revision.org)
+            }
+            Bulk::All => made.backlog.drain(),
+        };
+        backlog.iter().for_each(|tenant| made.owed_tenants.add(tenant));
         for tenant in owed(&mut made.owed_tenants, &made.tenants, self.tenants.keys()) {
             made.tenants.set(&tenant, self.tenant_with_overrides(&tenant).as_ref());
         }
+        let revision =
+            Revision { org: made.backlog.whole_to(self.revision.org), env: self.revision.env };
         self.renderings = made;
         let (flag_shards, mut chunks) = self.renderings.flags.chunks();
         let (tenant_shards, tenants) = self.renderings.tenants.chunks();
@@ -76,7 +106,7 @@ impl View {
         chunks.push(chunk(ChunkKind::Keys, 0, encode_keys(keys)));
         let (segment_shards, segments) = self.rendered_segments.chunks();
         chunks.extend_from_slice(segments);
-        Rendered { flag_shards, tenant_shards, segment_shards, chunks }
+        Rendered { revision, flag_shards, tenant_shards, segment_shards, chunks }
     }
 
     /// A flag as manifests carry it; `None` when there is none.

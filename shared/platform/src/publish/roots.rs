@@ -12,7 +12,7 @@ use flagforge_flags::manifest::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::certify::Certified;
-use super::render::{Chunk, Rendered};
+use super::render::{Bulk, Chunk, Rendered};
 use super::view::View;
 use super::{Published, RESIGN_AFTER, ROOT_LIFETIME};
 use crate::Platform;
@@ -33,16 +33,20 @@ struct Standing {
 }
 
 impl Platform {
-    pub(super) async fn publish_roots(&self, view: &mut View) -> Result<Published, Error> {
+    pub(super) async fn publish_roots(
+        &self,
+        view: &mut View,
+        bulk: Bulk,
+    ) -> Result<Published, Error> {
         let Some((trust, _)) = self.trust().await? else {
             let context = "there is no trust document; install one with PUT /v1/trust";
             return Err(Error::Internal { context, source: None });
         };
         let certified = self.certified(&trust).await?;
-        let mut outcome = Published::Unchanged(view.revision);
         // Both scopes are made of the same chunks.
         self.render_segments(view).await?;
-        let mut rendered = view.render();
+        let mut rendered = view.render(bulk);
+        let mut outcome = Published::Unchanged;
         for scope in [Scope::Relay, Scope::Environment] {
             if let Published::Roots(revision) =
                 self.publish_scope(view, &mut rendered, scope, &trust, &certified).await?
@@ -66,15 +70,15 @@ impl Platform {
         for _ in 0..MAX_ATTEMPTS {
             let standing = self.standing(&name, &id, trust).await?;
             let ahead = standing.root.as_ref().map(|root| root.claims().revision);
-            if ahead.is_some_and(|ahead| !view.revision.includes(ahead)) {
-                // Another publisher knows more; read what it read.
+            if ahead.is_some_and(|ahead| !rendered.revision.includes(ahead)) {
+                // Another publisher knows more, or published more; read what it read.
                 view.catch_up(self.table()).await?;
                 self.render_segments(view).await?;
-                *rendered = view.render();
+                *rendered = view.render(Bulk::All);
             }
             let claims = self.claims(view, &id, trust, &standing, rendered);
             if standing.root.as_ref().is_some_and(|root| self.still_good(root, &claims)) {
-                return Ok(Published::Unchanged(view.revision));
+                return Ok(Published::Unchanged);
             }
             let text = sign_root(&claims, &certified.certificate, &certified.key)
                 .map_err(|refusal| Error::internal("a root was refused", refusal))?;
@@ -85,7 +89,7 @@ impl Platform {
                 .put(&name, Bytes::from(text), "application/jose", standing.condition)
                 .await;
             match put {
-                Ok(_) => return Ok(Published::Roots(view.revision)),
+                Ok(_) => return Ok(Published::Roots(rendered.revision)),
                 Err(ObjectError::Lost) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -130,7 +134,7 @@ impl Platform {
             env: id.env.clone(),
             scope: id.scope.clone(),
             epoch: trust.claims().epoch,
-            revision: view.revision,
+            revision: rendered.revision,
             serial,
             issued: now,
             expires: now.plus(ROOT_LIFETIME),

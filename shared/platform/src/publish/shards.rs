@@ -61,6 +61,11 @@ impl Shards {
         self.cut.iter().flat_map(|shard| shard.entries.keys()).map(String::as_str)
     }
 
+    /// The shard that a key is in.
+    pub(super) fn shard_of(&self, key: &str) -> u32 {
+        (self.shard_of)(key, count(&self.cut))
+    }
+
     /// How many shards there are, and the chunks of those that are not empty.
     pub(super) fn chunks(&mut self) -> (u32, Vec<Chunk>) {
         let shards = shards_for(entries_bytes(self.kind, self.entries, self.bytes));
@@ -94,9 +99,14 @@ impl Shards {
 }
 
 fn home<'s>(cut: &'s mut [Shard], shard_of: ShardOf, key: &str) -> Option<&'s mut Shard> {
-    // There are 4,096 at most, and the shard of a key is below their number.
-    let shards = u32::try_from(cut.len()).unwrap_or(u32::MAX);
+    let shards = count(cut);
+    // The shard of a key is below their number.
     cut.get_mut(shard_of(key, shards) as usize)
+}
+
+fn count(cut: &[Shard]) -> u32 {
+    // There are 4,096 at most.
+    u32::try_from(cut.len()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

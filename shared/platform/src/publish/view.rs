@@ -25,6 +25,10 @@ use crate::store::{self, Stored, decode};
 /// Rounds of reading both logs until neither grew; a busier pair of logs is published a little behind.
 const MAX_ROUNDS: usize = 8;
 
+/// An entry with more images than this was written by an import, a source or a bulk request: its tenants may wait their
+/// turn. What a person changes at once is fewer.
+const MANY: usize = 8;
+
 /// Records by their sort keys, without the kind before it.
 pub(super) type Records<T> = BTreeMap<String, Stored<T>>;
 
@@ -139,9 +143,14 @@ impl View {
                 }
                 number = entry.number;
                 self.committed = self.committed.max(entry.at);
+                let many = entry.images.len() > MANY;
                 for image in entry.images {
-                    if mine.contains(&image.pk) {
-                        self.apply(&image.sk, number, image.body)?;
+                    if !mine.contains(&image.pk) {
+                        continue;
+                    }
+                    match image.sk.strip_prefix("TENANT#") {
+                        Some(tenant) if many => self.apply_in_bulk(tenant, number, image.body)?,
+                        _ => self.apply(&image.sk, number, image.body)?,
                     }
                 }
             }
@@ -193,6 +202,17 @@ impl View {
             _ => {}
         }
         Ok(())
+    }
+
+    fn apply_in_bulk(
+        &mut self,
+        tenant: &str,
+        version: u64,
+        body: Option<Json>,
+    ) -> Result<(), Error> {
+        self.memberships.tenant_changed(tenant);
+        self.renderings.backlog.add(tenant);
+        set(&mut self.tenants, tenant, version, body)
     }
 
     /// A group created again under its key, or given a condition, has other members and other overrides.
