@@ -69,7 +69,8 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn found(server: &server::Server, folder: &std::path::Path) -> anyhow::Result<Org> {
-    let roots = tokio::time::timeout(LOST, roots(&folder.with_extension("log")));
+    let log = folder.with_extension("log");
+    let roots = tokio::time::timeout(LOST, roots(&log));
     let stack = Stack {
         url: server.url.clone(),
         operator_key: server.admin_key.clone(),
