@@ -17,7 +17,7 @@ use crate::limits::{KEY_REQUESTS_PER_SECOND, REQUEST_BURST_SECONDS};
 use crate::people::{self, Asking};
 use crate::place;
 use crate::ports::Table;
-use crate::rate::{Buckets, Empty, Rate};
+use crate::rate::{Buckets, Empty, Rate, Refusals};
 use crate::record::{KeyFacts, KeyRecord, Organization, RoleRecord};
 use crate::store::{self, Stored};
 
@@ -202,7 +202,8 @@ impl Platform {
         }
         let key = AccessKey::parse(presented).map_err(|_| Error::Unauthenticated)?;
         // By its digest, so that nobody uses up the rate of a key whose secret they do not have.
-        let left = self.rates().key(Digest::of(presented.as_bytes()), self.timer().now())?;
+        let presented = Digest::of(presented.as_bytes());
+        let left = self.rates().key(presented, self.timer().now())?;
         if let Some(operator) = self.operator().filter(|operator| operator.id == key.id()) {
             if !operator.secret_sha256.same(&key.secret_digest()) {
                 return Err(Error::Unauthenticated);
@@ -222,7 +223,7 @@ impl Platform {
         }
         self.note_use(org, &facts.id).await;
         let home = self.home(org).await?;
-        let left = left.min(self.rates().org(&home, self.timer().now())?);
+        let left = left.min(self.rates().org(&home, presented, self.timer().now())?);
         Ok(Caller { requests_left: left, ..of_key(facts, permissions, home) })
     }
 
@@ -293,11 +294,15 @@ fn of_key(facts: KeyFacts, permissions: PermissionSet, home: Arc<Organization>) 
     }
 }
 
+const REQUESTS_OF_ORGANIZATION: &str = "requests of this organization";
+
 /// The rates of requests, in this process.
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
     keys: Buckets<Digest>,
     orgs: Buckets<OrgKey>,
+    /// By the digest of what was presented: keys and tokens that were accepted, and whose organization asks too often.
+    refused: Refusals<Digest>,
 }
 
 impl Rates {
@@ -305,16 +310,27 @@ impl Rates {
     pub(crate) fn key(&self, presented: Digest, now: Timestamp) -> Result<u64, Error> {
         let rate =
             Rate { per_second: KEY_REQUESTS_PER_SECOND, burst_seconds: REQUEST_BURST_SECONDS };
+        self.refused
+            .check(&presented, now)
+            .map_err(|empty| too_many(REQUESTS_OF_ORGANIZATION, empty))?;
         self.keys
             .take(presented, rate, now)
             .map_err(|empty| too_many("requests of this key", empty))
     }
 
-    pub(crate) fn org(&self, home: &Organization, now: Timestamp) -> Result<u64, Error> {
+    pub(crate) fn org(
+        &self,
+        home: &Organization,
+        presented: Digest,
+        now: Timestamp,
+    ) -> Result<u64, Error> {
         let per_second = home.limits.requests_per_second();
         let rate = Rate { per_second, burst_seconds: REQUEST_BURST_SECONDS };
         let taken = self.orgs.take(home.key.clone(), rate, now);
-        taken.map_err(|empty| too_many("requests of this organization", empty))
+        taken.map_err(|empty| {
+            self.refused.note(presented, empty);
+            too_many(REQUESTS_OF_ORGANIZATION, empty)
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use flagforge_flags::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -37,10 +38,11 @@ pub(crate) struct Bucket {
     at: Timestamp,
 }
 
-/// The bucket was empty; there will be a token after so many whole seconds.
+/// The bucket was empty; there will be a token after so many whole seconds, and at that instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Empty {
     pub(crate) retry_after_seconds: u32,
+    pub(crate) until: Timestamp,
 }
 
 impl Bucket {
@@ -57,8 +59,10 @@ impl Bucket {
         match tokens.checked_sub(TOKEN) {
             Some(tokens) => Ok(Self { tokens, at }),
             None => {
-                let wait = (TOKEN - tokens).div_ceil(u64::from(rate.per_second.max(1)) * 1_000);
-                Err(Empty { retry_after_seconds: u32::try_from(wait).unwrap_or(u32::MAX).max(1) })
+                let millis = (TOKEN - tokens).div_ceil(u64::from(rate.per_second.max(1)));
+                let seconds = u32::try_from(millis.div_ceil(1_000)).unwrap_or(u32::MAX);
+                let until = at.plus(Duration::from_millis(millis));
+                Err(Empty { retry_after_seconds: seconds.max(1), until })
             }
         }
     }
@@ -92,6 +96,39 @@ impl<K: Hash + Eq> Buckets<K> {
     }
 }
 
+/// Who found a bucket empty, and until when it stays so: they are refused without looking anything up.
+#[derive(Debug)]
+pub(crate) struct Refusals<K>(Mutex<HashMap<K, Empty>>);
+
+impl<K> Default for Refusals<K> {
+    fn default() -> Self {
+        Self(Mutex::new(HashMap::new()))
+    }
+}
+
+impl<K: Hash + Eq> Refusals<K> {
+    pub(crate) fn note(&self, key: K, empty: Empty) {
+        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() >= MAX_BUCKETS {
+            refused.clear();
+        }
+        refused.insert(key, empty);
+    }
+
+    /// An error while the bucket that this key found empty has no token.
+    pub(crate) fn check(&self, key: &K, now: Timestamp) -> Result<(), Empty> {
+        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match refused.get(key) {
+            Some(empty) if now < empty.until => Err(*empty),
+            Some(_) => {
+                refused.remove(key);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,7 +146,7 @@ mod tests {
             bucket = bucket.take(RATE, at(0)).unwrap();
         }
         let empty = bucket.take(RATE, at(0)).unwrap_err();
-        assert_eq!(empty.retry_after_seconds, 1);
+        assert_eq!((empty.retry_after_seconds, empty.until), (1, at(500)));
         assert!(bucket.take(RATE, at(499)).is_err());
         let mut passed = 0;
         for millis in 0..10_000 {
@@ -129,11 +166,25 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_holds_until_there_is_a_token() {
+        let refusals = Refusals::default();
+        let empty = Bucket { tokens: 0, at: at(100) }.take(RATE, at(100)).unwrap_err();
+        refusals.note("loud", empty);
+        assert_eq!(refusals.check(&"loud", at(599)), Err(empty));
+        assert_eq!(refusals.check(&"quiet", at(599)), Ok(()));
+        assert_eq!(refusals.check(&"loud", at(600)), Ok(()));
+    }
+
+    #[test]
     fn buckets_are_bounded_and_apart() {
         let buckets = Buckets::default();
         for key in 0..3 * MAX_BUCKETS {
             assert!(buckets.take(key, RATE, at(0)).is_ok());
         }
         assert!(buckets.0.lock().unwrap().len() <= MAX_BUCKETS);
+        let refusals = Refusals::default();
+        let empty = Empty { retry_after_seconds: 1, until: at(1) };
+        (0..=MAX_BUCKETS).for_each(|key| refusals.note(key, empty));
+        assert!(refusals.0.lock().unwrap().len() <= MAX_BUCKETS);
     }
 }

@@ -232,7 +232,8 @@ impl Platform {
         asking: Asking<'_>,
     ) -> Result<Caller, Error> {
         let now = self.timer().now();
-        let left = self.rates().key(Digest::of(presented.as_bytes()), now)?;
+        let digest = Digest::of(presented.as_bytes());
+        let left = self.rates().key(digest, now)?;
         let Asking { org, accepts } = asking;
         let (issuer, person) = self.vouched(presented, org).await.map_err(|error| match error {
             Vouching::Refused(why) => {
@@ -251,7 +252,7 @@ impl Platform {
             return if heard { Ok(caller) } else { Err(Error::Unauthenticated) };
         };
         let home = self.home(org).await?;
-        caller.requests_left = left.min(self.rates().org(&home, now)?);
+        caller.requests_left = left.min(self.rates().org(&home, digest, now)?);
         (caller.org, caller.grants, caller.home) = (Some(org.clone()), grants, Some(home));
         Ok(caller)
     }
