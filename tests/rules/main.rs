@@ -7,6 +7,7 @@ mod canaries;
 mod collect;
 mod commits;
 mod deleted;
+mod erased;
 mod imports;
 mod incremental;
 mod issuer;

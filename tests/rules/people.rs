@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use flagforge_embedded::{Embedded, HttpOutbound, ManualTimer};
 use flagforge_flags::time::Timestamp;
 use flagforge_platform::people::{ASK_AGAIN_AFTER, KEYS_FRESH, KEYS_KEPT, LEEWAY_SECONDS};
-use flagforge_platform::ports::Timer as _;
+use flagforge_platform::ports::{Table, Timer as _};
 use flagforge_platform::{Platform, bootstrap};
 use flagforge_tests::{Answer, Api};
 use reqwest::Method;
@@ -22,6 +22,8 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(crate) struct Office {
     pub(crate) issuer: Issuer,
     pub(crate) platform: Platform,
+    /// To look at from outside.
+    pub(crate) table: Arc<dyn Table>,
     timer: ManualTimer,
     pub(crate) admin: Api,
 }
@@ -38,7 +40,8 @@ impl Office {
         let admin = bootstrap::home(&platform, &org(), "Home", &envs).await.unwrap().unwrap();
         let base = served(platform.clone()).await;
         let admin = Api::new(&base, Some(&admin.key.expose()));
-        let office = Self { issuer, platform, timer, admin };
+        let table = hands.table.clone();
+        let office = Self { issuer, platform, table, timer, admin };
         office.believe(&json!({})).await.expect(201).unwrap();
         Some(office)
     }

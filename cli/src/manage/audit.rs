@@ -86,9 +86,10 @@ Note the digest that it says: nothing before it can be changed unseen. Ends with
         #[arg(long, value_name = "NUMBER", default_value_t = 1)]
         from: u64,
     },
-    /// Erase what names an actor in the log, and in its key. The log says `erased` from then on, and still verifies.
+    /// Erase what names an actor in the log, and in its key. The log says `erased` from then on, and still verifies. A
+    /// person who was taken in is let go with it.
     Erase {
-        /// The id of a key, gone or not.
+        /// The id of a key, gone or not, or of a person.
         actor: String,
     },
     /// List the log itself, oldest first, with the images that readers apply.

@@ -91,13 +91,24 @@ pub enum Actor {
     Key { id: String },
     /// The platform's operator, by its key's id.
     Operator { id: String },
-    /// A person, by who vouches for them and what they are called there.
-    Person { id: String, issuer: String, subject: String },
+    /// A person, by an id that says nothing. Readers get who vouches for them and what they are called there, or
+    /// `erased`; only what is older than that was written with both.
+    Person {
+        id: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issuer: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
+    },
     /// A part of the platform itself, say `bootstrap`.
     System { name: String },
 }
 
 impl Actor {
+    pub(crate) fn person(id: String) -> Self {
+        Self::Person { id, issuer: None, subject: None }
+    }
+
     /// The id of a key or person, or the name of a part of the platform.
     pub fn id(&self) -> &str {
         match self {

@@ -230,17 +230,16 @@ impl Platform {
             .cursor
             .as_ref()
             .map(|cursor| crate::ports::PageToken(format!("{LOG_PREFIX}{cursor}")));
-        let mut items = Vec::new();
-        for _ in 0..MAX_LOOKED_AT / ENTRIES_A_READ {
+        let mut found = Vec::new();
+        let mut full = None;
+        'reads: for _ in 0..MAX_LOOKED_AT / ENTRIES_A_READ {
             let read = self.table().query(&query).await?;
             for item in &read.items {
                 let entry: LogEntry = decode(item)?.value;
-                let number = entry.number;
-                if let Some(past) = past(entry, &place.sk, &uid) {
-                    items.push(Stored { value: past, version: number });
-                }
-                if items.len() == limit {
-                    return Ok(Listing { items, next: after_prefix(&item.key.sk) });
+                found.extend(state_in(&entry, &place.sk, &uid).map(|state| (entry, state)));
+                if found.len() == limit {
+                    full = Some(item.key.sk.clone());
+                    break 'reads;
                 }
             }
             query.page = read.next;
@@ -248,8 +247,10 @@ impl Platform {
                 break;
             }
         }
-        let next = query.page.and_then(|page| after_prefix(&page.0));
-        Ok(Listing { items, next })
+        self.show(&log, found.iter_mut().map(|(entry, _)| entry)).await?;
+        let items = found.into_iter().map(|(entry, state)| past(entry, state)).collect();
+        let next = full.or_else(|| query.page.map(|page| page.0));
+        Ok(Listing { items, next: next.and_then(|sk| after_prefix(&sk)) })
     }
 }
 
@@ -257,22 +258,18 @@ fn after_prefix(sk: &str) -> Option<String> {
     sk.strip_prefix(LOG_PREFIX).map(str::to_owned)
 }
 
-/// What an entry did to a flag's state, if it did.
-fn past(entry: LogEntry, sk: &str, uid: &str) -> Option<Past> {
-    let image = entry.images.into_iter().find(|image| image.sk == sk)?;
-    let body = image.body?;
-    if body.get("flagUid").and_then(Json::as_str) != Some(uid) {
-        return None;
-    }
-    let change = entry.change.get("change").and_then(Json::as_str).unwrap_or("unknown");
-    Some(Past {
-        number: entry.number,
-        at: entry.at,
-        by: entry.by,
-        change: change.to_owned(),
-        reason: entry.reason,
-        state: state_of(Some(&body))?,
-    })
+/// The state of a flag as an entry left it, if it did.
+fn state_in(entry: &LogEntry, sk: &str, uid: &str) -> Option<Json> {
+    let image = entry.images.iter().find(|image| image.sk == sk)?;
+    let body = image.body.as_ref()?;
+    let is_its = body.get("flagUid").and_then(Json::as_str) == Some(uid);
+    if is_its { state_of(Some(body)) } else { None }
+}
+
+fn past(entry: LogEntry, state: Json) -> Stored<Past> {
+    let change = entry.change_name().to_owned();
+    let LogEntry { number, at, by, reason, .. } = entry;
+    Stored { value: Past { number, at, by, change, reason, state }, version: number }
 }
 
 fn cursor(thing: Thing, key: &str) -> String {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use flagforge_flags::keys::{EnvKey, OrgKey};
 use flagforge_flags::time::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -76,7 +77,20 @@ impl Platform {
         page: &PageOf,
     ) -> Result<Listing<Deleted<Definition>>, Error> {
         self.organization(caller, org).await?;
-        self.page(&place::org_pk(org), "DELETED-FLAG#", page).await
+        self.deleted(org, &place::org_pk(org), "DELETED-FLAG#", page).await
+    }
+
+    async fn deleted<T: DeserializeOwned + Send>(
+        &self,
+        org: &OrgKey,
+        pk: &str,
+        prefix: &str,
+        page: &PageOf,
+    ) -> Result<Listing<Deleted<T>>, Error> {
+        let mut found: Listing<Deleted<T>> = self.page(pk, prefix, page).await?;
+        let by = found.items.iter_mut().map(|kept| &mut kept.value.deleted.by);
+        self.name_people(org, by).await?;
+        Ok(found)
     }
 
     /// Segments of an environment that can be restored.
@@ -89,7 +103,7 @@ impl Platform {
     ) -> Result<Listing<Deleted<Segment>>, Error> {
         self.environment(caller, org, env).await?;
         let found: Listing<Deleted<SegmentRecord>> =
-            self.page(&place::env_pk(org, env), "DELETED-SEGMENT#", page).await?;
+            self.deleted(org, &place::env_pk(org, env), "DELETED-SEGMENT#", page).await?;
         let seen = |s: Stored<Deleted<SegmentRecord>>| {
             let Deleted { what, deleted } = s.value;
             Stored { value: Deleted { what: Segment::of(&what), deleted }, version: s.version }

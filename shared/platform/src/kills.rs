@@ -116,7 +116,10 @@ impl Platform {
         page: &PageOf,
     ) -> Result<Listing<KillSwitch>, Error> {
         self.environment(caller, org, env).await?;
-        self.page(&place::env_pk(org, env), "KILL#", page).await
+        let mut found: Listing<KillSwitch> =
+            self.page(&place::env_pk(org, env), "KILL#", page).await?;
+        self.name_people(org, found.items.iter_mut().map(|pulled| &mut pulled.value.by)).await?;
+        Ok(found)
     }
 }
 

@@ -7,6 +7,7 @@ use flagforge_flags::keys::{
 use flagforge_flags::time::Timestamp;
 
 use crate::kills::KillScope;
+use crate::personal::Identity;
 use crate::ports::ItemKey;
 
 /// Every log entry's sort key begins with it.
@@ -143,6 +144,15 @@ pub(crate) fn key_use(org: &OrgKey, id: &str) -> ItemKey {
 /// The texts that name an actor, beside the log. Nothing there is in a log or a manifest.
 pub(crate) fn texts(org: &OrgKey, actor: &str) -> ItemKey {
     ItemKey::new(format!("{org}#texts"), actor)
+}
+
+/// Whom the id of a person stands for, and the id of somebody; beside the log likewise.
+pub(crate) fn identity(org: &OrgKey, id: &str) -> ItemKey {
+    texts(org, &format!("PERSON#{id}"))
+}
+
+pub(crate) fn id_of(org: &OrgKey, person: &Identity) -> ItemKey {
+    texts(org, &format!("SUBJECT#{}", person.digest()))
 }
 
 pub(crate) fn role(org: &OrgKey, role: &RoleKey) -> ItemKey {

@@ -80,15 +80,14 @@ impl Change {
         let hidden: &[&str] = match self {
             Self::PutWebhook { .. } => &["secrets"],
             Self::PutTenantSource { .. } => &["bearer"],
-            Self::AddPerson { .. } | Self::Invite { .. } | Self::AcceptInvitation { .. } => {
-                &NOT_LOGGED
-            }
+            Self::Invite { .. } => &NOT_LOGGED,
             _ => &[],
         };
-        for of in ["record", "person"] {
-            if let Some(Json::Object(fields)) = told.get_mut(of) {
-                fields.retain(|name, _| !hidden.contains(&name.as_str()));
-            }
+        if let Some(Json::Object(fields)) = told.get_mut("record") {
+            fields.retain(|name, _| !hidden.contains(&name.as_str()));
+        }
+        if let Some(fields) = told.as_object_mut() {
+            fields.remove("person");
         }
         // What names people is in the images, sealed.
         for key in ["key", "admin"] {

@@ -21,12 +21,12 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ErasureInput {
-    /// As the log names who acted: the id of a key, gone or not.
+    /// As the log names who acted: the id of a key, gone or not, or of a person.
     actor: String,
 }
 
 /// Erases what names an actor, in the log and where it stands: from then on the log says `erased` for it. Ids stay, and
-/// so does the chain. What a person wrote as a reason stays too.
+/// so does the chain. A person who was taken in is let go with it. What somebody wrote as a reason stays.
 #[utoipa::path(post, path = "/v1/orgs/{org}/erasures", tag = "log", params(("org" = String, Path)), request_body = ErasureInput, responses(
     (status = 204),
     (status = "default", body = ProblemBody),

@@ -74,6 +74,18 @@ impl Platform {
         org: &OrgKey,
         id: &str,
     ) -> Result<Stored<Import>, Error> {
+        let mut found = self.standing_import(caller, org, id).await?;
+        self.name_people(org, std::iter::once(&mut found.value.created_by)).await?;
+        Ok(found)
+    }
+
+    /// As it is stored, so that it can be written again.
+    async fn standing_import(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        id: &str,
+    ) -> Result<Stored<Import>, Error> {
         caller.can(org, Permission::Read)?;
         store::standing(self.table(), &place::import(org, id), "import").await
     }
@@ -85,7 +97,9 @@ impl Platform {
         page: &PageOf,
     ) -> Result<Listing<Import>, Error> {
         self.organization(caller, org).await?;
-        self.page(&place::org_pk(org), "IMPORT#", page).await
+        let mut found: Listing<Import> = self.page(&place::org_pk(org), "IMPORT#", page).await?;
+        self.name_people(org, found.items.iter_mut().map(|i| &mut i.value.created_by)).await?;
+        Ok(found)
     }
 
     /// Stores a part of the file. Putting it again replaces it, until the import is started.
@@ -98,7 +112,7 @@ impl Platform {
         bytes: Bytes,
     ) -> Result<(), Error> {
         caller.can_everywhere(org, Permission::WriteDirectory)?;
-        let import = self.import(caller, org, id).await?.value;
+        let import = self.standing_import(caller, org, id).await?.value;
         import.must_be(ImportState::Uploading)?;
         bounded("part", "parts", MAX_IMPORT_PARTS as usize, part as usize + 1)?;
         bounded("the body", "bytes", MAX_IMPORT_PART_BYTES, bytes.len())?;
@@ -117,7 +131,7 @@ impl Platform {
         request: Requests<'_>,
     ) -> Result<Stored<Import>, Error> {
         caller.can_everywhere(org, Permission::WriteDirectory)?;
-        let Stored { value: mut import, version } = self.import(caller, org, id).await?;
+        let Stored { value: mut import, version } = self.standing_import(caller, org, id).await?;
         import.must_be(ImportState::Uploading)?;
         if parts == 0 {
             return Err(Error::invalid("parts", "at least one part is uploaded before the start"));
@@ -157,7 +171,7 @@ impl Platform {
         let began = self.timer().now();
         let mut held: Option<(u32, Vec<Tenant>)> = None;
         loop {
-            let import = self.import(caller, org, id).await?;
+            let import = self.standing_import(caller, org, id).await?;
             let over = self.timer().now().since(began) >= SLICE;
             if import.value.state != ImportState::Applying || over {
                 return Ok(import);
@@ -196,7 +210,7 @@ impl Platform {
         id: &str,
         page: usize,
     ) -> Result<(Vec<BadLine>, Option<usize>), Error> {
-        let import = self.import(caller, org, id).await?.value;
+        let import = self.standing_import(caller, org, id).await?.value;
         let pages = (import.bad as usize).div_ceil(REPORT_LINES);
         if page >= pages {
             return Ok((Vec::new(), None));

@@ -8,13 +8,14 @@ use flagforge_flags::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{check_bounds, named, person_id};
+use super::{check_bounds, named};
 use crate::access::role_permissions;
-use crate::caller::{Caller, Grant, Permission, PermissionSet, Role, RoleName};
+use crate::caller::{Actor, Caller, Grant, Permission, PermissionSet, Role, RoleName};
 use crate::change::Change;
 use crate::commit::{Outcome, Request};
 use crate::error::Error;
 use crate::input::bounded;
+use crate::personal::Identity;
 use crate::ports::Table;
 use crate::read::PageOf;
 use crate::store::{self, Listing, Stored};
@@ -30,7 +31,7 @@ pub const MAX_INVITATION_SECONDS: u32 = 30 * 86_400;
 const TOKEN_PREFIX: &str = "ff_invitation_";
 
 /// What the log does not keep: who people are outside, and what an invitation is held against.
-pub(crate) const NOT_LOGGED: [&str; 3] = ["name", "email", "secretSha256"];
+pub(crate) const NOT_LOGGED: [&str; 5] = ["issuer", "subject", "name", "email", "secretSha256"];
 
 /// What somebody may.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -51,7 +52,7 @@ pub struct Part {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PersonRecord {
-    /// Follows from issuer and subject.
+    /// As the log names them.
     pub id: String,
     /// The address of the issuer that vouches for them.
     pub issuer: String,
@@ -86,6 +87,12 @@ pub struct InvitationRecord {
     #[serde(flatten)]
     pub invitation: Invitation,
     pub(crate) secret_sha256: Digest,
+}
+
+impl PersonRecord {
+    pub(crate) fn identity(&self) -> Identity {
+        Identity { issuer: self.issuer.clone(), subject: self.subject.clone() }
+    }
 }
 
 impl Part {
@@ -177,7 +184,8 @@ impl Platform {
         if !believed.any(|believed| believed.url == issuer) {
             return Err(Error::invalid("issuer", "is none that is believed here"));
         }
-        let id = person_id(&issuer, &subject);
+        // For somebody new; who is known already keeps theirs.
+        let id = fresh::id()?;
         let since = self.timer().now();
         let person = PersonRecord { id, issuer, subject, name: None, email: None, part, since };
         self.commit(caller, &request(Change::AddPerson { org: org.clone(), person })).await
@@ -249,9 +257,13 @@ impl Platform {
             let message = "the invitation is for another address than the one your issuer verified";
             return Err(Error::invalid("email", message));
         }
-        let (issuer, subject) = (person.issuer.clone(), person.subject.clone());
+        let identity = person.identity();
+        let found = identity.find(self.table(), org).await?;
+        let own_id = self.identify(org, &identity, found).await?;
+        let caller = Caller { actor: Actor::person(own_id.clone()), ..caller.clone() };
+        let Identity { issuer, subject } = identity;
         let person = PersonRecord {
-            id: person_id(&issuer, &subject),
+            id: own_id,
             issuer,
             subject,
             name: person.name.clone(),
@@ -260,7 +272,7 @@ impl Platform {
             since: self.timer().now(),
         };
         let change = Change::AcceptInvitation { org: org.clone(), id: id.to_owned(), person };
-        self.commit(caller, &request(change)).await
+        self.commit(&caller, &request(change)).await
     }
 
     /// Who asks, if it is a person. A key accepts nothing.

@@ -21,6 +21,7 @@ use crate::change::Change;
 use crate::commit::{Outcome, Request};
 use crate::error::Error;
 use crate::input::{bounded, bounded_text};
+use crate::personal::Found;
 use crate::plan::MAX_SCOPE;
 use crate::read::PageOf;
 use crate::store::{self, Listing, Stored};
@@ -242,17 +243,19 @@ impl Platform {
             }
             Vouching::Failed(error) => error,
         })?;
-        let grants = match org {
+        let (grants, found) = match org {
             Some(org) => self.grants_of(org, &issuer, &person).await?,
-            None => Vec::new(),
+            None => (Vec::new(), None),
         };
         let heard = person.by_installation || accepts;
+        let identity = person.identity();
         let mut caller = Caller::person(person, left);
         let Some(org) = org.filter(|_| !grants.is_empty()) else {
             return if heard { Ok(caller) } else { Err(Error::Unauthenticated) };
         };
         let home = self.home(org).await?;
         caller.requests_left = left.min(self.rates().org(&home, digest, now)?);
+        caller.actor = Actor::person(self.identify(org, &identity, found).await?);
         (caller.org, caller.grants, caller.home) = (Some(org.clone()), grants, Some(home));
         Ok(caller)
     }
@@ -293,26 +296,34 @@ impl Platform {
         Ok(all.into_iter().map(|stored| stored.value.issuer).collect())
     }
 
-    /// What somebody may in an organization.
+    /// What somebody may in an organization, and the id under which it knows them.
     async fn grants_of(
         &self,
         org: &OrgKey,
         issuer: &Issuer,
         person: &Person,
-    ) -> Result<Vec<Grant>, Error> {
+    ) -> Result<(Vec<Grant>, Option<Found>), Error> {
         let mut grants = Vec::new();
         for role in issuer.roles.iter().filter(|role| role.is_in(person)) {
             let permissions = role_permissions(self.table(), org, &role.role).await?;
             let (envs, domains) = (role.envs.clone(), role.domains.clone());
             grants.push(Grant { permissions, envs, domains });
         }
-        let id = person_id(&person.issuer, &person.subject);
-        let taken_in: Option<Stored<PersonRecord>> =
-            store::read(self.table(), &place::person(org, &id)).await?;
-        if let Some(taken_in) = taken_in {
-            grants.push(taken_in.value.part.grant(self.table(), org).await?);
+        let found = person.identity().find(self.table(), org).await?;
+        if let Some(found) = &found {
+            grants.extend(self.grant_by_name(org, &found.id).await?);
         }
-        Ok(grants)
+        Ok((grants, found))
+    }
+
+    /// What somebody may who was taken in by name.
+    async fn grant_by_name(&self, org: &OrgKey, id: &str) -> Result<Option<Grant>, Error> {
+        let taken_in: Option<Stored<PersonRecord>> =
+            store::read(self.table(), &place::person(org, id)).await?;
+        match taken_in {
+            Some(taken_in) => taken_in.value.part.grant(self.table(), org).await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 
@@ -337,20 +348,11 @@ impl From<Refused> for Vouching {
     }
 }
 
-/// The id of a person in every organization: of the issuer and its subject, which no two share.
-pub(crate) fn person_id(issuer: &str, subject: &str) -> String {
-    let whole = Digest::of(format!("{issuer}\n{subject}").as_bytes()).to_string();
-    // 128 bits; nobody finds two alike.
-    whole.chars().take(32).collect()
-}
-
 impl Caller {
-    /// Somebody who is nobody in any organization yet.
+    /// Somebody who is nobody in any organization yet, and so has no id there.
     fn person(person: Person, requests_left: u64) -> Self {
-        let (issuer, subject) = (person.issuer.clone(), person.subject.clone());
-        let actor = Actor::Person { id: person_id(&issuer, &subject), issuer, subject };
         Self {
-            actor,
+            actor: Actor::person(String::new()),
             org: None,
             grants: Vec::new(),
             operator: false,

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::Issuer;
 use super::signature::{Algorithm, KeySet};
+use crate::personal::Identity;
 
 /// Bytes of a token: what API Gateway lets all headers have together.
 pub const MAX_TOKEN_BYTES: usize = 10 * 1_024;
@@ -77,6 +78,12 @@ pub(crate) struct Person {
     pub(crate) claims: Map<String, Json>,
     /// Whether the whole installation believes the issuer, and not this organization alone.
     pub(crate) by_installation: bool,
+}
+
+impl Person {
+    pub(crate) fn identity(&self) -> Identity {
+        Identity { issuer: self.issuer.clone(), subject: self.subject.clone() }
+    }
 }
 
 /// Whether what was presented is a token and no access key.

@@ -3,28 +3,30 @@
 use flagforge_flags::keys::OrgKey;
 use serde_json::Value as Json;
 
-use super::Plan;
+use super::{Plan, people};
+use crate::caller::Caller;
+use crate::commit::Precondition;
 use crate::error::Error;
-use crate::personal::{ERASED, NAMING, Texts};
+use crate::personal::{ERASED, IdOf, Identity, NAMING, Texts};
 use crate::place;
 use crate::ports::{Condition, ItemKey, Table, Write};
 use crate::store::{self, Stored};
 
 pub(super) async fn draw(
     table: &dyn Table,
+    caller: &Caller,
     plan: &mut Plan,
     org: &OrgKey,
     actor: &str,
 ) -> Result<(), Error> {
-    let mut found = false;
+    let mut found = erase_person(table, caller, plan, org, actor).await?;
     for (kind, fields) in NAMING {
         let sk = format!("{kind}#{actor}");
         let beside = place::texts(org, &sk);
         let texts: Option<Stored<Texts>> = store::read(table, &beside).await?;
         if let Some(texts) = texts {
             found = true;
-            let condition = Condition::Version(texts.version);
-            plan.writes.push(Write::Delete { key: beside, condition });
+            forget(plan, beside, texts.version);
         }
         let place = ItemKey::new(place::org_pk(org), sk);
         let stands: Option<Stored<Json>> = store::read(table, &place).await?;
@@ -39,4 +41,38 @@ pub(super) async fn draw(
         }
     }
     if found { Ok(()) } else { Err(Error::NotFound { what: "actor" }) }
+}
+
+/// Forgets whom a person's id stands for, and takes away what they may by name: that record names them, and whoever
+/// may not remove them may not erase them. Answers whether there is such a person.
+async fn erase_person(
+    table: &dyn Table,
+    caller: &Caller,
+    plan: &mut Plan,
+    org: &OrgKey,
+    id: &str,
+) -> Result<bool, Error> {
+    let mut found = false;
+    let member: Option<Stored<Json>> = store::read(table, &place::person(org, id)).await?;
+    if member.is_some() {
+        found = true;
+        people::remove(table, caller, plan, (org, id), Precondition::None).await?;
+    }
+    let place = place::identity(org, id);
+    let identity: Option<Stored<Identity>> = store::read(table, &place).await?;
+    if let Some(identity) = identity {
+        found = true;
+        forget(plan, place, identity.version);
+        let place = place::id_of(org, &identity.value);
+        let noted: Option<Stored<IdOf>> = store::read(table, &place).await?;
+        if let Some(noted) = noted.filter(|noted| noted.value.id == id) {
+            forget(plan, place, noted.version);
+        }
+    }
+    Ok(found)
+}
+
+/// Removes what stands beside the log, and leaves no trace in it.
+fn forget(plan: &mut Plan, key: ItemKey, version: u64) {
+    plan.writes.push(Write::Delete { key, condition: Condition::Version(version) });
 }

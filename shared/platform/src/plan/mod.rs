@@ -213,7 +213,7 @@ pub(crate) async fn draw(
         Change::Schedule { .. } | Change::CancelSchedule { .. } | Change::FailSchedule { .. } => {
             schedules::draw(table, request, caller, plan).await
         }
-        Change::EraseActor { org, actor } => erase::draw(table, plan, org, actor).await,
+        Change::EraseActor { org, actor } => erase::draw(table, caller, plan, org, actor).await,
         Change::Collect { org, env, left } => {
             collect::draw(table, plan, (org, env.as_ref()), left).await
         }

@@ -9,7 +9,7 @@ use super::directory::{environment_in, organization_in};
 use super::keys::named;
 use crate::caller::{Actor, Caller, PermissionSet};
 use crate::change::Change;
-use crate::commit::Request;
+use crate::commit::{Precondition, Request};
 use crate::error::Error;
 use crate::people::{InvitationRecord, NOT_LOGGED, Part, PersonRecord, may_manage};
 use crate::place;
@@ -29,7 +29,8 @@ pub(super) async fn draw(
         Change::AddPerson { org, person } => {
             within(table, plan, org).await?;
             check_part(table, caller, org, &person.part).await?;
-            add(table, plan, org, person).await
+            let id = person.identity().note_in(table, plan, org, &person.id).await?;
+            add(table, plan, org, &PersonRecord { id, ..person.clone() }).await
         }
         Change::ChangePerson { org, id, part } => {
             let stands = managed(table, caller, org, id).await?;
@@ -41,11 +42,7 @@ pub(super) async fn draw(
             put(plan, org, stands.version, &person)
         }
         Change::RemovePerson { org, id } => {
-            let stands = managed(table, caller, org, id).await?;
-            request.precondition.check(stands.version)?;
-            keep_an_admin(table, org, &stands.value, None).await?;
-            plan.delete(place::person(org, id), stands.version);
-            Ok(())
+            remove(table, caller, plan, (org, id), request.precondition).await
         }
         Change::Invite { org, record } => invite(table, caller, plan, org, record).await,
         Change::WithdrawInvitation { org, id } => {
@@ -100,6 +97,21 @@ async fn managed(
         store::standing(table, &place::person(org, id), "person").await?;
     may_manage(caller, &stands.value.part.grant(table, org).await?)?;
     Ok(stands)
+}
+
+/// Lets go of somebody, whoever may and if another admin is left.
+pub(super) async fn remove(
+    table: &dyn Table,
+    caller: &Caller,
+    plan: &mut Plan,
+    (org, id): (&OrgKey, &str),
+    precondition: Precondition,
+) -> Result<(), Error> {
+    let stands = managed(table, caller, org, id).await?;
+    precondition.check(stands.version)?;
+    keep_an_admin(table, org, &stands.value, None).await?;
+    plan.delete(place::person(org, id), stands.version);
+    Ok(())
 }
 
 async fn add(

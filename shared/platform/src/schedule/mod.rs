@@ -84,6 +84,15 @@ pub enum ScheduleState {
 }
 
 impl Schedule {
+    /// Who made it, and who cancelled it.
+    fn actors(&mut self) -> impl Iterator<Item = &mut Actor> {
+        let cancelled = match &mut self.state {
+            ScheduleState::Cancelled { by, .. } => Some(by),
+            _ => None,
+        };
+        std::iter::once(&mut self.by).chain(cancelled)
+    }
+
     /// Whether it has come to its end so long ago that nobody asks for it.
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         match &self.state {
@@ -231,7 +240,11 @@ impl Platform {
     ) -> Result<Listing<Schedule>, Error> {
         self.environment(caller, org, env).await?;
         let prefix = if ended { "SCHEDULE-ENDED#" } else { "SCHEDULE#" };
-        self.page(&place::env_pk(org, env), prefix, page).await
+        let mut found: Listing<Schedule> =
+            self.page(&place::env_pk(org, env), prefix, page).await?;
+        let all = found.items.iter_mut().flat_map(|schedule| schedule.value.actors());
+        self.name_people(org, all).await?;
+        Ok(found)
     }
 
     pub async fn schedule_of(
@@ -241,13 +254,16 @@ impl Platform {
         id: &str,
     ) -> Result<Stored<Schedule>, Error> {
         self.environment(caller, org, env).await?;
-        match store::read(self.table(), &place::schedule(org, env, id)).await? {
-            Some(pending) => Ok(pending),
+        let pending = store::read(self.table(), &place::schedule(org, env, id)).await?;
+        let mut found: Stored<Schedule> = match pending {
+            Some(pending) => pending,
             None => {
                 let ended = place::ended_schedule(org, env, id);
-                store::standing(self.table(), &ended, "schedule").await
+                store::standing(self.table(), &ended, "schedule").await?
             }
-        }
+        };
+        self.name_people(org, found.value.actors()).await?;
+        Ok(found)
     }
 
     /// Cancels a schedule that waits. Whoever may make its change may.

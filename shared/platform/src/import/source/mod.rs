@@ -188,7 +188,8 @@ impl Platform {
     ) -> Result<Stored<SourceSeen>, Error> {
         caller.can_everywhere(org, Permission::ManageSettings)?;
         let Stored { value, version } = self.source_record(org).await?;
-        let last_run = self.last_run(org).await?;
+        let mut last_run = self.last_run(org).await?;
+        self.name_people(org, last_run.iter_mut().map(|run| &mut run.by)).await?;
         Ok(Stored { value: SourceSeen::of(&value, last_run), version })
     }
 

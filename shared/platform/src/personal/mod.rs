@@ -1,8 +1,11 @@
 //! What names people in the log, kept so that it can be erased and the chain still holds.
 //!
+//! A person is named by an id, and whom it stands for is noted beside the log ([`people`]).
 //! An entry has a seal in place of such a text: its digest with a salt. The texts and the salt stand beside the log, one
 //! record for each actor, and readers of the log get the text in place of the seal. Erasing removes that record: then a
 //! seal says nothing, and nobody can try names against it. The chain runs over the seals and never changes.
+
+mod people;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,6 +23,8 @@ use crate::place;
 use crate::plan::Plan;
 use crate::ports::Table;
 use crate::store::{self, Stored};
+
+pub(crate) use people::{Found, IdOf, Identity};
 
 /// What readers get where a text was erased.
 pub const ERASED: &str = "erased";
@@ -96,8 +101,10 @@ impl Platform {
         org: &OrgKey,
         entries: impl Iterator<Item = &'e mut LogEntry> + Send,
     ) -> Result<(), Error> {
+        let mut entries: Vec<&mut LogEntry> = entries.collect();
+        self.name_in_entries(org, &mut entries).await?;
         let mut known: HashMap<String, Option<Texts>> = HashMap::new();
-        for image in entries.flat_map(|entry| &mut entry.images) {
+        for image in entries.into_iter().flat_map(|entry| &mut entry.images) {
             let sk = image.sk.clone();
             for text in texts_of(image).filter(|text| text.starts_with(SEAL)) {
                 if !known.contains_key(&sk) {
