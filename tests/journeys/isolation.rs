@@ -1,6 +1,9 @@
 //! What is not yours is not there: every route of the API, called by strangers.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use anyhow::{Context as _, ensure};
+use flagforge_flags::time::Timestamp;
 use reqwest::Method;
 use serde_json::{Value as Json, json};
 
@@ -75,7 +78,7 @@ pub(super) fn body_for(route: &Route) -> Option<String> {
         }
         (path, _) if path.ends_with("/erasures") => json!({"actor": "demo.abcdefghijkm"}),
         (path, _) if path.ends_with("/schedules") => {
-            json!({"at": "2027-06-01T00:00:00Z", "do": {"kill": {"flag": "known-flag"}}})
+            json!({"at": next_week(), "do": {"kill": {"flag": "known-flag"}}})
         }
         (path, _) if path.ends_with("/clone") => json!({"key": "stolen"}),
         (path, _) if path.ends_with("/copy") => json!({"from": "dev"}),
@@ -117,6 +120,13 @@ pub(super) fn body_for(route: &Route) -> Option<String> {
         _ => json!({}),
     };
     Some(body.to_string())
+}
+
+/// An instant that something can be scheduled for.
+fn next_week() -> Timestamp {
+    let week = Duration::from_secs(7 * 86_400);
+    let then = (SystemTime::now() + week).duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_seconds(i64::try_from(then.as_secs()).unwrap_or_default())
 }
 
 async fn victim(stack: &Stack) -> anyhow::Result<Org> {

@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::isolation::{Route, body_for, routes};
 use super::rows::{ROWS, Weakest};
+use super::staff::Staff;
 
 use crate::{Answer, Api, Org, Stack};
 
@@ -27,8 +28,10 @@ struct Stage {
     stranger: Org,
     /// The keys of whoever has no business there, by what they are.
     attackers: Vec<(Attacker, Option<String>)>,
-    /// An admin of the victim's `dev`, who has no business in `prod`.
-    of_dev: Api,
+    /// Admins of the victim's `dev`, who have no business in `prod`.
+    of_dev: Vec<Api>,
+    /// Their tokens count as long as it answers.
+    _staff: Option<Staff>,
     stack: Stack,
     routes: Vec<Route>,
     /// What was seen of the victim's: a cursor, an ETag, an idempotency key.
@@ -44,6 +47,8 @@ enum Attacker {
     WrongKind,
     /// Somebody of another organization.
     Stranger,
+    /// A person of another organization, whom nobody vouches for anywhere else: 401 there.
+    Foreigner,
     /// The operator of the installation.
     Operator,
 }
@@ -102,16 +107,31 @@ impl Stage {
             attackers.push((Attacker::Stranger, Some(key)));
         }
         let of_dev = json!({"kind": "mgmt", "role": "admin", "envs": ["dev"]});
-        let of_dev = stack.api(Some(&victim.issue(&of_dev).await?.0));
-        // Its first use is noted in the list of keys, which must not change from here on.
-        of_dev.get(&victim.path("environments")).await?.expect(200)?;
+        let mut of_dev = vec![stack.api(Some(&victim.issue(&of_dev).await?.0))];
+        let staff = Staff::of(stack).await?;
+        if let Some(staff) = &staff {
+            staff.work_for(&victim).await?;
+            staff.work_for(&stranger).await?;
+            let worthless = staff.worthless(&victim).await?.into_iter();
+            attackers.extend(worthless.map(|token| (Attacker::Unknown, Some(token))));
+            for role in ["reader", "approver", "maintainer", "admin"] {
+                attackers.push((Attacker::Foreigner, Some(staff.token(&stranger, role)?)));
+            }
+            of_dev.push(stack.api(Some(&staff.token(&victim, "dev")?)));
+            of_dev.push(staff.of_dev_by_name(stack, &victim).await?);
+        }
+        // A key's first use is noted in the list of keys, which must not change from here on.
+        for of_dev in &of_dev {
+            of_dev.get(&victim.path("environments")).await?.expect(200)?;
+        }
         let page = victim.api.get(&victim.path("tenants?limit=1")).await?.expect(200)?;
         let cursor = page.body["next"].as_str().context("no cursor")?.to_owned();
         let flag = victim.api.get(&victim.path("flags/known-flag")).await?.expect(200)?;
         let etag = flag.header("etag").to_owned();
         tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
         let (routes, stack) = (routes(stack).await?, stack.clone());
-        Ok(Self { victim, stranger, attackers, of_dev, stack, routes, cursor, etag })
+        let _staff = staff;
+        Ok(Self { victim, stranger, attackers, of_dev, _staff, stack, routes, cursor, etag })
     }
 
     fn api(&self, key: Option<&String>) -> Api {
@@ -235,8 +255,9 @@ async fn attempt(stage: &Stage, chance: &mut Chance) -> anyhow::Result<String> {
     let path = |org: &str, env: &str| known(&route.path, org, env, &mut Chance(ids.0));
     let absent = "z".repeat(victim.len());
     if chance.below(8) == 0 && route.path.contains("{env}") {
-        let there = sent.to(&stage.of_dev, route, &path(victim, "prod"), stage).await?;
-        let not_there = sent.to(&stage.of_dev, route, &path(victim, "zzzz"), stage).await?;
+        let of_dev = &stage.of_dev[chance.below(stage.of_dev.len())];
+        let there = sent.to(of_dev, route, &path(victim, "prod"), stage).await?;
+        let not_there = sent.to(of_dev, route, &path(victim, "zzzz"), stage).await?;
         same_nothing(route, NOTHING, &there, &not_there).context("an admin of dev, in prod")?;
         return Ok(route.name());
     }
@@ -247,7 +268,8 @@ async fn attempt(stage: &Stage, chance: &mut Chance) -> anyhow::Result<String> {
         // What it may do there is its own, and shows nothing of the organization's: its own journey says so.
         return Ok(route.name());
     }
-    let own = *attacker == Attacker::Stranger && chance.below(3) == 0 && !operators;
+    let has_own = matches!(attacker, Attacker::Stranger | Attacker::Foreigner);
+    let own = has_own && chance.below(3) == 0 && !operators;
     let asked = path(if own { &stage.stranger.key } else { victim }, env);
     let there = sent.to(&api, route, &asked, stage).await?;
     ensure!(!there.body.to_string().contains(SECRET), "{route:?} leaks: {}", there.body);
@@ -257,7 +279,7 @@ async fn attempt(stage: &Stage, chance: &mut Chance) -> anyhow::Result<String> {
     }
     let not_there = sent.to(&api, route, &path(&absent, env), stage).await?;
     let allowed: &[u16] = match attacker {
-        Attacker::Unknown => &[401],
+        Attacker::Unknown | Attacker::Foreigner => &[401],
         Attacker::WrongKind => &[403],
         Attacker::Stranger | Attacker::Operator => NOTHING,
     };
@@ -331,9 +353,18 @@ pub async fn every_route_lets_pass_whom_its_row_names(stack: &Stack) -> anyhow::
     let org = stack.found("staffed").await?;
     furnish(&org, SECRET).await?;
     let mut wrong = Vec::new();
-    let staff = [("reader", Reader), ("approver", Reader), ("maintainer", Maintainer)];
-    for (role, rank) in staff {
-        let (key, _) = org.issue(&json!({"kind": "mgmt", "role": role})).await?;
+    let people = Staff::of(stack).await?;
+    if let Some(people) = &people {
+        people.work_for(&org).await?;
+    }
+    let mut staff = Vec::new();
+    for (role, rank) in [("reader", Reader), ("approver", Reader), ("maintainer", Maintainer)] {
+        staff.push((role, rank, org.issue(&json!({"kind": "mgmt", "role": role})).await?.0));
+        if let Some(people) = &people {
+            staff.push((role, rank, people.token(&org, role)?));
+        }
+    }
+    for (role, rank, key) in staff {
         let api = stack.api(Some(&key));
         for route in &routes {
             let weakest = row(route)?;

@@ -23,6 +23,7 @@ mod promotions;
 mod roles;
 mod rows;
 mod segments;
+mod staff;
 mod webhooks;
 
 pub use audit::*;

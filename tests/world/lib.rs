@@ -3,6 +3,7 @@
 
 mod api;
 mod endpoint;
+mod issuer;
 #[path = "../journeys/mod.rs"]
 pub mod journeys;
 mod origin;
@@ -12,6 +13,7 @@ mod world;
 
 pub use api::{Answer, Api};
 pub use endpoint::{Endpoint, Heard};
+pub use issuer::Issuer;
 pub use origin::ObjectsOrigin;
 pub use stack::{Delivery, Org, Stack, eventually};
 pub use world::World;
