@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use flagforge_formats::Format;
+use flagforge_platform::people::{Issuer, LEEWAY_SECONDS};
 
 use crate::manage::{self, EXIT_CODES};
 
@@ -82,6 +83,27 @@ pub(crate) struct Serve {
     /// Let issuers of people's tokens, and sources of tenants, be on this machine, over plain HTTP: for trying things out.
     #[arg(long)]
     pub(crate) allow_loopback: bool,
+    /// An OpenID Connect issuer whose people every organization here can take in: its address and the audience that its
+    /// tokens are for, say https://login.example.com=flagforge. Repeat it for several. What its tokens claim gives no role.
+    #[arg(long = "issuer", value_name = "URL=AUDIENCE", value_parser = issuer)]
+    pub(crate) issuers: Vec<Issuer>,
+}
+
+/// An issuer of the whole installation. What else can be said of one is as for everybody.
+fn issuer(text: &str) -> Result<Issuer, String> {
+    // An audience may have `=` in it; an address without a query has none.
+    let (url, audience) = text.split_once('=').ok_or("say <URL>=<AUDIENCE>")?;
+    let audiences = vec![audience.to_owned()];
+    let (algorithms, roles) = (Vec::new(), Vec::new());
+    let issuer = Issuer {
+        url: url.to_owned(),
+        audiences,
+        algorithms,
+        leeway_seconds: LEEWAY_SECONDS,
+        roles,
+    };
+    issuer.check().map_err(|error| error.to_string())?;
+    Ok(issuer)
 }
 
 #[derive(Debug, clap::Args)]

@@ -52,6 +52,7 @@ pub(crate) async fn run(args: &Serve) -> anyhow::Result<()> {
     let outbound =
         if loopback { HttpOutbound::with_loopback() } else { HttpOutbound::public_only() };
     house.platform.fetch_with(Arc::new(outbound));
+    house.platform.believe_issuers(args.issuers.clone())?;
 
     let base = format!("http://{}", reachable(address));
     let greeting = Greeting {

@@ -26,8 +26,8 @@ fn in_a_demo<F: Future<Output = ()>>(folder: &Path, test: impl FnOnce(House) -> 
 
 fn home<'p>(data: impl Into<Option<&'p Path>>, demo: bool) -> Home {
     let (data, listen) = (data.into().map(Path::to_owned), ([127, 0, 0, 1], PORT).into());
-    let (cors_origins, allow_loopback) = (Vec::new(), false);
-    Home::of(&Serve { demo, data, listen, cors_origins, allow_loopback }).unwrap()
+    let (cors_origins, allow_loopback, issuers) = (Vec::new(), false, Vec::new());
+    Home::of(&Serve { demo, data, listen, cors_origins, allow_loopback, issuers }).unwrap()
 }
 
 struct Answer {

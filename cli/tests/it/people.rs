@@ -18,7 +18,7 @@ const KEYS: &str = r#"{"keys": [{"kty": "EC", "crv": "P-256", "kid": "1", "use":
     "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
 
 /// An issuer that says of itself what one has to, and knows some tenants, too.
-fn elsewhere() -> String {
+pub(crate) fn elsewhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let about = format!(r#"{{"issuer": "{url}", "jwks_uri": "{url}/jwks"}}"#);
@@ -41,12 +41,12 @@ fn elsewhere() -> String {
 }
 
 /// What the issuer says of somebody.
-fn token(issuer: &str, subject: &str, email: &str) -> String {
+fn token(issuer: &str, audience: &str, subject: &str, email: &str) -> String {
     let mut secret = [0; 32];
     Base64UrlUnpadded::decode(SECRET, &mut secret).unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let head = json!({"alg": "ES256", "kid": "1", "typ": "JWT"}).to_string();
-    let claims = json!({"iss": issuer, "sub": subject, "aud": "flagforge", "iat": now,
+    let claims = json!({"iss": issuer, "sub": subject, "aud": audience, "iat": now,
         "exp": now + 600, "email": email, "email_verified": true});
     let text = |bytes: &[u8]| Base64UrlUnpadded::encode_string(bytes);
     let signed = format!("{}.{}", text(head.as_bytes()), text(claims.to_string().as_bytes()));
@@ -54,18 +54,31 @@ fn token(issuer: &str, subject: &str, email: &str) -> String {
     format!("{signed}.{}", text(&signature))
 }
 
-pub(crate) fn people(t: &Terminal) {
-    let url = elsewhere();
+pub(crate) fn people(t: &Terminal, url: &str) {
+    of_everybodys_issuer(t, url);
     t.ok(&format!(
         "issuer set company --issuer-url {url} --audience flagforge --grant groups=devs:maintainer"
     ));
     t.ok("issuer set company --leeway-seconds 30");
     assert!(t.ok("issuer show company").contains("groups=devs:maintainer"));
     assert_eq!(t.json("issuer list")["items"][0]["leewaySeconds"], 30);
-    taken_in(t, &url);
-    invited(t, &url);
+    taken_in(t, url);
+    invited(t, url);
     t.ok("issuer delete company --yes");
-    from_a_source(t, &url);
+    from_a_source(t, url);
+}
+
+/// The whole installation believes it; the organization has said nothing of it yet.
+fn of_everybodys_issuer(t: &Terminal, url: &str) {
+    let org = t.json("org show")["key"].as_str().unwrap().to_owned();
+    t.write("zoe.jwt", &token(url, "everybody", "zoe", "zoe@example.com"));
+    let as_zoe = format!("--org {org} --key-file zoe.jwt");
+    assert!(t.run(&format!("flag list --definitions {as_zoe}")).code != 0);
+    let zoe = t.json(&format!("person add --subject zoe --role reader --issuer-url {url}"));
+    t.ok(&format!("flag list --definitions {as_zoe}"));
+    t.write("zoe.jwt", &token(url, "somebody", "zoe", "zoe@example.com"));
+    assert!(t.run(&format!("flag list --definitions {as_zoe}")).code != 0);
+    t.ok(&format!("person remove {} --yes", zoe["id"].as_str().unwrap()));
 }
 
 fn taken_in(t: &Terminal, url: &str) {
@@ -82,8 +95,8 @@ fn taken_in(t: &Terminal, url: &str) {
 fn invited(t: &Terminal, url: &str) {
     t.ok("invitation create ada@example.com --role maintainer --token-out ada.invitation");
     assert!(t.ok("invitation list").contains("ada@example.com"));
-    t.write("ada.jwt", &token(url, "ada", "ada@example.com"));
-    t.write("eve.jwt", &token(url, "eve", "eve@example.com"));
+    t.write("ada.jwt", &token(url, "flagforge", "ada", "ada@example.com"));
+    t.write("eve.jwt", &token(url, "flagforge", "eve", "eve@example.com"));
     // An organization is named, because a token names none.
     let org = t.json("org show")["key"].as_str().unwrap().to_owned();
     let accept = format!("invitation accept --token-file ada.invitation --org {org} --key-file");

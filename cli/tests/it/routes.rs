@@ -9,13 +9,15 @@ use flagforge_flags::time::Timestamp;
 use serde_json::Value as Json;
 
 use crate::installation::{Installation, Terminal};
-use crate::people::people;
+use crate::people::{elsewhere, people};
 
 const DESCRIPTION: &str = include_str!("../../../shared/platform/openapi.json");
 
 #[test]
 fn every_route_has_a_command() {
-    let installation = Installation::start(&["--allow-loopback"]);
+    let elsewhere = elsewhere();
+    let everybodys = format!("--issuer={elsewhere}=everybody");
+    let installation = Installation::start(&["--allow-loopback", &everybodys]);
     let t = installation.terminal("dev");
     organizations(&t);
     flags(&t);
@@ -23,7 +25,7 @@ fn every_route_has_a_command() {
     directory(&t);
     segments(&t);
     access(&t);
-    people(&t);
+    people(&t, &elsewhere);
     history(&t);
     webhooks(&t);
     trust(&t, &installation);
@@ -230,6 +232,7 @@ fn access(t: &Terminal) {
     t.ok(&format!("key rotate {id} --overlap-seconds 60 --out new.key"));
     t.ok(&format!("key revoke {id} --yes"));
     t.ok(&format!("audit erase {id} --yes"));
+    t.fails("audit erase-reason 1 --of-org --yes", 3);
 }
 
 fn history(t: &Terminal) {
