@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::people::{HOME, Office, at};
 
-async fn got(api: &Api, rest: &str) -> Json {
+pub(crate) async fn got(api: &Api, rest: &str) -> Json {
     api.get(&at(rest)).await.unwrap().expect(200).unwrap().body
 }
 
@@ -18,7 +18,7 @@ async fn newest(api: &Api) -> Json {
     got(api, "audit?limit=1").await["items"][0]["by"].clone()
 }
 
-async fn chain_holds(api: &Api) {
+pub(crate) async fn chain_holds(api: &Api) {
     for log in ["", "?env=prod"] {
         let chain = got(api, &format!("audit/chain{log}")).await;
         let is_whole = chain["complete"] == true || chain["until"] == 0;
@@ -27,9 +27,9 @@ async fn chain_holds(api: &Api) {
 }
 
 /// All that stands in the table: of both logs, of records, and beside them.
-async fn stored(table: &dyn Table) -> String {
+pub(crate) async fn stored(table: &dyn Table) -> String {
     let mut all = String::new();
-    for part in ["", "log", "env#prod", "env#prod#log", "texts"] {
+    for part in ["", "log", "env#prod", "env#prod#log", "env#prod#by-tenant", "texts"] {
         let mut query = Query::prefix(format!("home#{part}"), "");
         loop {
             let page = table.query(&query).await.unwrap();
@@ -119,6 +119,11 @@ async fn whom_the_log_named_it_names_no_more_not_even_when_they_come_again() {
     chain_holds(&office.admin).await;
 }
 
+pub(crate) async fn erase_reason(api: &Api, env: Option<&str>, number: &Json, status: u16) -> Json {
+    let asked = json!({"reason": {"env": env, "number": number}});
+    api.post(&at("erasures"), &asked).await.unwrap().expect(status).unwrap().body
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn erasing_a_member_takes_what_removing_them_takes() {
     let Some(office) = Office::open().await else { return };
@@ -201,6 +206,10 @@ async fn what_was_written_with_a_name_still_reads_and_verifies_and_keeps_it() {
     };
     assert_eq!(by(&|entry| entry["requestId"] == "old"), "carl", "the chain was broken for it");
     assert_eq!(by(&|entry| entry["change"] == "put-tenant"), "erased");
+    // Nor does its reason go: it is in the entry.
+    let number = items.as_array().unwrap().iter().find(|e| e["requestId"] == "old").unwrap();
+    let refused = erase_reason(&office.admin, None, &number["number"], 400).await;
+    assert_eq!(refused["field"], "reason");
     carl.get(HOME).await.unwrap().expect(401).unwrap();
     chain_holds(&office.admin).await;
 }

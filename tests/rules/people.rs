@@ -24,7 +24,7 @@ pub(crate) struct Office {
     pub(crate) platform: Platform,
     /// To look at from outside.
     pub(crate) table: Arc<dyn Table>,
-    timer: ManualTimer,
+    pub(crate) timer: ManualTimer,
     pub(crate) admin: Api,
 }
 
@@ -47,7 +47,7 @@ impl Office {
     }
 
     /// Believes the issuer, but for what is said otherwise.
-    async fn believe(&self, but: &Json) -> Answer {
+    pub(crate) async fn believe(&self, but: &Json) -> Answer {
         let mut issuer = json!({
             "url": self.issuer.url,
             "audiences": ["flagforge", "flagforge-ps", "flagforge-es", "urn:flagforge:api"],

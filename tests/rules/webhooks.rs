@@ -107,6 +107,21 @@ async fn what_happens_after_an_endpoint_was_made_is_told_once_and_signed() {
 }
 
 #[tokio::test]
+async fn an_event_says_why_until_that_is_erased() {
+    let stage = staged(json!({"url": "https://a.example"})).await;
+    let reason = Some("Ann asked for it".to_owned());
+    let request = Request { reason, ..Request::of(enable("f", true), "test") };
+    stage.platform.commit(&caller(), &request).await.unwrap();
+    assert_eq!(stage.told().await[0].event().unwrap()["data"]["reason"], "Ann asked for it");
+    let number = 1;
+    commit(&stage.platform, Change::EraseReason { org: org(), env: Some(env("prod")), number })
+        .await;
+    assert_eq!(stage.told().await.len(), 0, "nothing happened that anybody hears of");
+    stage.platform.replay_event(&caller(), &org(), &stage.id, "home/prod:1:0").await.unwrap();
+    assert_eq!(stage.told().await[0].event().unwrap()["data"]["reason"], "erased");
+}
+
+#[tokio::test]
 async fn filters_leave_out_what_was_not_asked_for() {
     let asked = json!({"url": "https://a.example", "types": ["flag.killed", "tenant.*"], "environments": ["prod"], "flags": ["f"]});
     let stage = staged(asked).await;

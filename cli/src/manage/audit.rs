@@ -92,6 +92,13 @@ Note the digest that it says: nothing before it can be changed unseen. Ends with
         /// The id of a key, gone or not, or of a person.
         actor: String,
     },
+    /// Erase the reasons of an entry, also in what still stands as that entry wrote it.
+    EraseReason {
+        /// The entry's number.
+        number: u64,
+        #[command(flatten)]
+        log: WhichLog,
+    },
     /// List the log itself, oldest first, with the images that readers apply.
     Log {
         #[command(flatten)]
@@ -200,6 +207,12 @@ pub(crate) async fn run(command: &AuditCommand, s: &Session) -> anyhow::Result<(
             let body = Body::Json(json!({"actor": actor}));
             let answer = s.post(&s.org(&["erasures"])?, body).await?;
             s.tell(&answer, &format!("nothing names {actor} any more"))
+        }
+        AuditCommand::EraseReason { number, log } => {
+            s.confirm(&format!("Erase the reasons of entry {number}, for good?"))?;
+            let body = Body::Json(json!({"reason": {"env": log.env(s), "number": number}}));
+            let answer = s.post(&s.org(&["erasures"])?, body).await?;
+            s.tell(&answer, &format!("entry {number} says no reason any more"))
         }
         AuditCommand::Log { log, pages } => {
             let path = match log.env(s) {

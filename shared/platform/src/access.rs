@@ -238,8 +238,9 @@ impl Platform {
             Actor::System { .. } => {
                 Ok(Caller { actor: actor.clone(), ..Caller::system("scheduler") })
             }
-            // What a person may is said by a token that is over; an operator belongs to no organization.
-            Actor::Person { .. } | Actor::Operator { .. } => Err(Error::Unauthenticated),
+            Actor::Person { id, .. } => self.person_again(id, org).await,
+            // An operator belongs to no organization.
+            Actor::Operator { .. } => Err(Error::Unauthenticated),
         }
     }
 

@@ -76,6 +76,8 @@ pub(crate) fn needs(change: &Change) -> Needs<'_> {
         | Change::DeleteFlag { org, flag }
         | Change::RestoreFlag { org, flag } => Needs::Flag(org, None, flag, P::WriteFlags),
         Change::EraseActor { org, .. } => Needs::Plain(org, None, P::Purge),
+        // What is in an environment's log is as much the organization's to forget.
+        Change::EraseReason { org, .. } => Needs::Plain(org, None, P::Purge),
         Change::Collect { org, env, .. } => Needs::Plain(org, env.as_ref(), P::Purge),
         Change::PurgeFlag { org, .. } => Needs::Plain(org, None, P::Purge),
         Change::PurgeSegment { org, env, .. } => Needs::Plain(org, Some(env), P::Purge),

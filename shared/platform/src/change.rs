@@ -337,6 +337,12 @@ pub enum Change {
         org: OrgKey,
         actor: String,
     },
+    /// Erases the reasons of an entry of the log.
+    EraseReason {
+        org: OrgKey,
+        env: Option<EnvKey>,
+        number: u64,
+    },
     /// Removes records that nothing can ever refer to again.
     Collect {
         org: OrgKey,

@@ -230,7 +230,7 @@ impl Platform {
             at: plan.at,
             by: caller.actor.clone(),
             change: request.change.logged().map_err(unserializable)?,
-            reason: request.reason.clone(),
+            reason: plan.reason,
             links: request.links.clone(),
             request_id: request.request_id.clone(),
             images: plan.images,

@@ -95,6 +95,8 @@ fn named(change: &str, image: &Image) -> Option<(&'static str, String)> {
     let name = match (kind, change) {
         // It was void already.
         (_, "collect") => return None,
+        // It is as it was, but for a text that no event tells.
+        (_, "erase-reason") => return None,
         ("ORG", _) if !image.pk.starts_with('~') => {
             of("organization.created", "organization.changed", "organization.deleted")
         }

@@ -146,9 +146,23 @@ pub(crate) fn texts(org: &OrgKey, actor: &str) -> ItemKey {
     ItemKey::new(format!("{org}#texts"), actor)
 }
 
+/// The reasons of a log's entry, beside the log.
+pub(crate) fn reasons(log: &LogId, number: u64) -> ItemKey {
+    let pk = match &log.env {
+        None => format!("{}#reasons", log.org),
+        Some(env) => format!("{}#env#{env}#reasons", log.org),
+    };
+    ItemKey::new(pk, format!("REASON#{number:020}"))
+}
+
 /// Whom the id of a person stands for, and the id of somebody; beside the log likewise.
 pub(crate) fn identity(org: &OrgKey, id: &str) -> ItemKey {
     texts(org, &format!("PERSON#{id}"))
+}
+
+/// What a person's token said when they last scheduled something.
+pub(crate) fn claims(org: &OrgKey, id: &str) -> ItemKey {
+    texts(org, &format!("CLAIMS#{id}"))
 }
 
 pub(crate) fn id_of(org: &OrgKey, person: &Identity) -> ItemKey {

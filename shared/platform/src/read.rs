@@ -315,7 +315,7 @@ impl Platform {
     ) -> Result<(), Error> {
         let mut entries: Vec<&mut LogEntry> = entries.collect();
         entries.iter_mut().for_each(|entry| entry.hide_secrets());
-        self.unseal(&log.org, entries.into_iter()).await
+        self.unseal(log, entries).await
     }
 
     pub(crate) async fn page<T: DeserializeOwned>(

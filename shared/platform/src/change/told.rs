@@ -10,7 +10,9 @@ impl Change {
     /// The log the change is written to. What one environment holds is in its own log, all else in the organization's.
     pub fn log(&self) -> LogId {
         let (org, env) = match self {
-            Self::Collect { org, env, .. } => (org, env.as_ref()),
+            Self::Collect { org, env, .. } | Self::EraseReason { org, env, .. } => {
+                (org, env.as_ref())
+            }
             Self::CreateOrganization { org, .. }
             | Self::CreateEnvironment { org, .. }
             | Self::PutTenant { org, .. }
@@ -89,10 +91,18 @@ impl Change {
         if let Some(fields) = told.as_object_mut() {
             fields.remove("person");
         }
-        // What names people is in the images, sealed.
-        for key in ["key", "admin"] {
-            if let Some(Json::Object(key)) = told.get_mut(key) {
-                key.remove("name");
+        // What names people is in the images, sealed, and so are reasons.
+        let sealed = [
+            ("/key", "name"),
+            ("/admin", "name"),
+            ("", "reason"),
+            ("/schedule", "reason"),
+            ("/schedule/change", "reason"),
+            ("/cancelled", "reason"),
+        ];
+        for (within, field) in sealed {
+            if let Some(Json::Object(fields)) = told.pointer_mut(within) {
+                fields.remove(field);
             }
         }
         Ok(told)
@@ -154,6 +164,7 @@ impl Change {
             Self::CancelSchedule { .. } => "cancel-schedule",
             Self::FailSchedule { .. } => "fail-schedule",
             Self::EraseActor { .. } => "erase-actor",
+            Self::EraseReason { .. } => "erase-reason",
             Self::Collect { .. } => "collect",
             Self::SetLimits { .. } => "set-limits",
             Self::PutRole { .. } => "put-role",

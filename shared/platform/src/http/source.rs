@@ -15,7 +15,6 @@ use super::asked::{Asked, Keys, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::Platform;
 use crate::caller::Permission;
-use crate::change::Change;
 use crate::import::OnError;
 use crate::import::source::{Missing, SourceFormat, SourceRun, SourceSeen, TenantSource};
 use crate::place::LogId;
@@ -111,7 +110,9 @@ async fn delete(
     Keys(org): Keys<OrgKey>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    asked.change(&platform, Change::DeleteTenantSource { org }).await
+    let request = |change| asked.commit(change);
+    let outcome = platform.delete_tenant_source(&asked.caller, &org, request).await?;
+    Ok(answer::changed(&LogId { org, env: None }, outcome))
 }
 
 /// Asks the source now, and answers when all of it is applied.

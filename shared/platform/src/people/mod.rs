@@ -1,6 +1,7 @@
 //! People: who they are is said by an issuer (OpenID Connect) that their organization, or the whole installation, believes;
 //! what they may is said by their organization, for a claim of the token or for the person by name.
 
+mod again;
 mod known;
 mod members;
 mod signature;
@@ -28,6 +29,8 @@ use crate::store::{self, Listing, Stored};
 use crate::webhooks::check_url;
 use crate::{Platform, place};
 
+pub use again::CLAIMS_COUNT;
+pub(crate) use again::{Claims, remember};
 pub(crate) use known::Known;
 pub use known::{ASK_AGAIN_AFTER, KEYS_FRESH, KEYS_KEPT};
 pub use members::{
@@ -101,7 +104,17 @@ pub struct IssuerRecord {
 }
 
 impl Issuer {
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    /// What of a token gives roles here.
+    fn claims_of(&self, person: &Person) -> Claims {
+        let ours = |audience: &&String| self.audiences.contains(audience);
+        let audiences = person.audiences.iter().filter(ours).cloned().collect();
+        let holds = self.roles.iter().filter(|role| role.is_in(person));
+        let said = holds.map(|role| (role.claim.clone(), role.value.clone())).collect();
+        Claims { audiences, said }
+    }
+
+    /// Refuses what nobody could be.
+    pub fn check(&self) -> Result<(), Error> {
         check_url(&self.url)?;
         if self.url.contains(['?', '#']) {
             return Err(Error::invalid("url", "an issuer has neither a query nor a fragment"));
@@ -282,6 +295,7 @@ impl Platform {
             match token.believe(&issuer, &keys, self.timer().now()) {
                 Ok(mut person) => {
                     person.by_installation = index >= own;
+                    person.gave = issuer.claims_of(&person);
                     return Ok((issuer, person));
                 }
                 Err(why) => refused = why,

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 use thiserror::Error;
 
-use super::Issuer;
 use super::signature::{Algorithm, KeySet};
+use super::{Claims, Issuer};
 use crate::personal::Identity;
 
 /// Bytes of a token: what API Gateway lets all headers have together.
@@ -75,7 +75,11 @@ pub(crate) struct Person {
     /// Only one that the issuer says it verified.
     pub(crate) email: Option<String>,
     pub(crate) name: Option<String>,
+    /// Whom the token is for.
+    pub(crate) audiences: Vec<String>,
     pub(crate) claims: Map<String, Json>,
+    /// What of the claims gives roles; whoever vouches says so.
+    pub(crate) gave: Claims,
     /// Whether the whole installation believes the issuer, and not this organization alone.
     pub(crate) by_installation: bool,
 }
@@ -162,20 +166,26 @@ impl<'t> Token<'t> {
             subject,
             email: self.text("email", MAX_CLAIM_BYTES).filter(|_| verified),
             name: self.text("name", MAX_CLAIM_BYTES),
+            audiences: self.audiences().map(str::to_owned).collect(),
             claims: self.claims,
+            gave: Claims::default(),
             by_installation: false,
         })
     }
 
     fn check_audience(&self, issuer: &Issuer) -> Result<(), Refused> {
-        let ours =
-            |aud: &Json| aud.as_str().is_some_and(|aud| issuer.audiences.iter().any(|a| a == aud));
-        let holds = match self.claims.get("aud") {
-            Some(Json::Array(all)) => all.iter().any(ours),
-            Some(one) => ours(one),
-            None => false,
+        let ours = |aud: &str| issuer.audiences.iter().any(|a| a == aud);
+        if self.audiences().any(ours) { Ok(()) } else { Err(Refused::Audience) }
+    }
+
+    /// `aud`: one, or a list.
+    fn audiences(&self) -> impl Iterator<Item = &str> {
+        let all = match self.claims.get("aud") {
+            Some(Json::Array(all)) => all.as_slice(),
+            Some(one) => std::slice::from_ref(one),
+            None => &[],
         };
-        if holds { Ok(()) } else { Err(Refused::Audience) }
+        all.iter().filter_map(Json::as_str)
     }
 
     /// RFC 7519 §4.1.4 to §4.1.6, each with the leeway that the issuer's clock is given.

@@ -1,11 +1,13 @@
 //! What names people in the log, kept so that it can be erased and the chain still holds.
 //!
-//! A person is named by an id, and whom it stands for is noted beside the log ([`people`]).
+//! A person is named by an id, and whom it stands for is noted beside the log ([`people`]). Reasons go entry by entry
+//! ([`reasons`]).
 //! An entry has a seal in place of such a text: its digest with a salt. The texts and the salt stand beside the log, one
 //! record for each actor, and readers of the log get the text in place of the seal. Erasing removes that record: then a
 //! seal says nothing, and nobody can try names against it. The chain runs over the seals and never changes.
 
 mod people;
+mod reasons;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,17 +21,18 @@ use crate::caller::{Caller, Permission};
 use crate::error::Error;
 use crate::fresh;
 use crate::log::{Image, LogEntry};
-use crate::place;
+use crate::place::{self, LogId};
 use crate::plan::Plan;
 use crate::ports::Table;
 use crate::store::{self, Stored};
 
 pub(crate) use people::{Found, IdOf, Identity};
+pub(crate) use reasons::{each_in_entry, each_in_record, seal_reasons};
 
 /// What readers get where a text was erased.
 pub const ERASED: &str = "erased";
 /// What a seal begins with.
-const SEAL: &str = "seal:";
+pub(crate) const SEAL: &str = "seal:";
 /// The fields of records that name people, by the kind of record. `<kind>#<id>` is the place of the actor of that id.
 pub(crate) const NAMING: [(&str, &[&str]); 1] = [("KEY", &["name"])];
 
@@ -41,6 +44,10 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
+    fn new() -> Result<Self, Error> {
+        Ok(Self { salt: fresh::secret()?, texts: BTreeMap::new() })
+    }
+
     /// The seal of a text. The same text has the same seal, so that a diff shows what did not change.
     fn seal(&mut self, text: &str) -> String {
         let seal = format!("{SEAL}{}", Digest::of(format!("{}\n{text}", self.salt).as_bytes()));
@@ -77,9 +84,7 @@ pub(crate) async fn seal(table: &dyn Table, org: &OrgKey, plan: &mut Plan) -> Re
                     store::read(table, &place::texts(org, &sk)).await?;
                 let fresh = match stands {
                     Some(stands) => (stands.version, stands.value),
-                    None => {
-                        (store::ABSENT, Texts { salt: fresh::secret()?, texts: BTreeMap::new() })
-                    }
+                    None => (store::ABSENT, Texts::new()?),
                 };
                 kept.insert(sk.clone(), fresh);
             }
@@ -96,13 +101,14 @@ pub(crate) async fn seal(table: &dyn Table, org: &OrgKey, plan: &mut Plan) -> Re
 
 impl Platform {
     /// Puts texts in place of the seals of entries, for readers.
-    pub(crate) async fn unseal<'e>(
+    pub(crate) async fn unseal(
         &self,
-        org: &OrgKey,
-        entries: impl Iterator<Item = &'e mut LogEntry> + Send,
+        log: &LogId,
+        mut entries: Vec<&mut LogEntry>,
     ) -> Result<(), Error> {
-        let mut entries: Vec<&mut LogEntry> = entries.collect();
+        let org = &log.org;
         self.name_in_entries(org, &mut entries).await?;
+        self.unseal_reasons(log, &mut entries).await?;
         let mut known: HashMap<String, Option<Texts>> = HashMap::new();
         for image in entries.into_iter().flat_map(|entry| &mut entry.images) {
             let sk = image.sk.clone();

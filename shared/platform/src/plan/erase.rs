@@ -7,9 +7,11 @@ use super::{Plan, people};
 use crate::caller::Caller;
 use crate::commit::Precondition;
 use crate::error::Error;
-use crate::personal::{ERASED, IdOf, Identity, NAMING, Texts};
-use crate::place;
+use crate::log::LogEntry;
+use crate::personal::{self, ERASED, IdOf, Identity, NAMING, SEAL, Texts};
+use crate::place::{self, LogId};
 use crate::ports::{Condition, ItemKey, Table, Write};
+use crate::record::Override;
 use crate::store::{self, Stored};
 
 pub(super) async fn draw(
@@ -63,6 +65,11 @@ async fn erase_person(
     if let Some(identity) = identity {
         found = true;
         forget(plan, place, identity.version);
+        let place = place::claims(org, id);
+        let claims: Option<Stored<Json>> = store::read(table, &place).await?;
+        if let Some(claims) = claims {
+            forget(plan, place, claims.version);
+        }
         let place = place::id_of(org, &identity.value);
         let noted: Option<Stored<IdOf>> = store::read(table, &place).await?;
         if let Some(noted) = noted.filter(|noted| noted.value.id == id) {
@@ -70,6 +77,49 @@ async fn erase_person(
         }
     }
     Ok(found)
+}
+
+/// Forgets the reasons of an entry, also in what still stands as that entry wrote it.
+pub(super) async fn draw_reason(
+    table: &dyn Table,
+    plan: &mut Plan,
+    log: &LogId,
+    number: u64,
+) -> Result<(), Error> {
+    let entry: Stored<LogEntry> = store::standing(table, &log.entry(number), "entry").await?;
+    let mut entry = entry.value;
+    let place = place::reasons(log, number);
+    let texts: Option<Stored<Texts>> = store::read(table, &place).await?;
+    let Some(texts) = texts else {
+        let mut was_written = false;
+        personal::each_in_entry(&mut entry, |reason| was_written |= !reason.starts_with(SEAL));
+        let message = "is of an entry from before reasons were kept apart; it cannot be erased";
+        return Err(match was_written {
+            true => Error::invalid("reason", message),
+            false => Error::NotFound { what: "reason" },
+        });
+    };
+    forget(plan, place, texts.version);
+    for image in entry.images {
+        let key = ItemKey::new(image.pk, image.sk);
+        let stands: Option<Stored<Json>> = store::read(table, &key).await?;
+        let Some(mut stands) = stands.filter(|stands| stands.version == number) else { continue };
+        let mut has_reason = false;
+        personal::each_in_record(&key.sk, &mut stands.value, |reason| {
+            has_reason = true;
+            ERASED.clone_into(reason);
+        });
+        match (has_reason, &log.env) {
+            (true, Some(env)) if key.sk.starts_with("OVERRIDE#") => {
+                let record: Override = serde_json::from_value(stands.value)
+                    .map_err(|error| Error::internal("a stored record could not be read", error))?;
+                plan.put_override((&log.org, env), stands.version, &record)?;
+            }
+            (true, _) => plan.put(key, stands.version, &stands.value)?,
+            (false, _) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Removes what stands beside the log, and leaves no trace in it.

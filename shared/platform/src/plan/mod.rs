@@ -67,11 +67,21 @@ pub(crate) struct Plan {
     /// The thing the change is about, afterwards.
     pub(crate) subject: Option<Json>,
     pub(crate) created: bool,
+    /// The change's reason, sealed.
+    pub(crate) reason: Option<String>,
 }
 
 impl Plan {
     pub(crate) fn new(number: u64, at: Timestamp) -> Self {
-        Self { number, at, writes: Vec::new(), images: Vec::new(), subject: None, created: false }
+        Self {
+            number,
+            at,
+            writes: Vec::new(),
+            images: Vec::new(),
+            subject: None,
+            created: false,
+            reason: None,
+        }
     }
 
     /// Writes a record over the version that was read ([`ABSENT`]: none).
@@ -108,7 +118,7 @@ impl Plan {
     }
 
     /// Requires that what was read still stands. A key that is written, or required already, asks for the same.
-    fn require(&mut self, key: ItemKey, version: u64) {
+    pub(crate) fn require(&mut self, key: ItemKey, version: u64) {
         if self.writes.iter().any(|write| *write.key() == key) {
             return;
         }
@@ -137,15 +147,18 @@ pub(crate) async fn draw_all(
     caller: &Caller,
     plan: &mut Plan,
 ) -> Result<(), Error> {
-    let LogId { org, env } = request.change.log();
-    let fires = match (&request.fires, &env) {
-        (Some(id), Some(env)) => Some(schedules::Pending::read(table, (&org, env), id).await?),
+    let log = request.change.log();
+    let LogId { org, env } = &log;
+    let fires = match (&request.fires, env) {
+        (Some(id), Some(env)) => Some(schedules::Pending::read(table, (org, env), id).await?),
         _ => None,
     };
     draw(table, request, caller, plan).await?;
-    personal::seal(table, &org, plan).await?;
     let fired = ScheduleState::Fired { at: plan.at, number: plan.number };
-    fires.map_or(Ok(()), |pending| pending.end(plan, fired))
+    fires.map_or(Ok(()), |pending| pending.end(plan, fired))?;
+    personal::seal(table, org, plan).await?;
+    plan.reason = personal::seal_reasons(plan, &log, request.reason.as_ref())?;
+    Ok(())
 }
 
 /// Draws up the plan of a change.
@@ -212,6 +225,9 @@ pub(crate) async fn draw(
         | Change::ClearOverride { .. } => states::draw(table, request, plan).await,
         Change::Schedule { .. } | Change::CancelSchedule { .. } | Change::FailSchedule { .. } => {
             schedules::draw(table, request, caller, plan).await
+        }
+        Change::EraseReason { number, .. } => {
+            erase::draw_reason(table, plan, &request.change.log(), *number).await
         }
         Change::EraseActor { org, actor } => erase::draw(table, caller, plan, org, actor).await,
         Change::Collect { org, env, left } => {

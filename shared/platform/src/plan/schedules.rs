@@ -10,6 +10,7 @@ use crate::change::Change;
 use crate::commit::{Precondition, Request};
 use crate::error::Error;
 use crate::input::bounded;
+use crate::people;
 use crate::place;
 use crate::ports::Table;
 use crate::schedule::{MAX_DAYS_AHEAD, MAX_SCHEDULES, Schedule, ScheduleState};
@@ -69,6 +70,7 @@ async fn make(
     let definition = definition_in(table, org, &schedule.flag).await?;
     plan.require(place::environment(org, env), environment.version);
     plan.require(place::flag(org, &schedule.flag), definition.version);
+    people::remember(table, plan, org, caller).await?;
     plan.put(place::schedule(org, env, &schedule.id), ABSENT, schedule)?;
     plan.about(schedule, true)
 }

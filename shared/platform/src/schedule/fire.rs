@@ -5,7 +5,7 @@ use flagforge_flags::time::Timestamp;
 
 use super::{FIRE_WITHIN, Schedule};
 use crate::Platform;
-use crate::caller::Caller;
+use crate::caller::{Actor, Caller};
 use crate::change::Change;
 use crate::commit::{Precondition, Request};
 use crate::error::Error;
@@ -61,6 +61,9 @@ impl Platform {
             Err(error) => error,
         };
         let why = match &error {
+            Error::Unauthenticated if matches!(due.by, Actor::Person { .. }) => {
+                "the person who scheduled it has no role here any more".to_owned()
+            }
             Error::Unauthenticated => "the key that scheduled it is in force no more".to_owned(),
             error => error.to_string(),
         };

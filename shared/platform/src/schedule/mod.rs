@@ -197,10 +197,7 @@ impl Platform {
         if !self.fires_schedules() {
             return Err(Error::invalid("schedules", "nobody fires them in this installation"));
         }
-        if matches!(caller.actor, Actor::Person { .. }) {
-            let message = "what you may do is said by your token, which is over by then; use a key";
-            return Err(Error::invalid("schedules", message));
-        }
+        self.may_still_then(caller, &org, &change, input.at).await?;
         let schedule = Schedule {
             id: format!("{:015}-{}", input.at.as_millis(), fresh::id()?),
             at: input.at,

@@ -8,7 +8,7 @@ use super::state::{MAX_PENDING, Pending, State};
 use super::{WebhookRecord, sign};
 use crate::Platform;
 use crate::error::Error;
-use crate::events::{Event, EventPlace, of_entry};
+use crate::events::{Event, of_entry};
 use crate::log::LogEntry;
 use crate::place::{self, LogId, log_sk};
 use crate::ports::{Outbound, Query};
@@ -97,7 +97,10 @@ impl Platform {
             let log = LogId { org: org.clone(), env: delivery.env.clone() };
             let entry: Option<Stored<LogEntry>> =
                 store::read(self.table(), &log.entry(delivery.number)).await?;
-            let told = entry.map(|entry| of_entry(&log, &entry.value)).unwrap_or_default();
+            let told = match entry {
+                Some(entry) => self.events_of(&log, entry.value).await?,
+                None => Vec::new(),
+            };
             events.extend(told.into_iter().nth(delivery.index).map(|event| (event, delivery)));
         }
         state.pending.extend(due);
@@ -121,21 +124,28 @@ impl Platform {
         let mut last = told;
         for item in &page.items {
             let entry: LogEntry = decode(item)?.value;
-            for (index, event) in of_entry(log, &entry).into_iter().enumerate() {
-                if endpoint.webhook.asked.wants(&event) {
-                    let place = EventPlace { log: log.clone(), number: entry.number, index };
-                    let EventPlace { number, index, .. } = place;
-                    let (env, next) = (log.env.clone(), entry.at);
+            let (number, next) = (entry.number, entry.at);
+            let wants = |event: &Event| endpoint.webhook.asked.wants(event);
+            if of_entry(log, &entry).iter().any(wants) {
+                let events = self.events_of(log, entry).await?.into_iter().enumerate();
+                for (index, event) in events.filter(|(_, event)| wants(event)) {
+                    let env = log.env.clone();
                     due.push((event, Pending { env, number, index, tries: 0, next }));
                 }
             }
-            last = entry.number;
+            last = number;
             if due.len() >= MAX_DELIVERIES {
                 break;
             }
         }
         state.told.insert(name, last);
         Ok(page.next.is_some() || page.items.last().is_some_and(|item| item.version > last))
+    }
+
+    /// The events of an entry, with its reason where that still stands.
+    async fn events_of(&self, log: &LogId, mut entry: LogEntry) -> Result<Vec<Event>, Error> {
+        self.unseal_reasons(log, &mut [&mut entry]).await?;
+        Ok(of_entry(log, &entry))
     }
 
     /// Sends one event. The inner error says why the endpoint did not take it.

@@ -213,6 +213,7 @@ impl Platform {
         }
         let stands: Option<Stored<SourceRecord>> =
             store::read(self.table(), &place::tenant_source(org)).await?;
+        let is_new = stands.is_none();
         let bearer = match bearer {
             None => stands.and_then(|stands| stands.value.bearer),
             Some(none) if none.is_empty() => None,
@@ -224,8 +225,24 @@ impl Platform {
                 Some(Bearer(bearer))
             }
         };
+        if is_new {
+            self.forget_source(org).await?;
+        }
         let record = SourceRecord { source, bearer };
         self.commit(caller, &request(Change::PutTenantSource { org: org.clone(), record })).await
+    }
+
+    /// Asks no source any more, and forgets what the last one said: another is no continuation of it.
+    pub async fn delete_tenant_source(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        request: impl FnOnce(Change) -> Request,
+    ) -> Result<Outcome, Error> {
+        let change = Change::DeleteTenantSource { org: org.clone() };
+        let outcome = self.commit(caller, &request(change)).await?;
+        self.forget_source(org).await?;
+        Ok(outcome)
     }
 
     /// Whether somebody waits for a run.

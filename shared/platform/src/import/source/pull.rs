@@ -182,13 +182,22 @@ impl Platform {
         what: &str,
     ) -> Result<Option<T>, Error> {
         match self.objects().get(&object(org, what), None).await? {
-            Fetched::Found { bytes, .. } => {
-                serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-                    Error::internal("what is kept of a source could not be read", error)
-                })
-            }
+            Fetched::Found { bytes, .. } => serde_json::from_slice(&bytes).map_err(|error| {
+                Error::internal("what is kept of a source could not be read", error)
+            }),
             Fetched::NotModified | Fetched::Absent => Ok(None),
         }
+    }
+
+    /// Forgets what the last run came to, and which tenants came from the source. A run that ends after the source was
+    /// deleted writes them again; whoever sets another forgets them then.
+    pub(super) async fn forget_source(&self, org: &OrgKey) -> Result<(), Error> {
+        for what in ["run", "tenants"] {
+            if !matches!(self.objects().get(&object(org, what), None).await?, Fetched::Absent) {
+                self.keep_source(org, what, &None::<()>).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn keep_source<T: Serialize>(
