@@ -59,12 +59,9 @@ async fn a_reason_goes_by_itself_and_the_chain_holds() {
         "variant": "off", "reason": "Ann is special then"}}});
     let (post, put) = (Method::POST, Method::PUT);
     let prod = "environments/prod";
-    let enabled =
-        done(&api, post.clone(), &format!("{prod}/flags/f/enable"), "Ann asked", json!({}));
-    let enabled = enabled.await;
-    let killed =
-        done(&api, put.clone(), &format!("{prod}/kills/environment"), "Ann kills", json!({}));
-    let killed = killed.await;
+    let (enable, kill) = (format!("{prod}/flags/f/enable"), format!("{prod}/kills/environment"));
+    let enabled = done(&api, post.clone(), &enable, "Ann asked", json!({})).await;
+    let killed = done(&api, put.clone(), &kill, "Ann kills", json!({})).await;
     let over = format!("{prod}/flags/f/overrides/acme");
     let over = done(&api, put, &over, "Ann overrides", special).await;
     let planned = done(&api, post, &format!("{prod}/schedules"), "Ann plans", planned).await;
