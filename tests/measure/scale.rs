@@ -18,7 +18,7 @@ use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, TenantKey, VariantKey};
 use flagforge_platform::import::{Import, ImportFormat, ImportState, NewImport, OnError};
 use flagforge_platform::ports::{Condition, Item, ItemKey, Notice, Table as _, Write};
 use flagforge_platform::read::PageOf;
-use flagforge_platform::search::TenantFilter;
+use flagforge_platform::search::{FlagFilter, TenantFilter};
 use flagforge_platform::{Caller, Change, Outcome, Platform, Request, bootstrap, handle};
 use serde_json::{Value as Json, json};
 
@@ -140,7 +140,7 @@ impl Scale {
 
     async fn override_many(&self) -> anyhow::Result<()> {
         let mut uids = Vec::with_capacity(self.tenants);
-        let mut page = PageOf { limit: Some(500), cursor: None };
+        let mut page = PageOf { limit: Some(500), ..PageOf::default() };
         loop {
             let filter = TenantFilter::default();
             let found = self.platform.tenants(&caller(), &org()?, &filter, &page).await?;
@@ -174,7 +174,7 @@ impl Scale {
 
     async fn time(&self) -> anyhow::Result<()> {
         let (who, org, env, p) = (caller(), org()?, env()?, &self.platform);
-        let page = PageOf { limit: Some(100), cursor: None };
+        let page = PageOf { limit: Some(100), ..PageOf::default() };
         // Spread over all there are, in no order that a cache would like.
         let spread = |n: usize, of: usize| (n * 7_919 + 13) % of;
         let variant = VariantKey::new("on")?;
@@ -204,7 +204,7 @@ impl Scale {
         .await?;
         timed("read: a page of 100 tenants", async |n| {
             let cursor = Some(tenant(spread(n, self.tenants))?.to_string());
-            let page = PageOf { limit: Some(100), cursor };
+            let page = PageOf { limit: Some(100), cursor, search: None };
             p.tenants(&who, &org, &TenantFilter::default(), &page).await?;
             Ok(())
         })
@@ -223,8 +223,8 @@ impl Scale {
         timed("read: what a tenant gets, 100 flags", async |n| {
             let tenant = tenant(spread(n, self.tenants))?;
             let cursor = Some(flag(spread(n, self.flags))?.to_string());
-            let page = PageOf { limit: Some(100), cursor };
-            p.effective(&who, (&org, &env), (&tenant, None), &page).await?;
+            let page = PageOf { limit: Some(100), cursor, search: None };
+            p.effective(&who, (&org, &env), (&tenant, None), &FlagFilter::default(), &page).await?;
             Ok(())
         })
         .await

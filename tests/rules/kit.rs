@@ -82,7 +82,7 @@ pub(crate) fn tenant(key: &str) -> Change {
 pub(crate) async fn log(platform: &Platform, env: Option<EnvKey>) -> Vec<LogEntry> {
     let log = LogId { org: org(), env };
     let mut entries = Vec::new();
-    let mut page = PageOf { limit: Some(500), cursor: None };
+    let mut page = PageOf { limit: Some(500), ..PageOf::default() };
     loop {
         let listing = platform.log(&caller(), &log, &page).await.unwrap();
         entries.extend(listing.items.into_iter().map(|stored| stored.value));

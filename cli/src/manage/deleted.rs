@@ -6,7 +6,7 @@ use reqwest::Method;
 use super::audit::actor;
 use super::client::{Body, Version};
 use super::table::{Column, field, with};
-use super::{Pages, Path, Session};
+use super::{Find, Path, Session};
 
 const COLUMNS: [Column; 5] = [
     field("KEY", "what.key"),
@@ -19,7 +19,7 @@ const COLUMNS: [Column; 5] = [
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeletedCommand {
     /// List what was deleted and can be restored.
-    List(Pages),
+    List(Find),
     /// Bring it back as it was.
     Restore {
         /// Its key.
@@ -34,7 +34,7 @@ pub(crate) enum DeletedCommand {
 
 pub(super) async fn run(s: &Session, command: &DeletedCommand, at: Path) -> anyhow::Result<()> {
     match command {
-        DeletedCommand::List(pages) => s.list(&at, pages, &COLUMNS).await,
+        DeletedCommand::List(find) => s.find(at, find, &COLUMNS).await,
         DeletedCommand::Restore { key } => {
             let answer = s.post(&at.to(&[key, "restore"]), Body::None).await?;
             s.tell(&answer, &format!("{key} is back as it was"))

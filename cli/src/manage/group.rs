@@ -10,7 +10,7 @@ use super::fields::Fields;
 use super::flag::condition;
 use super::session::Absent;
 use super::table::{Column, field, with};
-use super::{Pages, Session};
+use super::{Find, Session};
 
 const COLUMNS: [Column; 3] = [
     field("KEY", "key"),
@@ -27,7 +27,7 @@ const MEMBERS: [Column; 1] = [field("TENANT", "tenant")];
 A group has a list of members, or a condition on tenants' attributes, which alone decides then.")]
 pub(crate) enum GroupCommand {
     /// List the groups.
-    List(Pages),
+    List(Find),
     /// Show a group.
     Show {
         /// The group.
@@ -60,7 +60,7 @@ pub(crate) enum GroupCommand {
         /// The group.
         key: String,
         #[command(flatten)]
-        pages: Pages,
+        find: Find,
     },
     /// Add tenants to a group.
     Add {
@@ -82,7 +82,7 @@ pub(crate) enum GroupCommand {
 
 pub(crate) async fn run(command: &GroupCommand, s: &Session) -> anyhow::Result<()> {
     match command {
-        GroupCommand::List(pages) => s.list(&s.org(&["groups"])?, pages, &COLUMNS).await,
+        GroupCommand::List(find) => s.find(s.org(&["groups"])?, find, &COLUMNS).await,
         GroupCommand::Show { key } => s.get_and_show(&s.org(&["groups", key])?, &COLUMNS).await,
         GroupCommand::Set { key, description, when, by_list, file } => {
             let fields = Fields::of(file.as_ref())?
@@ -100,8 +100,8 @@ pub(crate) async fn run(command: &GroupCommand, s: &Session) -> anyhow::Result<(
             )
             .await
         }
-        GroupCommand::Members { key, pages } => {
-            s.list(&s.org(&["groups", key, "members"])?, pages, &MEMBERS).await
+        GroupCommand::Members { key, find } => {
+            s.find(s.org(&["groups", key, "members"])?, find, &MEMBERS).await
         }
         GroupCommand::Add { key, tenants } => each(s, key, tenants, Method::PUT, "is in").await,
         GroupCommand::Remove { key, tenants } => {

@@ -12,7 +12,7 @@ use super::fields::bytes_in;
 use super::refusal::{Exit, Failure};
 use super::session::{print_json, print_table};
 use super::table::{Column, field, plain, with};
-use super::{Pages, Session};
+use super::{Find, Session};
 use crate::args::{note, say};
 
 /// Bytes of a part, as the API takes them.
@@ -46,7 +46,7 @@ pub(crate) enum ImportCommand {
     /// Upload a file, check it whole, and apply it.
     Run(Run),
     /// List imports.
-    List(Pages),
+    List(Find),
     /// Show how far an import is.
     Show {
         /// Its id.
@@ -83,7 +83,7 @@ pub(crate) struct Run {
 pub(crate) async fn run(command: &ImportCommand, s: &Session) -> anyhow::Result<()> {
     match command {
         ImportCommand::Run(run) => import(s, run).await,
-        ImportCommand::List(pages) => s.list(&s.org(&["imports"])?, pages, &COLUMNS).await,
+        ImportCommand::List(find) => s.find(s.org(&["imports"])?, find, &COLUMNS).await,
         ImportCommand::Show { id } => s.get_and_show(&s.org(&["imports", id])?, &COLUMNS).await,
         ImportCommand::Continue { id } => {
             let import = s.post(&s.org(&["imports", id, "continue"])?, Body::None).await?;

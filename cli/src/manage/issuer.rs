@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use super::fields::Fields;
 use super::session::Absent;
 use super::table::{Column, field, plain, with};
-use super::{Pages, Session};
+use super::{Find, Session};
 
 const COLUMNS: [Column; 5] = [
     field("KEY", "key"),
@@ -28,7 +28,7 @@ const COLUMNS: [Column; 5] = [
 A person's token then counts as a key: FLAGFORGE_KEY=<JWT> flagforge flag list --org demo. docs/people.md has more.")]
 pub(crate) enum IssuerCommand {
     /// List the issuers whose tokens the organization believes.
-    List(Pages),
+    List(Find),
     /// Show an issuer.
     Show {
         /// The issuer.
@@ -66,7 +66,7 @@ pub(crate) enum IssuerCommand {
 
 pub(crate) async fn run(command: &IssuerCommand, s: &Session) -> anyhow::Result<()> {
     match command {
-        IssuerCommand::List(pages) => s.list(&s.org(&["issuers"])?, pages, &COLUMNS).await,
+        IssuerCommand::List(find) => s.find(s.org(&["issuers"])?, find, &COLUMNS).await,
         IssuerCommand::Show { key } => s.get_and_show(&s.org(&["issuers", key])?, &COLUMNS).await,
         IssuerCommand::Set {
             key,

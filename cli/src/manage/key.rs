@@ -12,7 +12,7 @@ use super::client::{Answer, Body};
 use super::fields::Fields;
 use super::refusal::Failure;
 use super::table::{Column, field, plain, with};
-use super::{Pages, Session};
+use super::{Find, Session};
 use crate::args::say;
 
 const COLUMNS: [Column; 8] = [
@@ -51,7 +51,7 @@ const FACTS: [Column; 13] = [
 A key makes only keys that are no stronger, and revoking it revokes them.")]
 pub(crate) enum KeyCommand {
     /// List the organization's keys, without their secrets.
-    List(Pages),
+    List(Find),
     /// Show a key, without its secret.
     Show {
         /// Its id, as `list` says it.
@@ -107,7 +107,7 @@ pub(crate) enum KeyCommand {
 
 pub(crate) async fn run(command: &KeyCommand, s: &Session) -> anyhow::Result<()> {
     match command {
-        KeyCommand::List(pages) => s.list(&s.org(&["keys"])?, pages, &COLUMNS).await,
+        KeyCommand::List(find) => s.find(s.org(&["keys"])?, find, &COLUMNS).await,
         KeyCommand::Show { id } => s.get_and_show(&s.org(&["keys", id])?, &FACTS).await,
         KeyCommand::Create { kind, name, role, envs, domains, tenant, expires, operator, out } => {
             let fields = Fields::default()

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::audit::actor;
 use super::client::{Body, Version};
 use super::table::{Column, field, with};
-use super::{Pages, Session};
+use super::{Find, Session};
 
 const COLUMNS: [Column; 4] = [
     field("SCOPE", "scope"),
@@ -25,7 +25,7 @@ A scope is `environment`, a domain (domain:checkout) or a tag (tag:q4):
 One flag alone: flagforge flag off <flag>")]
 pub(crate) enum KillCommand {
     /// List the kill switches that are pulled.
-    List(Pages),
+    List(Find),
     /// Turn off all flags of a scope, also those that come to it later. Migration flags stay.
     Pull {
         /// environment, domain:<name> or tag:<name>
@@ -40,7 +40,7 @@ pub(crate) enum KillCommand {
 
 pub(crate) async fn run(command: &KillCommand, s: &Session) -> anyhow::Result<()> {
     match command {
-        KillCommand::List(pages) => s.list(&s.env(&["kills"])?, pages, &COLUMNS).await,
+        KillCommand::List(find) => s.find(s.env(&["kills"])?, find, &COLUMNS).await,
         KillCommand::Pull { scope } => pull(s, s.env_name()?, scope).await,
         KillCommand::End { scope } => end(s, s.env_name()?, scope).await,
     }

@@ -156,6 +156,54 @@ pub(crate) struct Pages {
     pub(crate) cursor: Option<String>,
 }
 
+/// Which of a list, and how much of it.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Find {
+    /// Only those with this in their key, name, description or reason.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) search: Option<String>,
+    /// Only these fields of each, as JSON: key,owner or attributes.plan, say.
+    #[arg(long, value_name = "FIELDS")]
+    pub(crate) fields: Option<String>,
+    #[command(flatten)]
+    pub(crate) pages: Pages,
+}
+
+impl Find {
+    /// The address of a list, with what is asked of it.
+    pub(crate) fn of(&self, path: Path) -> Path {
+        path.ask_if("search", self.search.as_deref()).ask_if("fields", self.fields.as_deref())
+    }
+}
+
+/// Which flags of a list.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct FlagFilter {
+    /// Only flags of this owner.
+    #[arg(long, value_name = "OWNER")]
+    owner: Option<String>,
+    /// Only flags of this domain.
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<String>,
+    /// Only flags of this class.
+    #[arg(long, value_name = "CLASS")]
+    class: Option<String>,
+    /// Only flags with this tag.
+    #[arg(long, value_name = "TAG")]
+    tag: Option<String>,
+}
+
+impl FlagFilter {
+    /// The address of a list of flags, with what is asked of it.
+    pub(crate) fn of(&self, path: Path) -> Path {
+        let Self { owner, domain, class, tag } = self;
+        path.ask_if("owner", owner.as_deref())
+            .ask_if("domain", domain.as_deref())
+            .ask_if("class", class.as_deref())
+            .ask_if("tag", tag.as_deref())
+    }
+}
+
 fn at_least_one(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| *number > 0);
     number.ok_or_else(|| "a whole number from 1".to_owned())

@@ -10,7 +10,7 @@ use super::client::{Body, Version};
 use super::fields::{Fields, lay_over, pair, value};
 use super::key::{hand_over, vacant};
 use super::table::{Column, field, with};
-use super::{Pages, Path, Session};
+use super::{Find, Path, Session};
 
 const COLUMNS: [Column; 4] = [
     field("KEY", "key"),
@@ -53,7 +53,7 @@ const LEFTOVERS: [Column; 8] = [
 #[derive(Debug, Subcommand)]
 pub(crate) enum OrgCommand {
     /// List the installation's organizations. For its operator.
-    List(Pages),
+    List(Find),
     /// Create an organization, with its first admin key. For the installation's operator.
     #[command(after_help = "\
   flagforge org create acme --name 'Acme Corp.' --key-out acme-admin.key
@@ -121,7 +121,7 @@ pub(crate) enum OrgCommand {
 
 pub(crate) async fn run(command: &OrgCommand, s: &Session) -> anyhow::Result<()> {
     match command {
-        OrgCommand::List(pages) => s.list(&Path::of(&["v1", "orgs"]), pages, &COLUMNS).await,
+        OrgCommand::List(find) => s.find(Path::of(&["v1", "orgs"]), find, &COLUMNS).await,
         OrgCommand::Create { key, name, key_out } => {
             vacant(key_out.as_deref())?;
             let fields = Fields::default().set("key", key.as_str()).set_if("name", name.clone());

@@ -10,7 +10,7 @@ use super::fields::Fields;
 use super::key::{hand_over, vacant};
 use super::session::Absent;
 use super::table::{Column, field, plain};
-use super::{Pages, Session};
+use super::{Find, Session};
 
 const PEOPLE: [Column; 8] = [
     field("ID", "id"),
@@ -38,7 +38,7 @@ const INVITATIONS: [Column; 6] = [
 People whose token says a role come in without being listed here; see `flagforge issuer`.")]
 pub(crate) enum PersonCommand {
     /// List the people whom the organization took in.
-    List(Pages),
+    List(Find),
     /// Show a person.
     Show {
         /// Their id.
@@ -82,7 +82,7 @@ Nothing is sent: hand the token over yourself. Who gets it says, with a token of
   flagforge invitation accept --token-file ada.token --org demo")]
 pub(crate) enum InvitationCommand {
     /// List the invitations that nobody accepted yet.
-    List(Pages),
+    List(Find),
     /// Invite whoever has an e-mail address. The token is shown this once.
     Create {
         /// Whom.
@@ -131,7 +131,7 @@ impl Bounds {
 
 pub(crate) async fn run(command: &PersonCommand, s: &Session) -> anyhow::Result<()> {
     match command {
-        PersonCommand::List(pages) => s.list(&s.org(&["people"])?, pages, &PEOPLE).await,
+        PersonCommand::List(find) => s.find(s.org(&["people"])?, find, &PEOPLE).await,
         PersonCommand::Show { id } => s.get_and_show(&s.org(&["people", id])?, &PEOPLE).await,
         PersonCommand::Add { issuer_url, subject, role, bounds } => {
             let fields = bounds.fields().set("issuer", issuer_url.as_str());
@@ -153,9 +153,7 @@ pub(crate) async fn run(command: &PersonCommand, s: &Session) -> anyhow::Result<
 
 pub(crate) async fn invitations(command: &InvitationCommand, s: &Session) -> anyhow::Result<()> {
     match command {
-        InvitationCommand::List(pages) => {
-            s.list(&s.org(&["invitations"])?, pages, &INVITATIONS).await
-        }
+        InvitationCommand::List(find) => s.find(s.org(&["invitations"])?, find, &INVITATIONS).await,
         InvitationCommand::Create { email, role, bounds, expires_in, token_out } => {
             vacant(token_out.as_deref())?;
             let fields = bounds.fields().set("email", email.as_str()).set("role", role.as_str());

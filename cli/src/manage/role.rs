@@ -5,7 +5,7 @@ use clap::Subcommand;
 use super::fields::Fields;
 use super::session::Absent;
 use super::table::{Column, field};
-use super::{Pages, Session};
+use super::{Find, Session};
 
 const COLUMNS: [Column; 3] =
     [field("KEY", "key"), field("MAY", "permissions"), field("DESCRIPTION", "description")];
@@ -17,7 +17,7 @@ const COLUMNS: [Column; 3] =
 reader, approver, maintainer and admin are always there.")]
 pub(crate) enum RoleCommand {
     /// List the organization's own roles.
-    List(Pages),
+    List(Find),
     /// Show a role.
     Show {
         /// The role.
@@ -44,7 +44,7 @@ pub(crate) enum RoleCommand {
 
 pub(crate) async fn run(command: &RoleCommand, s: &Session) -> anyhow::Result<()> {
     match command {
-        RoleCommand::List(pages) => s.list(&s.org(&["roles"])?, pages, &COLUMNS).await,
+        RoleCommand::List(find) => s.find(s.org(&["roles"])?, find, &COLUMNS).await,
         RoleCommand::Show { key } => s.get_and_show(&s.org(&["roles", key])?, &COLUMNS).await,
         RoleCommand::Set { key, description, permissions } => {
             let fields = Fields::default()

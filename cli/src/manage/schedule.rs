@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use super::audit::actor;
 use super::client::{Body, Version};
 use super::table::{Column, field, plain, with};
-use super::{Pages, Session};
+use super::{Find, Session};
 
 const COLUMNS: [Column; 6] = [
     field("ID", "id"),
@@ -32,7 +32,7 @@ pub(crate) enum ScheduleCommand {
         #[arg(long)]
         ended: bool,
         #[command(flatten)]
-        pages: Pages,
+        find: Find,
     },
     /// Show one, and what became of it.
     Show {
@@ -58,8 +58,8 @@ pub(crate) enum ScheduleCommand {
 pub(crate) async fn run(command: &ScheduleCommand, s: &Session) -> anyhow::Result<()> {
     let all = s.env(&["schedules"])?;
     match command {
-        ScheduleCommand::List { ended, pages } => {
-            s.list(&all.ask_if("ended", ended.then_some("true")), pages, &COLUMNS).await
+        ScheduleCommand::List { ended, find } => {
+            s.find(all.ask_if("ended", ended.then_some("true")), find, &COLUMNS).await
         }
         ScheduleCommand::Show { id } => s.get_and_show(&all.to(&[id]), &COLUMNS).await,
         ScheduleCommand::Make { at, what } => {

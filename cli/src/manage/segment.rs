@@ -12,7 +12,7 @@ use super::fields::{Fields, bytes_in};
 use super::flag::condition;
 use super::session::{Absent, print_json};
 use super::table::{Column, field, plain, with};
-use super::{Pages, Session};
+use super::{Find, Pages, Session};
 use crate::args::{note, say};
 
 const COLUMNS: [Column; 6] = [
@@ -32,7 +32,7 @@ const COLUMNS: [Column; 6] = [
 Excluded wins over included, and included over the condition.")]
 pub(crate) enum SegmentCommand {
     /// List the environment's segments.
-    List(Pages),
+    List(Find),
     /// Show a segment; how long its lists are, and not who is in them.
     Show {
         /// The segment.
@@ -111,7 +111,7 @@ pub(crate) struct Edit {
 
 pub(crate) async fn run(command: &SegmentCommand, s: &Session) -> anyhow::Result<()> {
     match command {
-        SegmentCommand::List(pages) => s.list(&s.env(&["segments"])?, pages, &COLUMNS).await,
+        SegmentCommand::List(find) => s.find(s.env(&["segments"])?, find, &COLUMNS).await,
         SegmentCommand::Show { key } => s.get_and_show(&s.env(&["segments", key])?, &COLUMNS).await,
         SegmentCommand::Set { key, description, entity, when, file } => {
             let fields = Fields::of(file.as_ref())?

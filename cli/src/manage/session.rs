@@ -14,7 +14,7 @@ use super::profile::{self, Profiles};
 use super::refusal::{Exit, Failure};
 use super::settings::Settings;
 use super::table::{Column, record, table};
-use super::{Common, Pages};
+use super::{Common, Find, Pages};
 use crate::args::{note, say};
 
 /// Items of a list when nothing else is said.
@@ -237,6 +237,17 @@ impl Session {
 
     pub(crate) async fn get_and_show(&self, path: &Path, columns: &[Column]) -> anyhow::Result<()> {
         self.show(&self.get(path).await?, columns)
+    }
+
+    /// Those of a list that are asked for.
+    pub(crate) async fn find(
+        &self,
+        path: Path,
+        find: &Find,
+        columns: &[Column],
+    ) -> anyhow::Result<()> {
+        let found = self.gather(&find.of(path), &find.pages).await?;
+        if find.fields.is_some() { print_json(&found) } else { self.print_list(&found, columns) }
     }
 
     /// A list, page after page until there is as much as was asked for.

@@ -9,7 +9,7 @@ use super::fields::Fields;
 use super::flag;
 use super::refusal::{Exit, Failure};
 use super::table::{Column, field, with};
-use super::{Pages, Session};
+use super::{Find, Session};
 
 const OF_FLAG: [Column; 4] = [
     field("TENANT", "tenant"),
@@ -77,7 +77,7 @@ pub(crate) enum OverrideCommand {
         #[arg(long, requires = "tenant")]
         here: bool,
         #[command(flatten)]
-        pages: Pages,
+        find: Find,
     },
 }
 
@@ -131,14 +131,14 @@ pub(crate) async fn run(command: &OverrideCommand, s: &Session) -> anyhow::Resul
             let state = s.get(&s.env(&["flags", flag])?).await?.json()?;
             s.print_list(&json!({"items": state["groupOverrides"]}), &OF_GROUPS)
         }
-        OverrideCommand::List { flag: Some(flag), pages, .. } => {
-            s.list(&s.env(&["flags", flag, "overrides"])?, pages, &OF_FLAG).await
+        OverrideCommand::List { flag: Some(flag), find, .. } => {
+            s.find(s.env(&["flags", flag, "overrides"])?, find, &OF_FLAG).await
         }
-        OverrideCommand::List { tenant, here, pages, .. } => {
+        OverrideCommand::List { tenant, here, find, .. } => {
             let tenant = tenant.as_deref().unwrap_or_default();
             let below = &["tenants", tenant, "overrides"];
             let path = if *here { s.env(below)? } else { s.org(below)? };
-            s.list(&path, pages, &OF_TENANT).await
+            s.find(path, find, &OF_TENANT).await
         }
     }
 }

@@ -12,7 +12,7 @@ use super::refusal::Failure;
 use super::session::Absent;
 use super::special::OF_TENANT;
 use super::table::{Column, field, plain, with};
-use super::{Pages, Session, audit, import};
+use super::{Find, FlagFilter, Pages, Session, audit, import};
 use crate::args::{note, say};
 
 const COLUMNS: [Column; 4] = [
@@ -61,9 +61,6 @@ const SCHEMA: [Column; 5] = [
 pub(crate) enum TenantCommand {
     /// List tenants.
     List {
-        /// Part of the key or name.
-        #[arg(long, value_name = "TEXT")]
-        search: Option<String>,
         /// A condition on attributes.
         #[arg(long, value_name = "CONDITION")]
         when: Option<String>,
@@ -71,7 +68,7 @@ pub(crate) enum TenantCommand {
         #[arg(long, value_name = "YES", num_args = 0..=1, default_missing_value = "true")]
         synthetic: Option<bool>,
         #[command(flatten)]
-        pages: Pages,
+        find: Find,
     },
     /// Show a tenant.
     Show {
@@ -118,7 +115,9 @@ pub(crate) enum TenantCommand {
         #[arg(long, value_name = "KEY")]
         user: Option<String>,
         #[command(flatten)]
-        pages: Pages,
+        filter: FlagFilter,
+        #[command(flatten)]
+        find: Find,
     },
     /// Show what is special about a tenant: its groups, and its overrides in every environment.
     Special {
@@ -165,10 +164,10 @@ Types are string, integer, number, boolean, strings and date. Without attributes
 
 pub(crate) async fn run(command: &TenantCommand, s: &Session) -> anyhow::Result<()> {
     match command {
-        TenantCommand::List { search, when, synthetic, pages } => {
-            let path = s.org(&["tenants"])?.ask_if("search", search.as_deref());
+        TenantCommand::List { when, synthetic, find } => {
+            let path = s.org(&["tenants"])?;
             let path = path.ask_if("when", when.as_deref()).ask_if("synthetic", *synthetic);
-            s.list(&path, pages, &COLUMNS).await
+            s.find(path, find, &COLUMNS).await
         }
         TenantCommand::Show { key } => s.get_and_show(&s.org(&["tenants", key])?, &COLUMNS).await,
         TenantCommand::Set { key, name, attributes, without, synthetic, file } => {
@@ -200,9 +199,9 @@ pub(crate) async fn run(command: &TenantCommand, s: &Session) -> anyhow::Result<
             )
             .await
         }
-        TenantCommand::Flags { key, user, pages } => {
+        TenantCommand::Flags { key, user, filter, find } => {
             let path = s.env(&["tenants", key, "flags"])?.ask_if("user", user.as_deref());
-            s.list(&path, pages, &EFFECTIVE).await
+            s.find(filter.of(path), find, &EFFECTIVE).await
         }
         TenantCommand::Special { key } => special(s, key).await,
         TenantCommand::Groups { key } => {

@@ -10,7 +10,7 @@ use super::fields::Fields;
 use super::key::{hand_over, vacant};
 use super::session::Absent;
 use super::table::{Column, field, plain, with};
-use super::{Pages, Session};
+use super::{Find, Session};
 
 const COLUMNS: [Column; 7] = [
     field("ID", "id"),
@@ -32,7 +32,7 @@ const DEAD: [Column; 4] =
 Deliveries are signed as Standard Webhooks says; docs/tenants.md has more.")]
 pub(crate) enum WebhookCommand {
     /// List the endpoints.
-    List(Pages),
+    List(Find),
     /// Show an endpoint, without its secret.
     Show {
         /// Its id.
@@ -129,7 +129,7 @@ impl Facts {
 
 pub(crate) async fn run(command: &WebhookCommand, s: &Session) -> anyhow::Result<()> {
     match command {
-        WebhookCommand::List(pages) => s.list(&s.org(&["webhooks"])?, pages, &COLUMNS).await,
+        WebhookCommand::List(find) => s.find(s.org(&["webhooks"])?, find, &COLUMNS).await,
         WebhookCommand::Show { id } => s.get_and_show(&s.org(&["webhooks", id])?, &COLUMNS).await,
         WebhookCommand::Create { address, facts, secret_out } => {
             vacant(secret_out.as_deref())?;

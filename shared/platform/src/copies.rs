@@ -89,7 +89,8 @@ impl Platform {
             Some(Some(("1", inner))) => (true, Some(inner).filter(|inner| !inner.is_empty())),
             Some(_) => return Err(Error::invalid("cursor", "send the `next` of the call before")),
         };
-        let page = PageOf { limit: Some(MAX_COPIED), cursor: inner.map(str::to_owned) };
+        let page =
+            PageOf { limit: Some(MAX_COPIED), cursor: inner.map(str::to_owned), search: None };
         let mut copied = Copied::default();
         if is_flags {
             let found: Listing<Definition> = self.page(&place::org_pk(org), "FLAG#", &page).await?;

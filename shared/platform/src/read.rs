@@ -1,7 +1,6 @@
 //! Reads, each asking the caller first.
 
 use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, TenantKey};
-use serde::de::DeserializeOwned;
 
 use crate::Platform;
 use crate::caller::{Caller, Permission, Role};
@@ -15,6 +14,7 @@ use crate::record::{
     Tenant,
 };
 use crate::schema::TenantSchema;
+use crate::search::{FlagFilter, Search};
 use crate::states::FlagState;
 use crate::store::{self, ABSENT, Listing, Stored};
 
@@ -29,9 +29,15 @@ pub struct PageOf {
     pub limit: Option<u32>,
     /// The `next` of the page before.
     pub cursor: Option<String>,
+    /// Only what has this text, upper and lower case the same.
+    pub search: Option<String>,
 }
 
 impl PageOf {
+    pub(crate) fn search(&self) -> Result<Option<Search>, Error> {
+        self.search.as_deref().map(Search::parse).transpose()
+    }
+
     pub(crate) fn limit(&self) -> Result<u32, Error> {
         match self.limit {
             None => Ok(DEFAULT_PAGE),
@@ -125,16 +131,6 @@ impl Platform {
         store::standing(self.table(), &place::group(org, group), "group").await
     }
 
-    pub async fn definitions(
-        &self,
-        caller: &Caller,
-        org: &OrgKey,
-        page: &PageOf,
-    ) -> Result<Listing<Definition>, Error> {
-        self.organization(caller, org).await?;
-        self.page(&place::org_pk(org), "FLAG#", page).await
-    }
-
     pub async fn definition(
         &self,
         caller: &Caller,
@@ -151,11 +147,11 @@ impl Platform {
         caller: &Caller,
         org: &OrgKey,
         env: &EnvKey,
+        filter: &FlagFilter,
         page: &PageOf,
     ) -> Result<Listing<FlagState>, Error> {
         self.environment(caller, org, env).await?;
-        let definitions: Listing<Definition> =
-            self.page(&place::org_pk(org), "FLAG#", page).await?;
+        let definitions = self.flags_of(org, filter, page).await?;
         let pulled = kills::pulled(self.table(), org, env).await?;
         let mut items = Vec::with_capacity(definitions.items.len());
         for definition in definitions.items {
@@ -226,7 +222,8 @@ impl Platform {
         org: &OrgKey,
         page: &PageOf,
     ) -> Result<Listing<KeyFacts>, Error> {
-        self.keys_where(caller, org, page, |_| true).await
+        let search = page.search()?;
+        self.keys_where(caller, org, page, |key| Search::finds(search.as_ref(), key)).await
     }
 
     async fn keys_where(
@@ -268,7 +265,7 @@ impl Platform {
         org: &OrgKey,
         id: &str,
     ) -> Result<Stored<KeyFacts>, Error> {
-        let page = PageOf { limit: Some(1), cursor: None };
+        let page = PageOf { limit: Some(1), ..PageOf::default() };
         let all = self.keys_where(caller, org, &page, |key| key.id == id).await?;
         all.items.into_iter().next().ok_or(Error::NotFound { what: "key" })
     }
@@ -302,7 +299,9 @@ impl Platform {
         page: &PageOf,
     ) -> Result<Listing<LogEntry>, Error> {
         self.may_read_log(caller, log).await?;
-        let mut found: Listing<LogEntry> = self.page(&log.partition(), LOG_PREFIX, page).await?;
+        let (limit, cursor) = (page.limit()?, page.cursor.as_deref());
+        let mut found: Listing<LogEntry> =
+            store::page(self.table(), &log.partition(), LOG_PREFIX, limit, cursor).await?;
         self.show(log, found.items.iter_mut().map(|entry| &mut entry.value)).await?;
         Ok(found)
     }
@@ -316,14 +315,5 @@ impl Platform {
         let mut entries: Vec<&mut LogEntry> = entries.collect();
         entries.iter_mut().for_each(|entry| entry.hide_secrets());
         self.unseal(log, entries).await
-    }
-
-    pub(crate) async fn page<T: DeserializeOwned>(
-        &self,
-        pk: &str,
-        prefix: &str,
-        page: &PageOf,
-    ) -> Result<Listing<T>, Error> {
-        store::page(self.table(), pk, prefix, page.limit()?, page.cursor.as_deref()).await
     }
 }

@@ -72,7 +72,7 @@ impl Platform {
                 return Ok(Listing { items, next: Some(format!("{env}/")) });
             }
             let cursor = inner.take().filter(|_| env.as_str() == from);
-            let part = PageOf { limit: Some(room), cursor };
+            let part = PageOf { limit: Some(room), cursor, search: page.search.clone() };
             let found = self.special(org, &env, tenant, &uid, &part).await?;
             items.extend(found.items);
             if let Some(next) = found.next {

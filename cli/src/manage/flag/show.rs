@@ -7,7 +7,7 @@ use crate::args::say;
 use crate::manage::client::Answer;
 use crate::manage::session::print_table;
 use crate::manage::table::{Column, field, plain, record, with};
-use crate::manage::{Pages, Session};
+use crate::manage::{Find, FlagFilter, Session};
 
 const RULES: [Column; 4] = [
     field("RULE", "id"),
@@ -67,14 +67,11 @@ const PER_FLAG: [Column; 5] = [
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-  flagforge flag list --search checkout
+  flagforge flag list --search checkout --owner team-pay
   flagforge flag list --env prod           with what they do there
   flagforge flag list --definitions        without, though the profile names an environment
   flagforge flag list --states --json      the states themselves")]
 pub(crate) struct List {
-    /// Only those with this in their key, description, owner, domain or tags.
-    #[arg(long, value_name = "TEXT")]
-    search: Option<String>,
     /// What they are, and not what they do.
     #[arg(long, conflicts_with = "states")]
     definitions: bool,
@@ -82,46 +79,30 @@ pub(crate) struct List {
     #[arg(long)]
     states: bool,
     #[command(flatten)]
-    pages: Pages,
+    filter: FlagFilter,
+    #[command(flatten)]
+    find: Find,
 }
 
 pub(super) async fn list(s: &Session, list: &List) -> anyhow::Result<()> {
-    if list.states {
+    let List { definitions, states, filter, find } = list;
+    if *states {
         let path = s.env(&["flags"])?.ask("conditions", "text");
-        return s.print_list(&gather(s, &path, list).await?, &PER_FLAG);
+        return s.find(filter.of(path), find, &PER_FLAG).await;
     }
-    let mut found = gather(s, &s.org(&["flags"])?, list).await?;
-    if list.definitions || s.json() || s.env_if_named().is_none() {
-        return s.print_list(&found, &DEFINITION);
+    let defined = filter.of(s.org(&["flags"])?);
+    if *definitions || s.json() || find.fields.is_some() || s.env_if_named().is_none() {
+        return s.find(defined, find, &DEFINITION).await;
     }
-    // Both lists are by key: the first so many definitions go with the first so many states.
-    let is_first = list.search.is_none() && list.pages.cursor.is_none();
-    let pages = if is_first { list.pages.clone() } else { Pages { all: true, ..Pages::default() } };
-    let states = s.gather(&s.env(&["flags"])?, &pages).await?;
+    let mut found = s.gather(&find.of(defined), &find.pages).await?;
+    // Both lists are by key, of the same flags: the first so many definitions go with the first so many states.
+    let states = s.gather(&find.of(filter.of(s.env(&["flags"])?)), &find.pages).await?;
     let states = states["items"].as_array().cloned().unwrap_or_default();
     for flag in found["items"].as_array_mut().into_iter().flatten() {
         let state = states.iter().find(|state| state["key"] == flag["key"]).cloned();
         flag["state"] = state.unwrap_or_default();
     }
     s.print_list(&found, &WITH_STATE)
-}
-
-/// The list, with those that were searched for. The API does not search flags; what it answers is searched here.
-async fn gather(s: &Session, path: &crate::manage::Path, list: &List) -> anyhow::Result<Json> {
-    let Some(search) = &list.search else { return s.gather(path, &list.pages).await };
-    let search = search.to_lowercase();
-    let mut found = s.gather(path, &Pages { all: true, ..Pages::default() }).await?;
-    if let Some(items) = found["items"].as_array_mut() {
-        let names = ["key", "description", "owner", "domain", "tags"];
-        let has = |item: &Json, name: &&str| plain(&item[name]).to_lowercase().contains(&search);
-        items.retain(|item| names.iter().any(|name| has(item, name)));
-        items.truncate(if list.pages.all {
-            usize::MAX
-        } else {
-            list.pages.limit.unwrap_or(usize::MAX)
-        });
-    }
-    Ok(found)
 }
 
 /// What a flag is, and what it does in every environment that the key may see.

@@ -17,9 +17,9 @@ use utoipa::ToSchema;
 use crate::Platform;
 use crate::caller::Caller;
 use crate::error::Error;
-use crate::place;
 use crate::read::PageOf;
 use crate::record::Definition;
+use crate::search::FlagFilter;
 use crate::store::{Listing, Stored};
 use reach::Reach;
 
@@ -67,12 +67,12 @@ impl Platform {
         caller: &Caller,
         (org, env): (&OrgKey, &EnvKey),
         (tenant, user): (&TenantKey, Option<&str>),
+        filter: &FlagFilter,
         page: &PageOf,
     ) -> Result<Listing<Effective>, Error> {
         self.environment(caller, org, env).await?;
         let of = self.tenant(caller, org, tenant).await?.value;
-        let definitions: Listing<Definition> =
-            self.page(&place::org_pk(org), "FLAG#", page).await?;
+        let definitions = self.flags_of(org, filter, page).await?;
         let keys = definitions.items.iter().map(|definition| definition.value.key.clone());
         let reach = self.reach((org, env), &of, keys, user.is_some()).await?;
         let context = Context::for_tenant(tenant.clone());

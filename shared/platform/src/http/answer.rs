@@ -16,7 +16,6 @@ use crate::store::{Listing, Stored};
 
 /// Which page of a listing.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PageOptions {
     /// Items a page, 1 to 500; 100 when not said.
@@ -27,8 +26,35 @@ pub(super) struct PageOptions {
 
 impl From<PageOptions> for PageOf {
     fn from(options: PageOptions) -> Self {
-        Self { limit: options.limit, cursor: options.cursor }
+        Self { limit: options.limit, cursor: options.cursor, search: None }
     }
+}
+
+/// Which page of a listing, and what it is searched for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListOptions {
+    /// Items a page, 1 to 500; 100 when not said. Where something is searched for or left out, a page can be shorter,
+    /// or empty, and still have a successor.
+    limit: Option<u32>,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+    /// Only what has this in its key, name, description or reason, upper and lower case the same.
+    search: Option<String>,
+}
+
+impl From<ListOptions> for PageOf {
+    fn from(ListOptions { limit, cursor, search }: ListOptions) -> Self {
+        Self { limit, cursor, search }
+    }
+}
+
+/// What a short list is searched for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct SearchOptions {
+    /// Only what has this in its key or name, upper and lower case the same.
+    pub(super) search: Option<String>,
 }
 
 /// How conditions are written in an answer.
@@ -41,31 +67,10 @@ pub(super) enum ConditionForm {
 
 /// How an answer with conditions looks.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Shape {
     /// `text` for conditions in their canonical text form; `tree` when not said.
     conditions: Option<ConditionForm>,
-}
-
-/// Which page of a listing, and how its conditions are written.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ShapedPage {
-    /// Items a page, 1 to 500; 100 when not said.
-    limit: Option<u32>,
-    /// The `next` of the page before.
-    cursor: Option<String>,
-    /// `text` for conditions in their canonical text form; `tree` when not said.
-    conditions: Option<ConditionForm>,
-}
-
-impl ShapedPage {
-    pub(super) fn parts(self) -> (PageOf, Shape) {
-        let Self { limit, cursor, conditions } = self;
-        (PageOf { limit, cursor }, Shape { conditions })
-    }
 }
 
 impl Shape {

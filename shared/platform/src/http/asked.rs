@@ -232,7 +232,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Keys<T>
     }
 }
 
-/// The query string, strictly.
+/// A part of the query string. That nothing else is in it, `query::read` sees to.
 #[derive(Debug)]
 pub(super) struct Options<T>(pub(super) T);
 
@@ -306,7 +306,9 @@ fn precondition(headers: &HeaderMap) -> Result<Precondition, Error> {
         (None, Some("*")) => Ok(Precondition::Absent),
         (Some("*"), None) => Ok(Precondition::Present),
         (Some(tag), None) => {
-            let version = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+            let tag = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+            // Who read only some fields holds the same version.
+            let version = tag.map(|tag| tag.split_once('.').map_or(tag, |(version, _)| version));
             match version.and_then(|version| version.parse().ok()) {
                 Some(version) => Ok(Precondition::Version(version)),
                 None => Err(Error::invalid("If-Match", "send one ETag as you got it, or *")),

@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody};
+use super::answer::{self, PageBody, PageOptions};
 use super::asked::{Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::Platform;
@@ -37,7 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
 
 /// Which entries, all of what is said.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 struct AuditOptions {
     /// The environment whose log is asked; absent: the organization's.
@@ -58,36 +58,25 @@ struct AuditOptions {
     /// Before this instant.
     #[param(value_type = Option<String>)]
     until: Option<Timestamp>,
-    /// Entries a page, 1 to 500; 100 when not said.
-    limit: Option<u32>,
-    /// The `next` of the page before. A page can be short, or empty, and still have a successor.
-    cursor: Option<String>,
 }
 
 impl AuditOptions {
-    fn asked(self, org: OrgKey) -> (LogId, AuditFilter, PageOf) {
-        let Self { env, flag, tenant, actor, change, request_id, since, until, limit, cursor } =
-            self;
+    fn asked(self, org: OrgKey) -> (LogId, AuditFilter) {
+        let Self { env, flag, tenant, actor, change, request_id, since, until } = self;
         let filter = AuditFilter { flag, tenant, actor, change, request_id, since, until };
-        (LogId { org, env }, filter, PageOf { limit, cursor })
+        (LogId { org, env }, filter)
     }
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct WhichLog {
     /// The environment whose log is asked; absent: the organization's.
     #[param(value_type = Option<String>)]
     env: Option<EnvKey>,
-    /// Entries a page, 1 to 500; 100 when not said.
-    limit: Option<u32>,
-    /// The `next` of the page before.
-    cursor: Option<String>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ChainOptions {
     /// The environment whose log is asked; absent: the organization's.
@@ -98,7 +87,7 @@ struct ChainOptions {
 }
 
 /// Entries of a log, newest first, in short.
-#[utoipa::path(get, path = "/v1/orgs/{org}/audit", tag = "log", params(("org" = String, Path), AuditOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/audit", tag = "log", params(("org" = String, Path), PageOptions, AuditOptions), responses(
     (status = 200, body = PageBody<Audited>),
     (status = "default", body = ProblemBody),
 ))]
@@ -106,15 +95,16 @@ async fn list(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
+    Options(page): Options<PageOptions>,
     Options(asked): Options<AuditOptions>,
 ) -> Result<Response, Problem> {
-    let (log, filter, page) = asked.asked(org);
-    Ok(answer::listing(platform.audit(&caller, &log, &filter, &page).await?))
+    let (log, filter) = asked.asked(org);
+    Ok(answer::listing(platform.audit(&caller, &log, &filter, &page.into()).await?))
 }
 
 /// Entries of a log, newest first, whole: a JSON object a line. The header `FlagForge-Next` is the cursor of what
 /// did not fit.
-#[utoipa::path(get, path = "/v1/orgs/{org}/audit/export", tag = "log", params(("org" = String, Path), AuditOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/audit/export", tag = "log", params(("org" = String, Path), PageOptions, AuditOptions), responses(
     (status = 200, body = String, content_type = "application/x-ndjson"),
     (status = "default", body = ProblemBody),
 ))]
@@ -122,9 +112,11 @@ async fn export(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
+    Options(page): Options<PageOptions>,
     Options(asked): Options<AuditOptions>,
 ) -> Result<Response, Problem> {
-    let (log, filter, mut page) = asked.asked(org);
+    let (log, filter) = asked.asked(org);
+    let mut page = PageOf::from(page);
     let mut lines = String::new();
     let wanted = page.limit.unwrap_or(crate::read::MAX_PAGE) as usize;
     let mut written = 0;
@@ -188,7 +180,7 @@ async fn entry(
 }
 
 /// What a log says of one tenant, newest first, with nothing of others.
-#[utoipa::path(get, path = "/v1/orgs/{org}/tenants/{tenant}/audit", tag = "log", params(("org" = String, Path), ("tenant" = String, Path), WhichLog), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/tenants/{tenant}/audit", tag = "log", params(("org" = String, Path), ("tenant" = String, Path), PageOptions, WhichLog), responses(
     (status = 200, body = PageBody<Audited>),
     (status = "default", body = ProblemBody),
 ))]
@@ -196,10 +188,9 @@ async fn of_tenant(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys((org, tenant)): Keys<(OrgKey, TenantKey)>,
-    Options(asked): Options<WhichLog>,
+    Options(page): Options<PageOptions>,
+    Options(WhichLog { env }): Options<WhichLog>,
 ) -> Result<Response, Problem> {
-    let WhichLog { env, limit, cursor } = asked;
     let log = LogId { org, env };
-    let page = PageOf { limit, cursor };
-    Ok(answer::listing(platform.audit_of_tenant(&caller, &log, &tenant, &page).await?))
+    Ok(answer::listing(platform.audit_of_tenant(&caller, &log, &tenant, &page.into()).await?))
 }

@@ -26,7 +26,6 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct CatalogOptions {
     /// By what flags are sorted; `owner` when not said.

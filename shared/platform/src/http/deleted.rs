@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody, PageOptions};
+use super::answer::{self, ListOptions, PageBody};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::Platform;
@@ -40,7 +40,7 @@ struct DeletedFlag(Deleted<Definition>);
 struct DeletedSegment(Deleted<Segment>);
 
 /// Lists the flags that were deleted and can be restored, by key: when, by whom, and until when at least.
-#[utoipa::path(get, path = "/v1/orgs/{org}/deleted-flags", tag = "deleted", params(("org" = String, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/deleted-flags", tag = "deleted", params(("org" = String, Path), ListOptions), responses(
     (status = 200, body = PageBody<DeletedFlag>),
     (status = "default", body = ProblemBody),
 ))]
@@ -48,7 +48,7 @@ async fn list_flags(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ListOptions>,
 ) -> Result<Response, Problem> {
     let deleted = platform.deleted_flags(&caller, &org, &page.into()).await?;
     Ok(answer::listing(deleted.map(DeletedFlag)))
@@ -82,7 +82,7 @@ async fn purge_flag(
 }
 
 /// Lists the segments of an environment that were deleted and can be restored, by key.
-#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/deleted-segments", tag = "deleted", params(("org" = String, Path), ("env" = String, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/deleted-segments", tag = "deleted", params(("org" = String, Path), ("env" = String, Path), ListOptions), responses(
     (status = 200, body = PageBody<DeletedSegment>),
     (status = "default", body = ProblemBody),
 ))]
@@ -90,7 +90,7 @@ async fn list_segments(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ListOptions>,
 ) -> Result<Response, Problem> {
     let deleted = platform.deleted_segments(&caller, &org, &env, &page.into()).await?;
     Ok(answer::listing(deleted.map(DeletedSegment)))

@@ -1,9 +1,12 @@
 //! What every operation of the description has in common, said once: names that are unique, what a status
 //! means, that errors are problems.
 
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{OpenApi, PathItem, RefOr};
+use utoipa::openapi::{OpenApi, PathItem, RefOr, Required};
+
+use super::query::FIELDS;
 
 /// What each part of the API is about. A route of another part fails a test.
 const TAGS: &[(&str, &str)] = &[
@@ -33,6 +36,9 @@ pub(super) fn complete(mut openapi: OpenApi) -> OpenApi {
         for (method, operation) in operations(item) {
             name(path, method, operation);
             say_responses(operation);
+            if method == "get" {
+                say_fields(operation);
+            }
         }
     }
     let tag = |(name, about): &(&str, &str)| {
@@ -74,6 +80,25 @@ fn say_responses(operation: &mut Operation) {
         {
             response.content.insert("application/problem+json".to_owned(), body);
         }
+    }
+}
+
+/// What answers with JSON can answer with less of it.
+fn say_fields(operation: &mut Operation) {
+    let answers_json = operation.responses.responses.get("200").is_some_and(|response| {
+        matches!(response, RefOr::T(response) if response.content.contains_key("application/json"))
+    });
+    if answers_json {
+        let fields = ParameterBuilder::new()
+            .name(FIELDS)
+            .parameter_in(ParameterIn::Query)
+            .required(Required::False)
+            .description(Some(
+                "Only these fields, `a,b.c`: of the items of a list, and else of the answer. What is not asked for is \
+                 absent, also where the schema requires it; a list's items keep their `etag`.",
+            ))
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
+        operation.parameters.get_or_insert_default().push(RefOr::T(fields.build()));
     }
 }
 

@@ -7,12 +7,13 @@ use flagforge_flags::keys::{FlagKey, OrgKey};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody, PageOptions};
+use super::answer::{self, ListOptions, PageBody};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::change::Change;
 use crate::input::DefinitionInput;
 use crate::record::Definition;
+use crate::search::FlagFilter;
 use crate::{Platform, fresh};
 
 pub(super) fn routes() -> OpenApiRouter<Platform> {
@@ -20,7 +21,7 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
 }
 
 /// Lists flag definitions, by key.
-#[utoipa::path(get, path = "/v1/orgs/{org}/flags", tag = "flags", params(("org" = String, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/flags", tag = "flags", params(("org" = String, Path), ListOptions, FlagFilter), responses(
     (status = 200, body = PageBody<Definition>),
     (status = "default", body = ProblemBody),
 ))]
@@ -28,9 +29,10 @@ async fn list(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ListOptions>,
+    Options(filter): Options<FlagFilter>,
 ) -> Result<Response, Problem> {
-    Ok(answer::listing(platform.definitions(&caller, &org, &page.into()).await?))
+    Ok(answer::listing(platform.definitions(&caller, &org, &filter, &page.into()).await?))
 }
 
 /// One flag's definition.

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody, PageOptions};
+use super::answer::{self, ListOptions, PageBody};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::change::Change;
@@ -41,7 +41,7 @@ struct GroupInput {
 }
 
 /// Lists tenant groups, by key.
-#[utoipa::path(get, path = "/v1/orgs/{org}/groups", tag = "groups", params(("org" = String, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/groups", tag = "groups", params(("org" = String, Path), ListOptions), responses(
     (status = 200, body = PageBody<Group>),
     (status = "default", body = ProblemBody),
 ))]
@@ -49,7 +49,7 @@ async fn list(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ListOptions>,
 ) -> Result<Response, Problem> {
     Ok(answer::listing(platform.groups(&caller, &org, &page.into()).await?))
 }
@@ -101,7 +101,7 @@ async fn delete(
 }
 
 /// Lists the members of a group; of one with a condition, the tenants for whom it holds.
-#[utoipa::path(get, path = "/v1/orgs/{org}/groups/{group}/members", tag = "groups", params(("org" = String, Path), ("group" = String, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/groups/{group}/members", tag = "groups", params(("org" = String, Path), ("group" = String, Path), ListOptions), responses(
     (status = 200, body = PageBody<Member>),
     (status = "default", body = ProblemBody),
 ))]
@@ -109,7 +109,7 @@ async fn list_members(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys((org, group)): Keys<(OrgKey, GroupKey)>,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ListOptions>,
 ) -> Result<Response, Problem> {
     Ok(answer::listing(platform.members(&caller, &org, &group, &page.into()).await?))
 }

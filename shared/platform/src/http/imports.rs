@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody, PageOptions};
+use super::answer::{self, ListOptions, PageBody};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::Platform;
@@ -36,7 +36,6 @@ struct StartInput {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ReportOptions {
     /// The `next` of the page before.
@@ -71,7 +70,7 @@ impl<S: Send + Sync> FromRequest<S> for Part {
 }
 
 /// Lists imports.
-#[utoipa::path(get, path = "/v1/orgs/{org}/imports", tag = "imports", params(("org" = String, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/imports", tag = "imports", params(("org" = String, Path), ListOptions), responses(
     (status = 200, body = PageBody<Import>),
     (status = "default", body = ProblemBody),
 ))]
@@ -79,7 +78,7 @@ async fn list(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ListOptions>,
 ) -> Result<Response, Problem> {
     Ok(answer::listing(platform.imports(&caller, &org, &page.into()).await?))
 }

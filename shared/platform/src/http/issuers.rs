@@ -7,7 +7,7 @@ use flagforge_flags::keys::{IssuerKey, OrgKey};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody, PageOptions};
+use super::answer::{self, ListOptions, PageBody};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::Platform;
@@ -21,7 +21,7 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
 }
 
 /// Lists the issuers whose tokens the organization believes.
-#[utoipa::path(get, path = "/v1/orgs/{org}/issuers", tag = "people", params(("org" = String, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/issuers", tag = "people", params(("org" = String, Path), ListOptions), responses(
     (status = 200, body = PageBody<IssuerRecord>),
     (status = "default", body = ProblemBody),
 ))]
@@ -29,7 +29,7 @@ async fn list(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ListOptions>,
 ) -> Result<Response, Problem> {
     Ok(answer::listing(platform.issuers(&caller, &org, &page.into()).await?))
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody, PageOptions};
+use super::answer::{self, ListOptions, PageBody};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::organizations::with_secret;
 use super::problem::{Problem, ProblemBody};
@@ -62,7 +62,7 @@ fn a_day() -> u32 {
 }
 
 /// Lists the organization's keys, without their secrets.
-#[utoipa::path(get, path = "/v1/orgs/{org}/keys", tag = "keys", params(("org" = String, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/keys", tag = "keys", params(("org" = String, Path), ListOptions), responses(
     (status = 200, body = PageBody<KeySeen>),
     (status = "default", body = ProblemBody),
 ))]
@@ -70,7 +70,7 @@ async fn list(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ListOptions>,
 ) -> Result<Response, Problem> {
     let Listing { items, next } = platform.keys(&caller, &org, &page.into()).await?;
     let uses = platform.uses(&org).await?;

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody, PageOptions};
+use super::answer::{self, ListOptions, PageBody};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::Platform;
@@ -29,7 +29,7 @@ struct KillInput {
 }
 
 /// Lists the kill switches that are pulled in an environment.
-#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/kills", tag = "kills", params(("org" = String, Path), ("env" = String, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/kills", tag = "kills", params(("org" = String, Path), ("env" = String, Path), ListOptions), responses(
     (status = 200, body = PageBody<KillSwitch>),
     (status = "default", body = ProblemBody),
 ))]
@@ -37,7 +37,7 @@ async fn list(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ListOptions>,
 ) -> Result<Response, Problem> {
     Ok(answer::listing(platform.kill_switches(&caller, &org, &env, &page.into()).await?))
 }

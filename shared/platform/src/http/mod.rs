@@ -22,6 +22,7 @@ mod organizations;
 mod people;
 mod problem;
 mod promotions;
+mod query;
 mod roles;
 mod schedules;
 mod segments;
@@ -31,6 +32,8 @@ mod states;
 mod tenants;
 mod trust;
 mod webhooks;
+
+use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -117,11 +120,13 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 pub fn app(platform: Platform) -> Router {
     let (router, openapi) = routes().split_for_parts();
     let openapi = describe::complete(openapi);
+    let taken = Arc::new(query::Described::by(&openapi));
     let described = move || {
         let openapi = openapi.clone();
         async move { Json(openapi) }
     };
     router
+        .route_layer(middleware::from_fn_with_state(taken, query::read))
         .route_layer(middleware::from_fn_with_state(platform.clone(), authenticate))
         .route("/v1/{*rest}", any(nowhere))
         .method_not_allowed_fallback(not_allowed)

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody, PageOptions};
+use super::answer::{self, ListOptions, PageBody, SearchOptions};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::Platform;
@@ -18,6 +18,7 @@ use crate::caller::Permission;
 use crate::change::Change;
 use crate::place::LogId;
 use crate::record::{Environment, Organization};
+use crate::search::Search;
 use crate::store::Listing;
 
 pub(super) fn routes() -> OpenApiRouter<Platform> {
@@ -55,14 +56,14 @@ struct NewEnvironment {
 }
 
 /// Lists the organizations of the installation. For its operator.
-#[utoipa::path(get, path = "/v1/orgs", tag = "organizations", params(PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs", tag = "organizations", params(ListOptions), responses(
     (status = 200, body = PageBody<Organization>),
     (status = "default", body = ProblemBody),
 ))]
 async fn list(
     State(platform): State<Platform>,
     Reading(caller): Reading,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ListOptions>,
 ) -> Result<Response, Problem> {
     Ok(answer::listing(platform.organizations(&caller, &page.into()).await?))
 }
@@ -98,7 +99,7 @@ async fn get(
 }
 
 /// The environments of an organization that the key may see; at most 20, so one page.
-#[utoipa::path(get, path = "/v1/orgs/{org}/environments", tag = "organizations", params(("org" = String, Path)), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments", tag = "organizations", params(("org" = String, Path), SearchOptions), responses(
     (status = 200, body = PageBody<Environment>),
     (status = "default", body = ProblemBody),
 ))]
@@ -106,8 +107,10 @@ async fn list_environments(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
+    Options(SearchOptions { search }): Options<SearchOptions>,
 ) -> Result<Response, Problem> {
-    let items = platform.environments(&caller, &org).await?;
+    let mut items = platform.environments(&caller, &org).await?;
+    Search::keep(search.as_deref(), &mut items)?;
     Ok(answer::listing(Listing { items, next: None }))
 }
 

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody, PageOptions};
+use super::answer::{self, ListOptions, PageBody};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::organizations::with_secret;
 use super::problem::{Problem, ProblemBody};
@@ -92,7 +92,7 @@ struct Acceptance {
 }
 
 /// Lists the people whom the organization took in. Who has a role by what their token says is not among them.
-#[utoipa::path(get, path = "/v1/orgs/{org}/people", tag = "people", params(("org" = String, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/people", tag = "people", params(("org" = String, Path), ListOptions), responses(
     (status = 200, body = PageBody<PersonRecord>),
     (status = "default", body = ProblemBody),
 ))]
@@ -100,7 +100,7 @@ async fn list(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ListOptions>,
 ) -> Result<Response, Problem> {
     Ok(answer::listing(platform.people(&caller, &org, &page.into()).await?))
 }
@@ -166,7 +166,7 @@ async fn remove(
 }
 
 /// Lists the invitations that nobody accepted yet, the expired among them until they are swept.
-#[utoipa::path(get, path = "/v1/orgs/{org}/invitations", tag = "people", params(("org" = String, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/invitations", tag = "people", params(("org" = String, Path), ListOptions), responses(
     (status = 200, body = PageBody<Invitation>),
     (status = "default", body = ProblemBody),
 ))]
@@ -174,7 +174,7 @@ async fn list_invitations(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ListOptions>,
 ) -> Result<Response, Problem> {
     Ok(answer::listing(platform.invitations(&caller, &org, &page.into()).await?))
 }

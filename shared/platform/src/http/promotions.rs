@@ -17,7 +17,6 @@ use crate::caller::Permission;
 use crate::change::Change;
 use crate::comparison::{Differing, Past, Preview, Promoted};
 use crate::error::Error;
-use crate::read::PageOf;
 use crate::states::FlagState;
 
 pub(super) fn routes() -> OpenApiRouter<Platform> {
@@ -29,20 +28,14 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct CompareOptions {
     /// The other environment.
     #[param(value_type = String, required = true)]
     with: Option<EnvKey>,
-    /// Items a page, 1 to 500; 100 when not said.
-    limit: Option<u32>,
-    /// The `next` of the page before.
-    cursor: Option<String>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct PromoteOptions {
     /// Only say what would change.
@@ -73,7 +66,7 @@ struct RestoreInput {
 }
 
 /// What differs between an environment and another (`?with=`): flags' states and segments.
-#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/compare", tag = "promotion", params(("org" = String, Path), ("env" = String, Path), CompareOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/compare", tag = "promotion", params(("org" = String, Path), ("env" = String, Path), PageOptions, CompareOptions), responses(
     (status = 200, body = PageBody<Differing>),
     (status = "default", body = ProblemBody),
 ))]
@@ -81,13 +74,12 @@ async fn compare(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
-    Options(options): Options<CompareOptions>,
+    Options(page): Options<PageOptions>,
+    Options(CompareOptions { with }): Options<CompareOptions>,
 ) -> Result<Response, Problem> {
     caller.can_in(&org, &env, Permission::Read)?;
-    let CompareOptions { with, limit, cursor } = options;
     let with = with.ok_or_else(|| Error::invalid("with", "name the other environment"))?;
-    let page = PageOf { limit, cursor };
-    Ok(answer::listing(platform.compare(&caller, &org, (&env, &with), &page).await?))
+    Ok(answer::listing(platform.compare(&caller, &org, (&env, &with), &page.into()).await?))
 }
 
 /// Lets flags do here what they do in another environment, with the segments they need: all of them or none.

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody, PageOptions};
+use super::answer::{self, ListOptions, PageBody};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::Platform;
@@ -31,7 +31,7 @@ struct RoleInput {
 }
 
 /// Lists the organization's own roles, by key. `reader`, `approver`, `maintainer` and `admin` are always there besides.
-#[utoipa::path(get, path = "/v1/orgs/{org}/roles", tag = "roles", params(("org" = String, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/roles", tag = "roles", params(("org" = String, Path), ListOptions), responses(
     (status = 200, body = PageBody<RoleRecord>),
     (status = "default", body = ProblemBody),
 ))]
@@ -39,7 +39,7 @@ async fn list(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ListOptions>,
 ) -> Result<Response, Problem> {
     Ok(answer::listing(platform.roles(&caller, &org, &page.into()).await?))
 }

@@ -9,12 +9,11 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody};
+use super::answer::{self, ListOptions, PageBody};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::Platform;
 use crate::caller::Permission;
-use crate::read::PageOf;
 use crate::schedule::{Schedule, ScheduleInput};
 
 pub(super) fn routes() -> OpenApiRouter<Platform> {
@@ -22,19 +21,14 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Which {
     /// Those that were fired, failed or cancelled in the last month; those that wait when not said.
     ended: Option<bool>,
-    /// Items a page, 1 to 500; 100 when not said.
-    limit: Option<u32>,
-    /// The `next` of the page before.
-    cursor: Option<String>,
 }
 
 /// Lists the changes that wait for their instant, the next first.
-#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/schedules", tag = "schedules", params(("org" = String, Path), ("env" = String, Path), Which), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/schedules", tag = "schedules", params(("org" = String, Path), ("env" = String, Path), ListOptions, Which), responses(
     (status = 200, body = PageBody<Schedule>),
     (status = "default", body = ProblemBody),
 ))]
@@ -42,11 +36,11 @@ async fn list(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
-    Options(Which { ended, limit, cursor }): Options<Which>,
+    Options(page): Options<ListOptions>,
+    Options(Which { ended }): Options<Which>,
 ) -> Result<Response, Problem> {
-    let page = PageOf { limit, cursor };
     let ended = ended.unwrap_or_default();
-    Ok(answer::listing(platform.schedules(&caller, (&org, &env), ended, &page).await?))
+    Ok(answer::listing(platform.schedules(&caller, (&org, &env), ended, &page.into()).await?))
 }
 
 /// Schedules a change that your key could make now, and that it must be able to make then. With If-Match it is for that

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody, PageOptions, Shape, ShapedPage};
+use super::answer::{self, ListOptions, PageBody, Shape};
 use super::asked::{Asked, Keys, Options, Reading, Upload};
 use super::problem::{Problem, ProblemBody};
 use crate::caller::Role;
@@ -41,7 +41,7 @@ struct IdsPage {
 }
 
 /// Lists the segments of an environment, by key.
-#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/segments", tag = "segments", params(("org" = String, Path), ("env" = String, Path), ShapedPage), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/segments", tag = "segments", params(("org" = String, Path), ("env" = String, Path), ListOptions, Shape), responses(
     (status = 200, body = PageBody<Segment>),
     (status = "default", body = ProblemBody),
 ))]
@@ -49,10 +49,10 @@ async fn list(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
-    Options(page): Options<ShapedPage>,
+    Options(page): Options<ListOptions>,
+    Options(shape): Options<Shape>,
 ) -> Result<Response, Problem> {
-    let (page, shape) = page.parts();
-    Ok(shape.listing(&platform.segments(&caller, &org, &env, &page).await?)?)
+    Ok(shape.listing(&platform.segments(&caller, &org, &env, &page.into()).await?)?)
 }
 
 /// One segment; how long its lists are, and not who is in them.
@@ -108,7 +108,7 @@ async fn delete(
 type ListKeys = Keys<(OrgKey, EnvKey, SegmentKey, ListName)>;
 
 /// Some ids of a segment's list (`excluded` or `included`), in order; up to 10,000 a page.
-#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/segments/{segment}/lists/{list}", tag = "segments", params(("org" = String, Path), ("env" = String, Path), ("segment" = String, Path), ("list" = ListName, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/segments/{segment}/lists/{list}", tag = "segments", params(("org" = String, Path), ("env" = String, Path), ("segment" = String, Path), ("list" = ListName, Path), ListOptions), responses(
     (status = 200, body = IdsPage),
     (status = "default", body = ProblemBody),
 ))]
@@ -116,7 +116,7 @@ async fn ids(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys((org, env, segment, list)): ListKeys,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ListOptions>,
 ) -> Result<Response, Problem> {
     let at = ListPlace { org, env, segment, list };
     let (ids, next) = platform.listed_ids(&caller, &at, &page.into()).await?;

@@ -8,12 +8,12 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody, PageOptions};
+use super::answer::{self, ListOptions, PageBody, SearchOptions};
 use super::asked::{Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::Platform;
 use crate::effective::Effective;
-use crate::read::PageOf;
+use crate::search::{FlagFilter, Search};
 use crate::special::{Membership, Special};
 use crate::store::Listing;
 
@@ -26,7 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
 }
 
 /// Lists what is special about a tenant: its overrides in every environment that the key may see.
-#[utoipa::path(get, path = "/v1/orgs/{org}/tenants/{tenant}/overrides", tag = "tenants", params(("org" = String, Path), ("tenant" = String, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/tenants/{tenant}/overrides", tag = "tenants", params(("org" = String, Path), ("tenant" = String, Path), ListOptions), responses(
     (status = 200, body = PageBody<Special>),
     (status = "default", body = ProblemBody),
 ))]
@@ -34,14 +34,14 @@ async fn overrides_everywhere(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys((org, tenant)): Keys<(OrgKey, TenantKey)>,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ListOptions>,
 ) -> Result<Response, Problem> {
     let found = platform.overrides_everywhere(&caller, &org, &tenant, &page.into()).await?;
     Ok(answer::listing(found))
 }
 
 /// Lists a tenant's overrides in one environment, by flag.
-#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/tenants/{tenant}/overrides", tag = "tenants", params(("org" = String, Path), ("env" = String, Path), ("tenant" = String, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/tenants/{tenant}/overrides", tag = "tenants", params(("org" = String, Path), ("env" = String, Path), ("tenant" = String, Path), ListOptions), responses(
     (status = 200, body = PageBody<Special>),
     (status = "default", body = ProblemBody),
 ))]
@@ -49,26 +49,21 @@ async fn overrides(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys((org, env, tenant)): Keys<(OrgKey, EnvKey, TenantKey)>,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ListOptions>,
 ) -> Result<Response, Problem> {
     let found = platform.overrides_of(&caller, (&org, &env), &tenant, &page.into()).await?;
     Ok(answer::listing(found))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct EffectiveOptions {
-    /// Flags a page, 1 to 500; 100 when not said.
-    limit: Option<u32>,
-    /// The `next` of the page before.
-    cursor: Option<String>,
     /// A user of the tenant, by key, for what depends on one. Absent: nobody in particular.
     user: Option<String>,
 }
 
 /// What a tenant gets: every flag's answer in an environment, what decided it, and what that hides.
-#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/tenants/{tenant}/flags", tag = "tenants", params(("org" = String, Path), ("env" = String, Path), ("tenant" = String, Path), EffectiveOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/tenants/{tenant}/flags", tag = "tenants", params(("org" = String, Path), ("env" = String, Path), ("tenant" = String, Path), ListOptions, FlagFilter, EffectiveOptions), responses(
     (status = 200, body = PageBody<Effective>),
     (status = "default", body = ProblemBody),
 ))]
@@ -76,15 +71,17 @@ async fn effective(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys((org, env, tenant)): Keys<(OrgKey, EnvKey, TenantKey)>,
-    Options(asked): Options<EffectiveOptions>,
+    Options(page): Options<ListOptions>,
+    Options(filter): Options<FlagFilter>,
+    Options(EffectiveOptions { user }): Options<EffectiveOptions>,
 ) -> Result<Response, Problem> {
-    let EffectiveOptions { limit, cursor, user } = asked;
-    let (page, who) = (PageOf { limit, cursor }, (&tenant, user.as_deref()));
-    Ok(answer::listing(platform.effective(&caller, (&org, &env), who, &page).await?))
+    let (page, who) = (page.into(), (&tenant, user.as_deref()));
+    let found = platform.effective(&caller, (&org, &env), who, &filter, &page).await?;
+    Ok(answer::listing(found))
 }
 
 /// Lists the groups that a tenant is in, by their lists or by their conditions.
-#[utoipa::path(get, path = "/v1/orgs/{org}/tenants/{tenant}/groups", tag = "tenants", params(("org" = String, Path), ("tenant" = String, Path)), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/tenants/{tenant}/groups", tag = "tenants", params(("org" = String, Path), ("tenant" = String, Path), SearchOptions), responses(
     (status = 200, body = PageBody<Membership>),
     (status = "default", body = ProblemBody),
 ))]
@@ -92,7 +89,9 @@ async fn groups(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys((org, tenant)): Keys<(OrgKey, TenantKey)>,
+    Options(SearchOptions { search }): Options<SearchOptions>,
 ) -> Result<Response, Problem> {
-    let items = platform.groups_of(&caller, &org, &tenant).await?;
+    let mut items = platform.groups_of(&caller, &org, &tenant).await?;
+    Search::keep(search.as_deref(), &mut items)?;
     Ok(answer::listing(Listing { items, next: None }))
 }

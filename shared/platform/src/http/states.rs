@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody, PageOptions, Shape, ShapedPage};
+use super::answer::{self, ListOptions, PageBody, Shape};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::Platform;
@@ -19,6 +19,7 @@ use crate::caller::Role;
 use crate::change::Change;
 use crate::input::{StateInput, WeightInput};
 use crate::record::Override;
+use crate::search::FlagFilter;
 use crate::states::FlagState;
 
 pub(super) fn routes() -> OpenApiRouter<Platform> {
@@ -57,7 +58,7 @@ struct OverrideInput {
 }
 
 /// Lists every flag with its state in an environment, by key.
-#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/flags", tag = "states", params(("org" = String, Path), ("env" = String, Path), ShapedPage), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/flags", tag = "states", params(("org" = String, Path), ("env" = String, Path), ListOptions, FlagFilter, Shape), responses(
     (status = 200, body = PageBody<FlagState>),
     (status = "default", body = ProblemBody),
 ))]
@@ -65,10 +66,12 @@ async fn list(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
-    Options(page): Options<ShapedPage>,
+    Options(page): Options<ListOptions>,
+    Options(filter): Options<FlagFilter>,
+    Options(shape): Options<Shape>,
 ) -> Result<Response, Problem> {
-    let (page, shape) = page.parts();
-    Ok(shape.listing(&platform.flag_states(&caller, &org, &env, &page).await?)?)
+    let found = platform.flag_states(&caller, &org, &env, &filter, &page.into()).await?;
+    Ok(shape.listing(&found)?)
 }
 
 /// One flag's state in an environment.
@@ -165,7 +168,7 @@ async fn set_weights(
 }
 
 /// Lists the tenants for whom a flag is overridden.
-#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/flags/{flag}/overrides", tag = "states", params(("org" = String, Path), ("env" = String, Path), ("flag" = String, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/flags/{flag}/overrides", tag = "states", params(("org" = String, Path), ("env" = String, Path), ("flag" = String, Path), ListOptions), responses(
     (status = 200, body = PageBody<Override>),
     (status = "default", body = ProblemBody),
 ))]
@@ -173,7 +176,7 @@ async fn list_overrides(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys((org, env, flag)): Keys<(OrgKey, EnvKey, FlagKey)>,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ListOptions>,
 ) -> Result<Response, Problem> {
     Ok(answer::listing(platform.overrides(&caller, &org, &env, &flag, &page.into()).await?))
 }

@@ -10,13 +10,12 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody};
+use super::answer::{self, ListOptions, PageBody};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::change::Change;
 use crate::error::Error;
 use crate::import::Counts;
-use crate::read::PageOf;
 use crate::record::Tenant;
 use crate::schema::TenantSchema;
 use crate::search::TenantFilter;
@@ -74,15 +73,8 @@ impl NamedTenant {
 
 /// Which tenants a list holds.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct TenantOptions {
-    /// Items a page, 1 to 500; 100 when not said. With a filter a page can be shorter and still have a successor.
-    limit: Option<u32>,
-    /// The `next` of the page before.
-    cursor: Option<String>,
-    /// Part of the key or name, upper and lower case the same.
-    search: Option<String>,
     /// Only synthetic tenants, or only real ones.
     synthetic: Option<bool>,
     /// A condition on attributes as text, say `tenant.plan == "gold"`.
@@ -90,7 +82,6 @@ struct TenantOptions {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct SchemaOptions {
     /// Refuse the schema while tenants stand that do not fit it (the default), or hold only later writes to it.
@@ -98,7 +89,7 @@ struct SchemaOptions {
 }
 
 /// Lists tenants, by key.
-#[utoipa::path(get, path = "/v1/orgs/{org}/tenants", tag = "tenants", params(("org" = String, Path), TenantOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/tenants", tag = "tenants", params(("org" = String, Path), ListOptions, TenantOptions), responses(
     (status = 200, body = PageBody<Tenant>),
     (status = "default", body = ProblemBody),
 ))]
@@ -106,13 +97,12 @@ async fn list(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
-    Options(asked): Options<TenantOptions>,
+    Options(page): Options<ListOptions>,
+    Options(TenantOptions { synthetic, when }): Options<TenantOptions>,
 ) -> Result<Response, Problem> {
-    let TenantOptions { limit, cursor, search, synthetic, when } = asked;
     caller.may(&org, crate::caller::Role::Reader)?;
-    let filter = TenantFilter::parse(search, synthetic, when.as_deref())?;
-    let page = PageOf { limit, cursor };
-    Ok(answer::listing(platform.tenants(&caller, &org, &filter, &page).await?))
+    let filter = TenantFilter::parse(synthetic, when.as_deref())?;
+    Ok(answer::listing(platform.tenants(&caller, &org, &filter, &page.into()).await?))
 }
 
 /// Creates or replaces up to 50 tenants, all or none, without If-Match. For more, see imports.

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, PageBody, PageOptions};
+use super::answer::{self, ListOptions, PageBody};
 use super::asked::{Asked, Keys, Options, Reading};
 use super::organizations::with_secret;
 use super::problem::{Problem, ProblemBody};
@@ -59,7 +59,7 @@ struct DeadLetters {
 }
 
 /// Lists webhook endpoints.
-#[utoipa::path(get, path = "/v1/orgs/{org}/webhooks", tag = "webhooks", params(("org" = String, Path), PageOptions), responses(
+#[utoipa::path(get, path = "/v1/orgs/{org}/webhooks", tag = "webhooks", params(("org" = String, Path), ListOptions), responses(
     (status = 200, body = PageBody<Webhook>),
     (status = "default", body = ProblemBody),
 ))]
@@ -67,7 +67,7 @@ async fn list(
     State(platform): State<Platform>,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
-    Options(page): Options<PageOptions>,
+    Options(page): Options<ListOptions>,
 ) -> Result<Response, Problem> {
     Ok(answer::listing(platform.webhooks(&caller, &org, &page.into()).await?))
 }

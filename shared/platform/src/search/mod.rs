@@ -1,13 +1,17 @@
 //! Lists that leave out what was not asked for. A request looks at a bounded number of records and says
 //! by its cursor how far it came, so a page can be short, or empty, and still have a successor.
 
+mod searched;
+
 use std::collections::BTreeSet;
 
 use flagforge_flags::hold_for;
 use flagforge_flags::keys::{GroupKey, OrgKey, TenantKey};
-use flagforge_flags::wire::ConditionWire;
+use flagforge_flags::wire::{ConditionWire, FlagClass};
 use flagforge_flags::{TenantConditionError, check_tenant_condition};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
 use crate::Platform;
 use crate::caller::{Caller, Role};
@@ -17,8 +21,9 @@ use crate::input::bounded;
 use crate::place;
 use crate::ports::{MAX_PAGE_ITEMS, PageToken, Query};
 use crate::read::PageOf;
-use crate::record::{Group, Member, Tenant};
-use crate::store::{Listing, Stored, decode};
+use crate::record::{Definition, Group, Member, Tenant};
+use crate::store::{self, Listing, Stored, decode};
+pub(crate) use searched::Searched;
 
 /// Records that one request looks at: five pages of the table, some 50 ms on either hand.
 pub const MAX_LOOKED_AT: usize = 5 * MAX_PAGE_ITEMS as usize;
@@ -32,11 +37,69 @@ pub(crate) enum Order {
     Descending,
 }
 
+/// A text that is searched for, upper and lower case the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Search(String);
+
+impl Search {
+    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
+        bounded("search", "bytes", MAX_SEARCH_BYTES, text.len())?;
+        Ok(Self(text.to_lowercase()))
+    }
+
+    /// Whether one of these has it.
+    fn is_in(&self, texts: &[&str]) -> bool {
+        texts.iter().any(|text| text.to_lowercase().contains(&self.0))
+    }
+
+    /// Leaves of a short list what is found.
+    pub(crate) fn keep<T: Searched>(
+        text: Option<&str>,
+        records: &mut Vec<Stored<T>>,
+    ) -> Result<(), Error> {
+        let search = text.map(Self::parse).transpose()?;
+        records.retain(|record| Self::finds(search.as_ref(), &record.value));
+        Ok(())
+    }
+
+    /// Whether a record is found; each is, where nothing is searched for.
+    pub(crate) fn finds<T: Searched>(search: Option<&Self>, record: &T) -> bool {
+        search.is_none_or(|search| record.has(search))
+    }
+}
+
+/// Which flags of a list. All that is asked must hold.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct FlagFilter {
+    /// Only flags of this owner.
+    pub owner: Option<String>,
+    /// Only flags of this domain.
+    pub domain: Option<String>,
+    /// Only flags of this class.
+    pub class: Option<FlagClass>,
+    /// Only flags with this tag.
+    pub tag: Option<String>,
+}
+
+impl FlagFilter {
+    fn is_empty(&self) -> bool {
+        let Self { owner, domain, class, tag } = self;
+        owner.is_none() && domain.is_none() && class.is_none() && tag.is_none()
+    }
+
+    fn wants(&self, flag: &Definition) -> bool {
+        let Self { owner, domain, class, tag } = self;
+        (owner.is_none() || *owner == flag.owner)
+            && (domain.is_none() || *domain == flag.domain)
+            && class.is_none_or(|class| class == flag.class)
+            && tag.as_ref().is_none_or(|tag| flag.tags.contains(tag))
+    }
+}
+
 /// Which tenants of a list. All that is asked must hold.
 #[derive(Debug, Clone, Default)]
 pub struct TenantFilter {
-    /// Part of the key or of the name, upper and lower case the same.
-    pub search: Option<String>,
     pub synthetic: Option<bool>,
     /// A condition on the tenant's attributes.
     pub when: Option<ConditionWire>,
@@ -44,31 +107,19 @@ pub struct TenantFilter {
 
 impl TenantFilter {
     /// A filter as people write it; the condition is text.
-    pub fn parse(
-        search: Option<String>,
-        synthetic: Option<bool>,
-        when: Option<&str>,
-    ) -> Result<Self, Error> {
-        if let Some(search) = &search {
-            bounded("search", "bytes", MAX_SEARCH_BYTES, search.len())?;
-        }
-        let when = when.map(condition).transpose()?;
-        Ok(Self { search: search.map(|text| text.to_lowercase()), synthetic, when })
+    pub fn parse(synthetic: Option<bool>, when: Option<&str>) -> Result<Self, Error> {
+        Ok(Self { synthetic, when: when.map(condition).transpose()? })
     }
 
     fn is_empty(&self) -> bool {
-        self.search.is_none() && self.synthetic.is_none() && self.when.is_none()
+        self.synthetic.is_none() && self.when.is_none()
     }
 
-    /// Which of `tenants` are asked for.
-    fn wants(&self, tenants: &[Stored<Tenant>]) -> Vec<bool> {
+    /// Which of `tenants` are asked for, and found.
+    fn wants(&self, search: Option<&Search>, tenants: &[Stored<Tenant>]) -> Vec<bool> {
         let holding = self.when.as_ref().map(|when| holding(when, tenants));
         let wanted = |tenant: &Tenant| {
-            let found = self.search.as_ref().is_none_or(|text| {
-                tenant.key.as_str().to_lowercase().contains(text)
-                    || tenant.name.to_lowercase().contains(text)
-            });
-            found
+            Search::finds(search, tenant)
                 && self.synthetic.is_none_or(|wanted| tenant.synthetic == wanted)
                 && holding.as_ref().is_none_or(|holding| holding.contains(&tenant.key))
         };
@@ -106,7 +157,38 @@ impl Platform {
         if filter.is_empty() {
             return self.page(&pk, "TENANT#", page).await;
         }
-        self.sift(&pk, "TENANT#", page, Order::Ascending, |tenants| filter.wants(tenants)).await
+        let search = page.search()?;
+        let wanted = |tenants: &[_]| filter.wants(search.as_ref(), tenants);
+        self.sift(&pk, "TENANT#", page, Order::Ascending, wanted).await
+    }
+
+    /// Flag definitions, by key.
+    pub async fn definitions(
+        &self,
+        caller: &Caller,
+        org: &OrgKey,
+        filter: &FlagFilter,
+        page: &PageOf,
+    ) -> Result<Listing<Definition>, Error> {
+        self.organization(caller, org).await?;
+        self.flags_of(org, filter, page).await
+    }
+
+    /// A page of definitions, for callers that have been asked who they are.
+    pub(crate) async fn flags_of(
+        &self,
+        org: &OrgKey,
+        filter: &FlagFilter,
+        page: &PageOf,
+    ) -> Result<Listing<Definition>, Error> {
+        let pk = place::org_pk(org);
+        if filter.is_empty() {
+            return self.page(&pk, "FLAG#", page).await;
+        }
+        let search = page.search()?;
+        let wanted = |flag: &Definition| filter.wants(flag) && Search::finds(search.as_ref(), flag);
+        let verdicts = |flags: &[Stored<_>]| flags.iter().map(|flag| wanted(&flag.value)).collect();
+        self.sift(&pk, "FLAG#", page, Order::Ascending, verdicts).await
     }
 
     /// The members of a group that count: those of earlier groups or tenants of the same key are left out. Of a
@@ -127,11 +209,7 @@ impl Platform {
             return Ok(found);
         };
         let filter = TenantFilter { when: Some(when), ..TenantFilter::default() };
-        let tenants = self
-            .sift(&place::org_pk(org), "TENANT#", page, Order::Ascending, |tenants| {
-                filter.wants(tenants)
-            })
-            .await?;
+        let tenants = self.tenants(caller, org, &filter, page).await?;
         let member = |tenant: Stored<Tenant>| Stored {
             value: Member {
                 group: group.clone(),
@@ -142,6 +220,22 @@ impl Platform {
             version: tenant.version,
         };
         Ok(Listing { items: tenants.items.into_iter().map(member).collect(), next: tenants.next })
+    }
+
+    /// A page of records, or of those of them that are found where something is searched for.
+    pub(crate) async fn page<T: DeserializeOwned + Searched>(
+        &self,
+        pk: &str,
+        prefix: &str,
+        page: &PageOf,
+    ) -> Result<Listing<T>, Error> {
+        let Some(search) = page.search()? else {
+            let cursor = page.cursor.as_deref();
+            return store::page(self.table(), pk, prefix, page.limit()?, cursor).await;
+        };
+        let found = |record: &Stored<T>| record.value.has(&search);
+        let verdicts = |records: &[Stored<T>]| records.iter().map(found).collect();
+        self.sift(pk, prefix, page, Order::Ascending, verdicts).await
     }
 
     /// A page of those records that `wanted` wants, of at most [`MAX_LOOKED_AT`] looked at.
