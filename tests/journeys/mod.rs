@@ -105,6 +105,7 @@ macro_rules! for_each_journey {
         $each!(every_class_asks_what_it_has_to);
         $each!(definitions_say_whose_they_are_and_what_they_hold);
         $each!(one_call_turns_an_environment_off_and_back);
+        $each!(one_call_turns_flags_off_for_a_group_and_back);
         $each!(flags_are_promoted_with_what_they_need);
         $each!(a_state_comes_back_from_its_history);
         $each!(a_clone_does_what_its_original_does);

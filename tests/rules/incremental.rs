@@ -59,7 +59,8 @@ fn change(chance: &mut Chance, number: usize) -> Json {
         _ => {
             let change = if on { "kill" } else { "end-kill" };
             let scope = ["environment", "domain:shop"][chance.below(2)];
-            json!({"change": change, "env": "prod", "scope": scope})
+            let group = if chance.one_in(2) { json!(group) } else { Json::Null };
+            json!({"change": change, "env": "prod", "scope": scope, "group": group})
         }
     };
     change["org"] = json!("home");

@@ -128,8 +128,8 @@ pub(crate) async fn run(command: &EnvCommand, s: &Session) -> anyhow::Result<()>
             let body = json!({"from": from, "flags": flags, "segments": segments});
             promote(s, key, &body, *preview).await
         }
-        EnvCommand::Kill { key } => kill::pull(s, key, "environment").await,
-        EnvCommand::Unkill { key } => kill::end(s, key, "environment").await,
+        EnvCommand::Kill { key } => kill::pull(s, key, "environment", None).await,
+        EnvCommand::Unkill { key } => kill::end(s, key, "environment", None).await,
     }
 }
 

@@ -174,6 +174,9 @@ fn directory(t: &Terminal) {
     assert!(t.ok("group members early").contains("t-1"));
     t.ok("group remove early t-1");
     t.ok("group show early");
+    t.ok("kill pull tag:q4 --group early --yes --reason trial");
+    assert!(t.ok("kill list --search early").contains("early"));
+    t.ok("kill end tag:q4 --group early");
     t.ok("group list");
     t.ok("override set a on --tenant acme --expires 2027-01-01T00:00:00Z");
     t.ok("override set a on --group early");

@@ -85,6 +85,8 @@ pub enum FineReason {
     AttributeTooLong,
     /// The flag is off.
     Off,
+    /// The flag is off for a group of the tenant.
+    GroupKill,
     /// A prerequisite is not met.
     PrerequisiteFailed,
     /// The configuration is older than the flag allows, and the flag says what it answers then.
@@ -118,6 +120,7 @@ impl FineReason {
             Self::ErrorOutcome => "ERROR_OUTCOME",
             Self::AttributeTooLong => "ATTRIBUTE_TOO_LONG",
             Self::Off => "OFF",
+            Self::GroupKill => "GROUP_KILL",
             Self::PrerequisiteFailed => "PREREQUISITE_FAILED",
             Self::Stale => "STALE",
             Self::Pause => "PAUSE",

@@ -11,12 +11,12 @@ use crate::flag::{
     VariantIndex,
 };
 use crate::key_set::{Ends, KeySet};
-use crate::keys::VariantKey;
+use crate::keys::{GroupKey, VariantKey};
 use crate::manifest::Entry;
 use crate::split::{SplitError, check_ranges};
 use crate::text::clipped;
 use crate::value::Value;
-use crate::wire::{FlagWire, OutcomeWire, RampWire, SplitWire, StaleActionWire};
+use crate::wire::{FlagClass, FlagWire, OutcomeWire, RampWire, SplitWire, StaleActionWire};
 use at::{At, json_bytes, limit, over, unique};
 
 pub(crate) use conditions::Conditions;
@@ -34,6 +34,8 @@ pub const MAX_VARIANTS: usize = 100;
 pub const MAX_RULES: usize = 200;
 /// Overrides for groups of a flag in one environment.
 pub const MAX_GROUP_OVERRIDES: usize = 100;
+/// Groups that kill switches turn a flag off for.
+pub const MAX_KILLED_GROUPS: usize = 100;
 /// Operands of one test. Larger sets are segments and groups.
 pub const MAX_OPERANDS: usize = 1_000;
 /// Regular expressions of one flag: each may take 256 KiB of memory, few take 10.
@@ -76,6 +78,7 @@ fn compiled(wire: &FlagWire) -> Result<Flag, FlagFault> {
     let prerequisites = compiler.prerequisites(&state.field("prerequisites"))?;
     let targets = compiler.targets(&state.field("targets"))?;
     let group_overrides = compiler.group_overrides(&state.field("groupOverrides"))?;
+    let killed_groups = compiler.killed_groups(&At::Whole.field("killedGroups"))?;
     let rules = compiler.rules(&state.field("rules"))?;
     let fallthrough = compiler.outcome(&state.field("fallthrough"), &wire.state.fallthrough)?;
     let reads_tenant = compiler.conditions.reads_tenant || !group_overrides.is_empty();
@@ -94,6 +97,7 @@ fn compiled(wire: &FlagWire) -> Result<Flag, FlagFault> {
         targets,
         reads_tenant,
         group_overrides,
+        killed_groups,
         rules,
         fallthrough,
     };
@@ -181,6 +185,17 @@ impl Compiler<'_> {
             Ok(GroupOverride { group, variant, expires })
         });
         compiled.collect()
+    }
+
+    /// A migration flag has no off, so nobody is turned off.
+    fn killed_groups(&self, at: &At<'_>) -> Result<Box<[GroupKey]>, FlagFault> {
+        let wire = &self.flag.killed_groups;
+        limit(at, "killed groups", MAX_KILLED_GROUPS, wire.len())?;
+        Ok(if self.flag.class == FlagClass::Migration {
+            Box::default()
+        } else {
+            wire.as_slice().into()
+        })
     }
 
     fn stale(&mut self, at: &At<'_>) -> Result<Option<Box<Stale>>, FlagFault> {

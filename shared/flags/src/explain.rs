@@ -91,6 +91,8 @@ pub enum StepKind {
     Flag,
     /// The flag is off.
     Off,
+    /// A kill switch for the tenants of a group was reached.
+    GroupKill,
     /// The configuration is older than the flag allows.
     Stale,
     /// A prerequisite was asked; its own steps follow one level deeper.

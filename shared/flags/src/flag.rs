@@ -33,6 +33,8 @@ pub struct Flag {
     pub(crate) prerequisites: Box<[FlagTest]>,
     pub(crate) targets: Box<[Target]>,
     pub(crate) group_overrides: Box<[GroupOverride]>,
+    /// Whose tenants it is off for. Empty for almost every flag, so they are asked apart.
+    pub(crate) killed_groups: Box<[GroupKey]>,
     pub(crate) rules: Box<[Rule]>,
     pub(crate) fallthrough: Outcome,
 }
@@ -62,6 +64,7 @@ impl Quick {
         }
         let asks = !(flag.prerequisites.is_empty()
             && flag.targets.is_empty()
+            && flag.killed_groups.is_empty()
             && flag.group_overrides.is_empty());
         match flag.fallthrough {
             _ if asks || flag.stale.is_some() => Self::Not,

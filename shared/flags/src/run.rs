@@ -1,15 +1,15 @@
 //! One evaluation under way: the order in which a flag decides, and the flags and segments that it asks for.
 
+mod special;
+
 use crate::answer::{EvalError, FineReason, Reason};
 use crate::budget::{Budget, Failed};
 use crate::condition::{FlagIs, FlagTest, Placed, SegmentRef};
 use crate::flag::{Flag, Outcome, Quick, Ramp, Split, Stale, StaleAction, VariantIndex};
-use crate::manifest::key_hash;
 use crate::pinned::Asked as Asker;
 use crate::segment::Segment;
 use crate::snapshot::Snapshot;
 use crate::subject::Subject;
-use crate::tenant::Tenant;
 use crate::trace::{Asked, Event, Visitor};
 
 /// What an evaluation looks at, and what it has spent so far.
@@ -90,6 +90,10 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
         if flag.movable() && !flag.enabled {
             self.visitor.visit(Event::Off);
             return self.settle(flag, &flag.off, Reason::Disabled, FineReason::Off).map(Some);
+        }
+        if !flag.killed_groups.is_empty() && self.killed(flag)? {
+            let fine = FineReason::GroupKill;
+            return self.settle(flag, &flag.off, Reason::Disabled, fine).map(Some);
         }
         match &flag.stale {
             Some(stale) if flag.movable() && self.asked.age > stale.after => {
@@ -185,49 +189,6 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
             }
         }
         Ok(true)
-    }
-
-    /// Rows 5 and 6: the tenant's own override, then those of its groups in the flag's order.
-    #[inline(never)]
-    fn overridden(&mut self, flag: &'s Flag, tenant: &Tenant) -> Result<Option<Decision>, Failed> {
-        let own = match tenant.has_overrides() {
-            true => tenant.override_of(key_hash(flag.key.as_str()), &flag.key),
-            false => None,
-        };
-        let expired = own.and_then(|own| own.expires()).is_some_and(|at| at <= self.asked.now());
-        let variant = own.map(|own| own.variant().as_str());
-        self.visitor.visit(Event::TenantOverride { variant, expired });
-        if let Some(variant) = variant.filter(|_| !expired) {
-            return match flag.variant_named(variant) {
-                Some(variant) => Ok(Some(Decision::of(variant, FineReason::TenantOverride))),
-                None => Err(self.fail(EvalError::OverrideUnknownVariant)),
-            };
-        }
-        for entry in &flag.group_overrides {
-            let member = tenant.is_in(&entry.group);
-            let expired = entry.expires.is_some_and(|at| at <= self.asked.now());
-            let (group, variant) = (entry.group.as_str(), name(flag, entry.variant));
-            self.visitor.visit(Event::GroupOverride { group, variant, member, expired });
-            if member && !expired {
-                return Ok(Some(Decision::of(entry.variant, FineReason::GroupOverride)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Row 7: individual targets, the first list that has the key.
-    #[inline(never)]
-    fn targeted(&mut self, flag: &'s Flag) -> Option<Decision> {
-        for target in &flag.targets {
-            let key = self.subject().key_of(&target.entity);
-            let held = key.is_some_and(|key| target.keys.has(key));
-            let variant = name(flag, target.variant);
-            self.visitor.visit(Event::Target { key, variant, held });
-            if held {
-                return Some(Decision::of(target.variant, FineReason::Target));
-            }
-        }
-        None
     }
 
     /// An outcome that has no successor: a split without a unit is an error.
@@ -347,7 +308,10 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
 
     #[inline(never)]
     fn is_off(&mut self, flag: &'s Flag) -> Result<bool, Failed> {
-        Ok(flag.movable() && (!flag.enabled || !self.prerequisites_met(flag)?))
+        Ok(flag.movable()
+            && (!flag.enabled
+                || (!flag.killed_groups.is_empty() && self.killed(flag)?)
+                || !self.prerequisites_met(flag)?))
     }
 
     /// Whether who asks is in a segment.

@@ -35,6 +35,13 @@ pub enum Event<'e> {
     },
     /// The flag is off here; its off outcome follows.
     Off,
+    /// A kill switch for the tenants of a group was reached.
+    GroupKill {
+        /// The group.
+        group: &'e str,
+        /// Whether the tenant is in the group; then the flag's off outcome follows.
+        member: bool,
+    },
     /// The configuration is older than the flag allows; what the flag does then follows.
     Stale {
         /// The time since it was last confirmed.

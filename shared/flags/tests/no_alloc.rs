@@ -156,6 +156,11 @@ fn endings() -> Vec<Json> {
     let segment = |key: &str| json!({"rules": [{"id": "r", "when": {"inSegment": key}, "serve": {"variant": "a"}}]});
     vec![
         with("blocked", json!({"prerequisites": [{"flag": "off", "is": "enabled"}]})),
+        {
+            let mut killed = with("killed", json!({}));
+            killed["killedGroups"] = json!(["gamma", "beta"]);
+            killed
+        },
         with("circle", json!({"prerequisites": [{"flag": "circle", "is": "enabled"}]})),
         with("told", json!({"fallthrough": {"error": "a message"}})),
         with("stale", stale(json!({"serve": {"variant": "a"}}))),
@@ -235,7 +240,7 @@ fn no_evaluation_allocates() {
     ];
     let mut keys = vec!["boolean", "string", "integer", "number", "object", "off", "bad", "absent"];
     keys.extend(["operators", "blocked", "circle", "told", "stale", "last-known", "pause"]);
-    keys.extend(["other-bad", "segment-bad", "segment-absent"]);
+    keys.extend(["other-bad", "segment-bad", "segment-absent", "killed"]);
     let mut reasons = std::collections::BTreeSet::new();
     for context in &contexts {
         for &key in &keys {
@@ -263,6 +268,7 @@ fn no_evaluation_allocates() {
         "TENANT_IN_CONTEXT",
         "UNIT_MISSING",
         "OFF",
+        "GROUP_KILL",
         "TENANT_OVERRIDE",
         "GROUP_OVERRIDE",
         "TARGET",

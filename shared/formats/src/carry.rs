@@ -218,6 +218,7 @@ pub(crate) fn refused(key: FlagKey, why: &str) -> FlagWire {
         value_type: ValueType::Boolean,
         variants: variants.into_iter().collect(),
         client_visible: false,
+        killed_groups: Vec::new(),
         state: StateWire {
             enabled: true,
             off: OutcomeWire::Error(why.to_owned()),

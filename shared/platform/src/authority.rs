@@ -97,8 +97,8 @@ pub(crate) fn needs(change: &Change) -> Needs<'_> {
             Needs::Flag(org, Some(env), flag, P::WriteOverrides)
         }
         Change::Promote { org, from, env, .. } => Needs::Promotion(org, from, env),
-        Change::Kill { org, env, scope } => Needs::Scope(org, env, scope, P::Kill),
-        Change::EndKill { org, env, scope } => Needs::Scope(org, env, scope, P::WriteStates),
+        Change::Kill { org, env, scope, .. } => Needs::Scope(org, env, scope, P::Kill),
+        Change::EndKill { org, env, scope, .. } => Needs::Scope(org, env, scope, P::WriteStates),
         Change::PutSegment { org, env, .. }
         | Change::SetSegmentList { org, env, .. }
         | Change::DeleteSegment { org, env, .. }

@@ -251,11 +251,16 @@ pub enum Change {
         org: OrgKey,
         env: EnvKey,
         scope: KillScope,
+        /// The only group for whose tenants; absent: for everybody.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<GroupKey>,
     },
     EndKill {
         org: OrgKey,
         env: EnvKey,
         scope: KillScope,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<GroupKey>,
     },
     PutSegment {
         org: OrgKey,

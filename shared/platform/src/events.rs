@@ -114,6 +114,7 @@ fn named(change: &str, image: &Image) -> Option<(&'static str, String)> {
         ("OVERRIDE", _) => {
             of("tenant.override-set", "tenant.override-set", "tenant.override-cleared")
         }
+        ("KILL", _) => of("kill-switch.pulled", "kill-switch.pulled", "kill-switch.ended"),
         ("SEGMENT", "restore-segment") => "segment.restored",
         ("DELETED-FLAG", "purge-flag") => "flag.purged",
         ("DELETED-SEGMENT", "purge-segment") => "segment.purged",
@@ -140,6 +141,13 @@ fn is_enabled(image: &Image) -> bool {
 
 /// The keys that a place holds, by what they are.
 fn keys(image: &Image) -> Map<String, Json> {
+    // A domain or a tag may hold anything, also what divides keys.
+    if let Some(scope) = image.sk.strip_prefix("KILL#") {
+        let of_group = scope.strip_prefix("group:").and_then(|rest| rest.split_once('#'));
+        let group = of_group.map(|(group, _)| ("group".to_owned(), group.into()));
+        let scope = of_group.map_or(scope, |(_, scope)| scope);
+        return group.into_iter().chain([("scope".to_owned(), scope.into())]).collect();
+    }
     let mut parts = image.sk.split('#');
     let names: &[&str] = match parts.next().unwrap_or_default() {
         "TENANT" => &["tenant"],

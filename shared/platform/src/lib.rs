@@ -73,7 +73,7 @@ pub use deleted::{Deleted, Deletion, KEPT_DAYS, MAX_KEPT_DAYS};
 pub use difference::Difference;
 pub use error::Error;
 pub use http::{MAX_BODY_BYTES, app, cors, health, openapi};
-pub use kills::{KillScope, KillSwitch, MAX_KILLS};
+pub use kills::{KillScope, KillSwitch, MAX_KILLS, PartKill};
 pub use last_used::LAST_USED_EVERY;
 pub use lists::{IdList, MAX_EDITED_IDS, MAX_ID_BYTES, MAX_LIST_BODY_BYTES};
 pub use personal::ERASED;

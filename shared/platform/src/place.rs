@@ -211,8 +211,18 @@ pub(crate) fn ended_schedule(org: &OrgKey, env: &EnvKey, id: &str) -> ItemKey {
     ItemKey::new(env_pk(org, env), format!("SCHEDULE-ENDED#{id}"))
 }
 
-pub(crate) fn kill(org: &OrgKey, env: &EnvKey, scope: &KillScope) -> ItemKey {
-    ItemKey::new(env_pk(org, env), format!("KILL#{scope}"))
+/// No scope begins with `group:`, and no group's key has a `#`.
+pub(crate) fn kill(
+    org: &OrgKey,
+    env: &EnvKey,
+    group: Option<&GroupKey>,
+    scope: &KillScope,
+) -> ItemKey {
+    let sk = match group {
+        None => format!("KILL#{scope}"),
+        Some(group) => format!("KILL#group:{group}#{scope}"),
+    };
+    ItemKey::new(env_pk(org, env), sk)
 }
 
 pub(crate) fn tenant_override(

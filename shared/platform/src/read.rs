@@ -5,7 +5,7 @@ use flagforge_flags::keys::{EnvKey, FlagKey, GroupKey, OrgKey, RoleKey, TenantKe
 use crate::Platform;
 use crate::caller::{Caller, Permission, Role};
 use crate::error::Error;
-use crate::kills::{self, KillSwitch};
+use crate::kills::{self, KillSwitch, Killed};
 use crate::log::LogEntry;
 use crate::place::{self, LOG_PREFIX, LogId};
 use crate::plan::take_dead;
@@ -152,10 +152,10 @@ impl Platform {
     ) -> Result<Listing<FlagState>, Error> {
         self.environment(caller, org, env).await?;
         let definitions = self.flags_of(org, filter, page).await?;
-        let pulled = kills::pulled(self.table(), org, env).await?;
+        let switches = kills::standing(self.table(), org, env).await?;
         let mut items = Vec::with_capacity(definitions.items.len());
         for definition in definitions.items {
-            items.push(self.state_of(org, env, definition, &pulled).await?);
+            items.push(self.state_of(org, env, definition, &switches).await?);
         }
         Ok(Listing { items, next: definitions.next })
     }
@@ -169,8 +169,8 @@ impl Platform {
     ) -> Result<Stored<FlagState>, Error> {
         self.environment(caller, org, env).await?;
         let definition = store::standing(self.table(), &place::flag(org, flag), "flag").await?;
-        let pulled = kills::pulled(self.table(), org, env).await?;
-        self.state_of(org, env, definition, &pulled).await
+        let switches = kills::standing(self.table(), org, env).await?;
+        self.state_of(org, env, definition, &switches).await
     }
 
     async fn state_of(
@@ -178,7 +178,7 @@ impl Platform {
         org: &OrgKey,
         env: &EnvKey,
         definition: Stored<Definition>,
-        pulled: &[Stored<KillSwitch>],
+        switches: &[Stored<KillSwitch>],
     ) -> Result<Stored<FlagState>, Error> {
         let Stored { value: definition, version: definition_version } = definition;
         let stored: Option<Stored<StateRecord>> =
@@ -191,7 +191,7 @@ impl Platform {
         };
         let versions = (definition_version, version);
         let value = FlagState::new(env, &definition, versions, state, self.timer().now());
-        let value = value.under(kills::covering(pulled.iter(), &definition));
+        let value = value.under(Killed::of(switches.iter(), &definition));
         Ok(Stored { value, version })
     }
 

@@ -145,7 +145,7 @@ impl Definition {
         }
     }
 
-    /// What a manifest carries: this definition (at its version) in that state (at its own).
+    /// What a manifest carries: this definition (at its version) in that state (at its own), under no kill switch.
     pub(crate) fn wire(&self, version: u64, state: StateWire, state_version: u64) -> FlagWire {
         FlagWire {
             key: self.key.clone(),
@@ -154,6 +154,7 @@ impl Definition {
             value_type: self.value_type,
             variants: self.variants.clone(),
             client_visible: self.client_visible,
+            killed_groups: Vec::new(),
             state,
         }
     }

@@ -6,7 +6,7 @@ use flagforge_flags::wire::{FlagClass, StateWire, ValueType};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::kills::KillScope;
+use crate::kills::{KillScope, Killed, PartKill};
 use crate::record::Definition;
 
 /// What a flag does in one environment, with what it is.
@@ -27,6 +27,9 @@ pub struct FlagState {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>, example = json!(["environment"]))]
     pub killed_by: Vec<KillScope>,
+    /// The kill switches that turn it off for the tenants of a group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub killed_in_part_by: Vec<PartKill>,
     #[serde(flatten)]
     pub state: StateWire,
 }
@@ -41,6 +44,7 @@ impl FlagState {
         "flagVersion",
         "expiredGroupOverrides",
         "killedBy",
+        "killedInPartBy",
     ];
 
     pub(crate) fn new(
@@ -60,13 +64,13 @@ impl FlagState {
             flag_version: definition_version + state_version,
             expired_group_overrides: expired.map(|over| over.group.clone()).collect(),
             killed_by: Vec::new(),
+            killed_in_part_by: Vec::new(),
             state,
         }
     }
 
     /// With the kill switches that cover it.
-    pub(crate) fn under(mut self, killed_by: Vec<KillScope>) -> Self {
-        self.killed_by = killed_by;
-        self
+    pub(crate) fn under(self, Killed { by, in_part_by }: Killed) -> Self {
+        Self { killed_by: by, killed_in_part_by: in_part_by, ..self }
     }
 }

@@ -144,6 +144,7 @@ pub(super) fn print_state(s: &Session, answer: &Answer) -> anyhow::Result<()> {
             |state| if state["enabled"] == true { "on".to_owned() } else { "off".to_owned() },
         ),
         field("killed by", "killedBy"),
+        with("killed in part", |state| each(&state["killedInPartBy"], &part)),
         with("when off", |state| outcome(&state["off"])),
         with("stale", |state| plain(&state["stale"])),
         with("requires", |state| {
@@ -183,6 +184,10 @@ fn each(items: &Json, tell: &dyn Fn(&Json) -> String) -> String {
 
 fn count(items: &Json) -> String {
     items.as_array().map_or(String::new(), |items| items.len().to_string())
+}
+
+fn part(kill: &Json) -> String {
+    format!("{} for {}", plain(&kill["scope"]), plain(&kill["group"]))
 }
 
 fn target(target: &Json) -> String {

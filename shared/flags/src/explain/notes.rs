@@ -161,6 +161,16 @@ impl Notes {
         step.subject = Some(group.into());
     }
 
+    fn group_kill(&mut self, group: &str, member: bool) {
+        let text = match member {
+            true => format!("kill switch for group `{group}`: its off outcome decides"),
+            false => format!("kill switch for group `{group}`: the tenant is not in it"),
+        };
+        let step = self.note(0, StepKind::GroupKill, text);
+        step.held = Some(member);
+        step.subject = Some(group.into());
+    }
+
     fn target(&mut self, key: Option<&str>, variant: &str, held: bool) {
         let who = key.map_or_else(|| "nobody".into(), |key| format!("{:?}", clipped(key)));
         let not = if held { "" } else { "not " };
@@ -201,6 +211,7 @@ impl Visitor for Notes {
                 self.close(held);
             }
             Event::Listed { key, included } => self.listed(key, included),
+            Event::GroupKill { group, member } => self.group_kill(group, member),
             Event::Tenant { key, known } => self.tenant(key, known),
             Event::TenantOverride { variant, expired } => self.tenant_override(variant, expired),
             Event::GroupOverride { group, variant, member, expired } => {

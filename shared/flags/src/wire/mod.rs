@@ -42,6 +42,10 @@ pub struct FlagWire {
     /// Whether keys of browsers and other clients may see it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub client_visible: bool,
+    /// The groups whose tenants it is off for, by kill switches. A reader that does not know this field goes on
+    /// answering them as everybody else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub killed_groups: Vec<GroupKey>,
     /// What the flag does in this environment.
     pub state: StateWire,
 }

@@ -122,6 +122,7 @@ fn carry(
         value_type,
         variants,
         client_visible: toggle.get("forClient").and_then(Json::as_bool).unwrap_or(false),
+        killed_groups: Vec::new(),
         state: StateWire {
             enabled,
             off: first("disabledServe")?,

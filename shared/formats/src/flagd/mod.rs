@@ -77,6 +77,7 @@ fn carry(key: FlagKey, flag: &Json, evaluators: Option<&Json>) -> Result<(FlagWi
         value_type: type_of(&values)?,
         variants,
         client_visible: false,
+        killed_groups: Vec::new(),
         state,
     };
     Ok((wire, reads_clock))

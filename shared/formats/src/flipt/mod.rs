@@ -72,7 +72,17 @@ fn carry(key: FlagKey, flag: &Json, segments: &BTreeSet<String>) -> Result<FlagW
         Some(other) => return Err(format!("there is no flag type {other}")),
     };
     let class = FlagClass::Release;
-    Ok(FlagWire { key, version: 1, class, value_type, variants, client_visible: false, state })
+    let killed_groups = Vec::new();
+    Ok(FlagWire {
+        key,
+        version: 1,
+        class,
+        value_type,
+        variants,
+        client_visible: false,
+        killed_groups,
+        state,
+    })
 }
 
 type Parts = (ValueType, Vec<VariantWire>, StateWire);

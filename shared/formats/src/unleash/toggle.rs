@@ -88,6 +88,7 @@ pub(crate) fn carry(
         value_type: ValueType::Boolean,
         variants: variants.wires,
         client_visible: false,
+        killed_groups: Vec::new(),
         state: StateWire {
             enabled,
             off: off.clone(),

@@ -50,7 +50,7 @@ pub struct Answered {
     pub reason: &'static str,
     /// In our finer words, say `GROUP_OVERRIDE`.
     pub why: &'static str,
-    /// The group whose override decided.
+    /// The group whose override, or whose kill switch, decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupKey>,
     /// The rule that decided.
@@ -105,16 +105,18 @@ impl Asked<'_> {
         let Some(mut flag) = self.reach.flags.get(key).cloned() else { return Vec::new() };
         let mut overridden = true;
         let mut answers = Vec::new();
-        // Off, a prerequisite, a tenant's override, each group's override, and what decides below all of them.
-        let most = flag.state.group_overrides.len() + 4;
+        // Off, off for each group, a prerequisite, a tenant's override, each group's override, and what decides below all of them.
+        let most = flag.killed_groups.len() + flag.state.group_overrides.len() + 4;
         for _ in 0..most {
             let snapshot = self.reach.snapshot(&flag, overridden);
             let view = View { snapshot: &snapshot, confirmed: self.now };
             let answer = evaluate(view, key.as_str(), None, &self.context, self.now);
             let fine = answer.fine;
-            let group = (fine == FineReason::GroupOverride)
-                .then(|| self.reach.deciding_group(&flag, self.now))
-                .flatten();
+            let group = match fine {
+                FineReason::GroupOverride => self.reach.deciding_group(&flag, self.now),
+                FineReason::GroupKill => self.reach.killing_group(&flag),
+                _ => None,
+            };
             answers.push(answered(&answer, group.clone()));
             if !peel(&mut flag, &mut overridden, fine, group.as_ref()) {
                 break;
@@ -134,6 +136,9 @@ fn peel(
     match fine {
         FineReason::Off if flag.class != FlagClass::Migration && !flag.state.enabled => {
             flag.state.enabled = true;
+        }
+        FineReason::GroupKill if group.is_some() => {
+            flag.killed_groups.retain(|killed| Some(killed) != group);
         }
         FineReason::PrerequisiteFailed => flag.state.prerequisites.clear(),
         FineReason::TenantOverride => *overridden = false,

@@ -12,7 +12,7 @@ use flagforge_flags::{Revision, Snapshot};
 use crate::Platform;
 use crate::error::Error;
 use crate::input::bounded;
-use crate::kills::{self, KillSwitch};
+use crate::kills::{self, KillSwitch, Killed};
 use crate::place;
 use crate::plan::asks::{Asks, Node};
 use crate::record::{Definition, Group, Override, SegmentRecord, StateRecord, Tenant};
@@ -50,7 +50,7 @@ impl Platform {
         };
         let id = ScopeId { org: org.clone(), env: env.clone(), scope: Scope::Environment };
         let tenant_key = tenant.key.clone();
-        let kills = kills::pulled(self.table(), org, env).await?;
+        let kills = kills::standing(self.table(), org, env).await?;
         let mut reach = Reach {
             id,
             flags: BTreeMap::new(),
@@ -82,11 +82,10 @@ impl Platform {
             store::read(self.table(), &place::state(&org, &env, key)).await?;
         let stored = stored.filter(|stored| stored.value.flag_uid == definition.uid);
         let state_version = version_of(stored.as_ref());
-        let mut state = match stored {
+        let state = match stored {
             None => definition.initial_state(),
             Some(stored) => self.with_current_groups(&org, stored.value).await?,
         };
-        state.enabled &= kills::covering(reach.kills.iter(), &definition).is_empty();
         let asks = Asks::of_state(&state);
         let place = place::tenant_override(&org, &env, key, &reach.tenant.0);
         let over: Option<Stored<Override>> = store::read(self.table(), &place).await?;
@@ -96,7 +95,9 @@ impl Platform {
         if let Some(over) = over.map(|over| over.value).filter(current) {
             reach.tenant.1.overrides.insert(key.clone(), over.wire());
         }
-        reach.flags.insert(key.clone(), definition.wire(version, state, state_version));
+        let mut flag = definition.wire(version, state, state_version);
+        Killed::of(reach.kills.iter(), &definition).onto(&mut flag);
+        reach.flags.insert(key.clone(), flag);
         Ok(asks)
     }
 
@@ -171,6 +172,11 @@ impl Reach {
         }
         Snapshot::from_parts(self.id.clone(), Revision::default(), flags, [(key, tenant)])
             .with_segments(segments)
+    }
+
+    /// The group by whose kill switch the flag is off.
+    pub(super) fn killing_group(&self, flag: &FlagWire) -> Option<GroupKey> {
+        flag.killed_groups.iter().find(|group| self.tenant.1.groups.contains(group)).cloned()
     }
 
     /// The group whose override decides: the first, in the flag's order, that the tenant is in and that counts.

@@ -106,7 +106,9 @@ async fn put(
     asked.replace(&platform, Change::PutState { org, env, flag, state }).await
 }
 
-/// Changes parts of a flag's state: a JSON Merge Patch (RFC 7396), say `{"enabled": false}`.
+/// Changes parts of a flag's state: a JSON Merge Patch (RFC 7396), say `{"enabled": false}`. An outcome has one form, so a
+/// patch that names one (`{"fallthrough": {"split": …}}`) replaces another; by the RFC both would stand. So do a split's
+/// `weights` and `ranges`.
 #[utoipa::path(patch, path = "/v1/orgs/{org}/environments/{env}/flags/{flag}", tag = "states", params(("org" = String, Path), ("env" = String, Path), ("flag" = String, Path)),
     request_body(content = Object, content_type = "application/merge-patch+json"), responses(
     (status = 200, body = FlagState),

@@ -1,9 +1,9 @@
 //! Pulling kill switches and taking them back.
 
-use flagforge_flags::keys::{EnvKey, OrgKey};
+use flagforge_flags::keys::{EnvKey, GroupKey, OrgKey};
 
 use super::Plan;
-use super::directory::environment_in;
+use super::directory::{environment_in, group_in};
 use crate::caller::Caller;
 use crate::change::Change;
 use crate::commit::Request;
@@ -21,12 +21,12 @@ pub(super) async fn draw(
     plan: &mut Plan,
 ) -> Result<(), Error> {
     match &request.change {
-        Change::Kill { org, env, scope } => {
-            pull(table, request, caller, plan, (org, env), scope).await
+        Change::Kill { org, env, scope, group } => {
+            pull(table, request, caller, plan, (org, env), (scope, group.as_ref())).await
         }
-        Change::EndKill { org, env, scope } => {
+        Change::EndKill { org, env, scope, group } => {
             environment_in(table, org, env).await?;
-            let place = place::kill(org, env, scope);
+            let place = place::kill(org, env, group.as_ref(), scope);
             let stands: Stored<KillSwitch> = store::standing(table, &place, "kill switch").await?;
             request.precondition.check(stands.version)?;
             plan.delete(place, stands.version);
@@ -42,7 +42,7 @@ async fn pull(
     caller: &Caller,
     plan: &mut Plan,
     (org, env): (&OrgKey, &EnvKey),
-    scope: &KillScope,
+    (scope, group): (&KillScope, Option<&GroupKey>),
 ) -> Result<(), Error> {
     let Some(reason) = request.reason.clone().filter(|reason| !reason.trim().is_empty()) else {
         let message = "say why, for whoever finds these flags off";
@@ -50,7 +50,13 @@ async fn pull(
     };
     let environment = environment_in(table, org, env).await?;
     plan.require(place::environment(org, env), environment.version);
-    let place = place::kill(org, env, scope);
+    let mut group_uid = None;
+    if let Some(key) = group {
+        let stands = group_in(table, org, key).await?;
+        plan.require(place::group(org, key), stands.version);
+        group_uid = Some(stands.value.uid);
+    }
+    let place = place::kill(org, env, group, scope);
     let standing: Option<Stored<KillSwitch>> = store::read(table, &place).await?;
     request.precondition.check(version_of(standing.as_ref()))?;
     if standing.is_none() {
@@ -58,13 +64,14 @@ async fn pull(
         bounded("kill switches", "switches", MAX_KILLS, pulled + 1)?;
     }
     // Pulled again it says who pulled it first; the log has all of them.
-    let record = match &standing {
+    let counts = standing.as_ref().filter(|standing| standing.value.group_uid == group_uid);
+    let record = match counts {
         Some(standing) => standing.value.clone(),
         None => {
-            let (scope, by) = (scope.clone(), caller.actor.clone());
-            KillSwitch { scope, since: plan.at, by, reason }
+            let (scope, group, by) = (scope.clone(), group.cloned(), caller.actor.clone());
+            KillSwitch { scope, group, group_uid, since: plan.at, by, reason }
         }
     };
     plan.put(place, version_of(standing.as_ref()), &record)?;
-    plan.about(&record, standing.is_none())
+    plan.about(&record, counts.is_none())
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use flagforge_flags::Revision;
+use flagforge_flags::keys::GroupKey;
 use flagforge_flags::manifest::{
     ChunkKind, ChunkRef, Digest, Encoding, KeyWire, encode_keys, flag_shard, tenant_shard,
 };
@@ -13,7 +14,7 @@ use flagforge_flags::wire::{FlagWire, StateWire, TenantWire};
 use super::owed::{Backlog, Owed};
 use super::shards::Shards;
 use super::view::{View, of_tenant};
-use crate::kills;
+use crate::kills::Killed;
 use crate::record::{KeyFacts, KeyRecord};
 use crate::store::ABSENT;
 
@@ -114,7 +115,7 @@ impl View {
         let definition = self.definitions.get(key)?;
         let stored = self.states.get(key);
         let stored = stored.filter(|state| state.value.flag_uid == definition.value.uid);
-        let (mut state, version) = match stored {
+        let (state, version) = match stored {
             None => (definition.value.initial_state(), ABSENT),
             Some(stored) => {
                 let mut state: StateWire = stored.value.state.clone();
@@ -129,9 +130,11 @@ impl View {
                 (state, stored.version)
             }
         };
-        let killed = !kills::covering(self.kills.values(), &definition.value).is_empty();
-        state.enabled &= !killed;
-        Some(definition.value.wire(definition.version, state, version))
+        let mut flag = definition.value.wire(definition.version, state, version);
+        let uid_of = |group: &GroupKey| Some(self.groups.get(group.as_str())?.value.uid.as_str());
+        let standing = self.kills.values().filter(|switch| switch.value.stands(uid_of));
+        Killed::of(standing, &definition.value).onto(&mut flag);
+        Some(flag)
     }
 
     /// A tenant as manifests carry it; `None` when there is none.

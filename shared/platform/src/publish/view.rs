@@ -235,6 +235,10 @@ impl View {
         for member in self.members.values().filter(|member| member.value.group.as_str() == key) {
             self.renderings.owed_tenants.add(member.value.tenant.as_str());
         }
+        let is_of_it = |kill: &KillSwitch| kill.group.as_ref().is_some_and(|it| it.as_str() == key);
+        if self.kills.values().any(|kill| is_of_it(&kill.value)) {
+            self.renderings.owed_flags.add_all();
+        }
         for (flag, state) in &self.states {
             if state.value.groups.keys().any(|group| group.as_str() == key) {
                 self.renderings.owed_flags.add(flag);

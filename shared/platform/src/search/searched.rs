@@ -88,7 +88,8 @@ impl Searched for Override {
 
 impl Searched for KillSwitch {
     fn has(&self, search: &Search) -> bool {
-        search.is_in(&[&self.scope.to_string(), &self.reason])
+        let group = self.group.as_ref().map_or("", |group| group.as_str());
+        search.is_in(&[&self.scope.to_string(), group, &self.reason])
     }
 }
 
