@@ -10,7 +10,7 @@ pub async fn a_clone_does_what_its_original_does(stack: &Stack) -> anyhow::Resul
     let key = org.server_key().await?;
     let body = json!({"class": "release", "type": "boolean", "owner": "team-shop", "tags": ["q4"]});
     org.api.put(&org.path("flags/cart"), &body).await?.expect(201)?;
-    let split = json!({"variant": null, "split": {"weights": [{"variant": "on", "weight": 1}, {"variant": "off", "weight": 1}]}});
+    let split = json!({"split": {"weights": [{"variant": "on", "weight": 1}, {"variant": "off", "weight": 1}]}});
     let state = json!({"enabled": true, "fallthrough": split});
     org.api.patch(&org.path("environments/prod/flags/cart"), &state).await?.expect(201)?;
     let clone = org.path("flags/cart/clone");

@@ -18,9 +18,9 @@ use crate::error::Error;
 use crate::input::{
     OutcomeInput, SplitInput, SplitPlace, StateInput, WeightInput, bounded, bounded_text,
 };
-use crate::kills;
+use crate::kills::{self, Killed};
 use crate::log::LogEntry;
-use crate::merge::merge_patch;
+use crate::merge::merge_state;
 use crate::place::{self, LogId};
 use crate::ports::Table;
 use crate::record::{Definition, Group, Override, StateRecord};
@@ -147,7 +147,7 @@ fn changed(change: &Change, standing: &Standing) -> Result<StateWire, Error> {
         Change::PatchState { patch, .. } => {
             let mut document = serde_json::to_value(&standing.state)
                 .map_err(|error| Error::internal("a state did not serialize", error))?;
-            merge_patch(&mut document, patch);
+            merge_state(&mut document, patch);
             let input: StateInput = strict::from_value(document, FlagState::READ_ONLY)?;
             input.resolve(flag, stale, &standing.state)
         }
@@ -216,8 +216,8 @@ async fn put_state(
     write(table, plan, (org, env), standing, &state).await?;
     asks::check(table, plan, (org, env), &[Asking { subject, was, becomes }]).await?;
     let view = FlagState::new(env, &definition, (version, plan.number), state, plan.at);
-    let pulled = kills::pulled(table, org, env).await?;
-    let view = view.under(kills::covering(pulled.iter(), &definition));
+    let switches = kills::standing(table, org, env).await?;
+    let view = view.under(Killed::of(switches.iter(), &definition));
     plan.about(&view, created)
 }
 
