@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::place;
 use crate::read::PageOf;
 use crate::record::{Definition, SegmentRecord};
+use crate::search::Searched;
 use crate::segments::Segment;
 use crate::store::{Listing, Stored};
 
@@ -80,7 +81,7 @@ impl Platform {
         self.deleted(org, &place::org_pk(org), "DELETED-FLAG#", page).await
     }
 
-    async fn deleted<T: DeserializeOwned + Send>(
+    async fn deleted<T: DeserializeOwned + Searched + Send>(
         &self,
         org: &OrgKey,
         pk: &str,
