@@ -12,11 +12,13 @@ use std::time::Duration;
 use flagforge_tests::{Answer, Api, server};
 use reqwest::Method;
 use serde_json::{Value as Json, json};
+use tokio::sync::Notify;
 
 const KILLS: u64 = 200;
 const ORG: &str = "/v1/orgs/default";
 const FLAGS: u64 = 4;
-/// The longest that writers write before the kill.
+/// The longest that writers write before the kill: from the start in every other life, and in the others from the first
+/// write that was answered, so that a slow machine too has answered some.
 const LONGEST_LIFE: Duration = Duration::from_millis(200);
 /// Writers at a time: a write is answered when it is in force, so more of them are under way at a kill.
 const WRITERS: usize = 8;
@@ -59,7 +61,7 @@ async fn every_acknowledged_write_survives_200_kills() {
         ledger.entries,
         ledger.entries - ledger.acknowledged - ledger.prepared,
     );
-    assert!(ledger.acknowledged > KILLS, "too few writes to prove anything");
+    assert!(ledger.acknowledged >= KILLS / 2, "too few writes to prove anything");
 }
 
 async fn prepare(api: &Api) {
@@ -77,21 +79,28 @@ async fn write_until_killed(
     life: Duration,
 ) -> Vec<Acknowledged> {
     let next = Arc::new(AtomicU64::new(0));
+    let answered = Arc::new(Notify::new());
     let mut writers = tokio::task::JoinSet::new();
     for _ in 0..WRITERS {
-        let (api, next) = (server.api(), next.clone());
+        let (api, next, answered) = (server.api(), next.clone(), answered.clone());
         writers.spawn(async move {
             let mut written = Vec::new();
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 match write(&api, kill, number).await {
-                    Ok(Some(acknowledged)) => written.push(acknowledged),
+                    Ok(Some(acknowledged)) => {
+                        written.push(acknowledged);
+                        answered.notify_one();
+                    }
                     // Too much contention for this one; it was not acknowledged.
                     Ok(None) => {}
                     Err(_gone) => return written,
                 }
             }
         });
+    }
+    if kill % 2 == 1 {
+        answered.notified().await;
     }
     tokio::time::sleep(life).await;
     server.kill().await.unwrap();
