@@ -73,6 +73,13 @@ impl Bucket {
     }
 }
 
+/// Empties a memory that is full, if the key is new to it.
+fn make_room<K: Hash + Eq, V>(memory: &mut HashMap<K, V>, key: &K) {
+    if memory.len() >= MAX_BUCKETS && !memory.contains_key(key) {
+        memory.clear();
+    }
+}
+
 /// The buckets of one process.
 #[derive(Debug)]
 pub(crate) struct Buckets<K>(Mutex<HashMap<K, Bucket>>);
@@ -87,9 +94,7 @@ impl<K: Hash + Eq> Buckets<K> {
     /// Takes a token; answers how many are left.
     pub(crate) fn take(&self, key: K, rate: Rate, now: Timestamp) -> Result<u64, Empty> {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(&key) {
-            buckets.clear();
-        }
+        make_room(&mut buckets, &key);
         let bucket = buckets.entry(key).or_insert_with(|| Bucket::full(rate, now));
         *bucket = bucket.take(rate, now)?;
         Ok(bucket.left())
@@ -109,9 +114,7 @@ impl<K> Default for Refusals<K> {
 impl<K: Hash + Eq> Refusals<K> {
     pub(crate) fn note(&self, key: K, empty: Empty) {
         let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused.len() >= MAX_BUCKETS {
-            refused.clear();
-        }
+        make_room(&mut refused, &key);
         refused.insert(key, empty);
     }
 

@@ -84,8 +84,9 @@ impl View {
         for flag in owed(&mut made.owed_flags, &made.flags, self.definitions.keys()) {
             made.flags.set(&flag, self.flag(&flag).as_ref());
         }
+        // Where all tenants are made again, nothing is left over.
+        let bulk = if made.owed_tenants.is_all() { Bulk::All } else { bulk };
         let backlog = match bulk {
-            _ if made.owed_tenants.is_all() => made.backlog.drain(),
             Bulk::Wait => Vec::new(),
             Bulk::Slice => {
                 made.backlog.slice(|tenant| made.tenants.shard_of(tenant), self.revision.org)

@@ -98,7 +98,7 @@ impl View {
                 let page = table.query(&query).await?;
                 for item in &page.items {
                     let body = decode::<Json>(item)?.value;
-                    view.apply(&item.key.sk, item.version, Some(body))?;
+                    view.apply(&item.key.sk, item.version, Some(body), false)?;
                 }
                 match page.next {
                     None => break,
@@ -145,12 +145,8 @@ impl View {
                 self.committed = self.committed.max(entry.at);
                 let many = entry.images.len() > MANY;
                 for image in entry.images {
-                    if !mine.contains(&image.pk) {
-                        continue;
-                    }
-                    match image.sk.strip_prefix("TENANT#") {
-                        Some(tenant) if many => self.apply_in_bulk(tenant, number, image.body)?,
-                        _ => self.apply(&image.sk, number, image.body)?,
+                    if mine.contains(&image.pk) {
+                        self.apply(&image.sk, number, image.body, many)?;
                     }
                 }
             }
@@ -161,7 +157,14 @@ impl View {
         }
     }
 
-    fn apply(&mut self, sk: &str, version: u64, body: Option<Json>) -> Result<(), Error> {
+    /// Takes in what stands at a place now; `many` says that it came with many others.
+    fn apply(
+        &mut self,
+        sk: &str,
+        version: u64,
+        body: Option<Json>,
+        many: bool,
+    ) -> Result<(), Error> {
         let (kind, key) = sk.split_once('#').unwrap_or((sk, ""));
         match kind {
             "FLAG" => {
@@ -174,7 +177,10 @@ impl View {
             }
             "TENANT" => {
                 self.memberships.tenant_changed(key);
-                self.renderings.owed_tenants.add(key);
+                match many {
+                    true => self.renderings.backlog.add(key),
+                    false => self.renderings.owed_tenants.add(key),
+                }
                 set(&mut self.tenants, key, version, body)?;
             }
             "GROUP" => self.apply_group(key, version, body)?,
@@ -202,17 +208,6 @@ impl View {
             _ => {}
         }
         Ok(())
-    }
-
-    fn apply_in_bulk(
-        &mut self,
-        tenant: &str,
-        version: u64,
-        body: Option<Json>,
-    ) -> Result<(), Error> {
-        self.memberships.tenant_changed(tenant);
-        self.renderings.backlog.add(tenant);
-        set(&mut self.tenants, tenant, version, body)
     }
 
     /// A group created again under its key, or given a condition, has other members and other overrides.
