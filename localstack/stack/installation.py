@@ -96,6 +96,7 @@ def write_stack(outputs):
         "signingKey": outputs["key_arn"],
         "changesTopic": outputs["changes_topic"],
         "rootsTopic": outputs["roots_topic"],
+        "eventsTopic": outputs["events_topic"],
         "deadLetters": outputs["dead_letters"],
         "env": emulator.credentials(),
     }

@@ -3,12 +3,14 @@
 
 mod audit;
 mod bad_input;
+mod browsers;
 mod changes;
 mod copies;
 mod definitions;
 mod deleted;
 mod delivery;
 mod directory;
+mod elsewhere;
 mod erasures;
 mod imports;
 mod isolation;
@@ -23,18 +25,21 @@ mod pages;
 mod promotions;
 mod roles;
 mod rows;
+mod schedules;
 mod segments;
 mod staff;
 mod webhooks;
 
 pub use audit::*;
 pub use bad_input::*;
+pub use browsers::*;
 pub use changes::*;
 pub use copies::*;
 pub use definitions::*;
 pub use deleted::*;
 pub use delivery::*;
 pub use directory::*;
+pub use elsewhere::*;
 pub use erasures::*;
 pub use imports::*;
 pub use isolation::*;
@@ -48,6 +53,7 @@ pub use overrides::*;
 pub use pages::*;
 pub use promotions::*;
 pub use roles::*;
+pub use schedules::*;
 pub use segments::*;
 pub use webhooks::*;
 
@@ -101,6 +107,13 @@ macro_rules! for_each_journey {
         $each!(a_segment_decides_and_stays_while_it_is_asked_for);
         $each!(long_lists_come_and_go_in_parts);
         $each!(conditions_in_text_name_line_and_column);
+        $each!(an_endpoint_hears_of_a_kill_and_can_tell_who_says_so);
+        $each!(what_an_endpoint_does_not_take_comes_again_and_is_replayed_when_asked);
+        $each!(a_scheduled_change_comes_by_itself_and_a_cancelled_one_does_not);
+        $each!(whom_an_issuer_vouches_for_is_let_in);
+        $each!(tenants_come_from_a_customer_database);
+        $each!(a_customer_database_is_asked_when_it_is_due);
+        $each!(a_page_of_a_named_origin_reads_answers_and_no_other);
         $each!(nobody_asks_in_a_circle_or_for_nothing);
         $each!(every_class_asks_what_it_has_to);
         $each!(definitions_say_whose_they_are_and_what_they_hold);

@@ -16,3 +16,4 @@ macro_rules! on_world {
 }
 
 for_each_journey!(on_world);
+on_world!(a_page_of_a_named_origin_is_let_write);

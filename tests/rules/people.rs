@@ -2,11 +2,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use flagforge_embedded::{Embedded, HttpOutbound, ManualTimer};
+use flagforge_embedded::{Embedded, ManualTimer};
 use flagforge_flags::time::Timestamp;
 use flagforge_platform::people::{ASK_AGAIN_AFTER, KEYS_FRESH, KEYS_KEPT, LEEWAY_SECONDS};
 use flagforge_platform::ports::{Table, Timer as _};
-use flagforge_platform::{Platform, bootstrap};
+use flagforge_platform::{HttpOutbound, Platform, bootstrap};
 use flagforge_tests::{Answer, Api};
 use reqwest::Method;
 use serde_json::{Value as Json, json};

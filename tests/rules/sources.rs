@@ -9,9 +9,10 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use flagforge_embedded::{Embedded, HttpOutbound, ManualTimer};
+use flagforge_embedded::{Embedded, ManualTimer};
 use flagforge_flags::time::Timestamp;
-use flagforge_platform::{Platform, bootstrap, handle};
+use flagforge_platform::ports::{Objects, PutIf, Timer as _};
+use flagforge_platform::{HttpOutbound, Platform, bootstrap, handle};
 use flagforge_tests::{Answer, Api};
 use serde_json::{Value as Json, json};
 
@@ -57,6 +58,7 @@ async fn tenants(
 struct Shop {
     database: Database,
     platform: Platform,
+    objects: Arc<dyn Objects>,
     timer: ManualTimer,
     admin: Api,
     url: String,
@@ -76,7 +78,7 @@ impl Shop {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/customers", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { database, platform, timer, admin, url }
+        Self { database, platform, objects: hands.objects.clone(), timer, admin, url }
     }
 
     fn say(&self, keys: std::ops::Range<usize>, plan: &str) {
@@ -245,4 +247,37 @@ async fn a_source_is_asked_when_it_is_due_and_its_faults_change_nothing() {
     shop.admin.delete(SOURCE).await.unwrap().expect(204).unwrap();
     shop.admin.post(&format!("{SOURCE}/run"), &json!({})).await.unwrap().expect(404).unwrap();
     assert_eq!(shop.plan_of("t000").await, "gold");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_clocks_one_asks_and_one_that_died_keeps_nobody_for_long() {
+    let shop = Shop::open().await;
+    shop.put(json!({"everySeconds": 60})).await.expect(201).unwrap();
+    shop.say(0..3, "free");
+    let times = || shop.database.lock().unwrap().times;
+    for round in 1..=5 {
+        let mut clocks = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let platform = shop.platform.clone();
+            clocks.spawn(async move { handle::tenant_sources(&platform, &caller()).await });
+        }
+        while let Some(ticked) = clocks.join_next().await {
+            ticked.unwrap().unwrap();
+        }
+        assert_eq!(times(), round);
+        shop.timer.advance(Duration::from_secs(60));
+    }
+    // One that took its turn, and was gone before it could end it.
+    let turn = json!({"since": shop.timer.now()}).to_string();
+    shop.objects
+        .put("home/source/turn.json", turn.into(), "application/json", PutIf::Any)
+        .await
+        .unwrap();
+    let tick = async || handle::tenant_sources(&shop.platform, &caller()).await.unwrap();
+    shop.timer.advance(Duration::from_secs(899));
+    tick().await;
+    assert_eq!(times(), 5);
+    shop.timer.advance(Duration::from_secs(1));
+    tick().await;
+    assert_eq!(times(), 6);
 }

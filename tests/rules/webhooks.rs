@@ -11,7 +11,7 @@ use flagforge_flags::time::Timestamp;
 use flagforge_platform::ports::{Outbound, OutboundError, Timer as _};
 use flagforge_platform::webhooks::{RETRY_AFTER, WebhookInput};
 use flagforge_platform::{Change, Outcome, Platform, Request, bootstrap, handle};
-use flagforge_tests::{Heard, World, journeys};
+use flagforge_tests::Heard;
 use serde_json::{Value as Json, json};
 
 use crate::kit::{caller, commit, define, enable, env, org, platform, tenant};
@@ -205,14 +205,4 @@ async fn a_new_secret_signs_beside_the_old_for_a_day_and_neither_is_in_the_log()
     commit(&stage.platform, enable("f", true)).await;
     assert_eq!(stage.told().await.len(), 0);
     assert!(stage.timer.now() > Timestamp::from_seconds(1_800_000_000));
-}
-
-/// The whole way: the API, the doorbell, HTTP to an endpoint on this machine.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn endpoints_hear_over_http() {
-    let world = World::start().await.unwrap();
-    journeys::an_endpoint_hears_of_a_kill_and_can_tell_who_says_so(&world.stack).await.unwrap();
-    journeys::what_an_endpoint_does_not_take_comes_again_and_is_replayed_when_asked(&world.stack)
-        .await
-        .unwrap();
 }

@@ -8,7 +8,7 @@ use crate::repo::{Package, Repo};
 /// Who may depend on whom, of ours. `tests` may depend on anything and is not listed.
 ///
 /// The heart's words are in the signatures of everything, so whoever may reach it may name it.
-const EDGES: [(&str, &[&str]); 13] = [
+const EDGES: [(&str, &[&str]); 15] = [
     ("flagforge-flags", &[]),
     ("flagforge-formats", &["flagforge-flags"]),
     ("flagforge-sdk", &["flagforge-flags"]),
@@ -20,6 +20,8 @@ const EDGES: [(&str, &[&str]); 13] = [
     ("evaluate", &["flagforge-flags", "flagforge-relay", "flagforge-sdk", "flagforge-aws"]),
     ("fanout", &["flagforge-flags", "flagforge-platform", "flagforge-aws"]),
     ("snapshot", &["flagforge-flags", "flagforge-platform", "flagforge-aws"]),
+    ("timer", &["flagforge-flags", "flagforge-platform", "flagforge-aws"]),
+    ("webhooks", &["flagforge-flags", "flagforge-platform", "flagforge-aws"]),
     (
         "flagforge-cli",
         &[

@@ -2,6 +2,7 @@
 //! to any installation ([`Stack`]), and the journeys that run on either.
 
 mod api;
+pub mod elsewhere;
 mod endpoint;
 mod issuer;
 #[path = "../journeys/mod.rs"]
@@ -15,5 +16,5 @@ pub use api::{Answer, Api};
 pub use endpoint::{Endpoint, Heard};
 pub use issuer::Issuer;
 pub use origin::ObjectsOrigin;
-pub use stack::{Delivery, Org, Stack, eventually};
+pub use stack::{CONSOLE, Delivery, Org, Stack, eventually};
 pub use world::World;

@@ -10,6 +10,9 @@ use serde_json::json;
 
 use crate::api::Api;
 
+/// The web origin whose pages may call an installation that is tested.
+pub const CONSOLE: &str = "https://console.example";
+
 /// How an SDK reaches manifests.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "delivery")]

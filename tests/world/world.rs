@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use flagforge_embedded::{Embedded, HttpOutbound, Works};
+use flagforge_embedded::{Embedded, Works};
 use flagforge_flags::access_key::{AccessKey, KeyKind};
 use flagforge_flags::keys::OrgKey;
 use flagforge_platform::ports::{Notice, Table};
-use flagforge_platform::{Operator, Platform};
+use flagforge_platform::{HttpOutbound, Operator, Platform};
 use flagforge_relay::{Config, Relay};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
 use crate::origin::ObjectsOrigin;
-use crate::stack::{Delivery, Stack};
+use crate::stack::{CONSOLE, Delivery, Stack};
 
 /// A platform at work. Dropping it stops everything.
 #[derive(Debug)]
@@ -59,6 +59,7 @@ impl World {
         tasks.spawn(announce(hands.bus.subscribe(), relay.clone()));
         let app: Router =
             flagforge_platform::app(platform.clone()).merge(flagforge_relay::app(relay));
+        let app = flagforge_platform::cors(app, &[CONSOLE.to_owned()])?;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.context("binding")?;
         let url = format!("http://{}", listener.local_addr()?);
         tasks.spawn(async move {

@@ -36,6 +36,7 @@ module "flagforge" {
   architecture = var.architecture
   roots        = var.roots
   operator_key = var.operator_key
+  cors_origins = var.cors_origins
 
   protect_data       = false
   log_retention_days = 30

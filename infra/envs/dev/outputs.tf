@@ -38,6 +38,11 @@ output "roots_topic" {
   value       = module.flagforge.roots_topic
 }
 
+output "events_topic" {
+  description = "Tells what changed, as CloudEvents."
+  value       = module.flagforge.events_topic
+}
+
 output "dead_letters" {
   description = "Queues that should be empty."
   value       = module.flagforge.dead_letters

@@ -26,3 +26,9 @@ variable "operator_key" {
     secret_sha256 = string
   })
 }
+
+variable "cors_origins" {
+  description = "Web origins whose pages may call the management API."
+  type        = list(string)
+  default     = []
+}

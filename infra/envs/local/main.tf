@@ -50,6 +50,10 @@ module "flagforge" {
 
   # The emulator loses what follows a partial failure.
   partial_batches = false
+  # Tests listen on the machine that runs the functions.
+  allow_loopback = true
+  # A journey comes from there, as a browser would.
+  cors_origins = ["https://console.example"]
 
   protect_data       = false
   tls_only           = false

@@ -1,5 +1,5 @@
-# functions/api: the management API. It reads and writes the table, segments' lists and the files of imports, and installs
-# trust documents; it cannot sign, nor publish, nor touch a manifest.
+# functions/api: the management API. It reads and writes the table, segments' lists, the files of imports, how far webhooks
+# were told and what sources of tenants said, and installs trust documents; it cannot sign, nor publish, nor touch a manifest.
 module "api" {
   source             = "../function"
   installation       = local.function.installation
@@ -12,12 +12,13 @@ module "api" {
   timeout_seconds = 25 # Below the gateway's 29.
   memory_mb       = 1024
   policy          = data.aws_iam_policy_document.api.json
-  environment = {
+  environment = merge(local.outbound, {
     FLAGFORGE_TABLE               = module.table.name
     FLAGFORGE_BUCKET              = module.bucket.name
     FLAGFORGE_OPERATOR_KEY_ID     = var.operator_key.id
     FLAGFORGE_OPERATOR_KEY_SHA256 = var.operator_key.secret_sha256
-  }
+    FLAGFORGE_CORS_ORIGINS        = join(",", var.cors_origins)
+  })
 }
 
 data "aws_iam_policy_document" "api" {
@@ -42,6 +43,11 @@ data "aws_iam_policy_document" "api" {
     sid       = "ListsAndImports"
     actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
     resources = ["${module.bucket.arn}/*/lists/*", "${module.bucket.arn}/*/imports/*"]
+  }
+  statement {
+    sid       = "WebhooksAndSources"
+    actions   = ["s3:GetObject", "s3:PutObject"]
+    resources = ["${module.bucket.arn}/*/webhooks/*", "${module.bucket.arn}/*/source/*"]
   }
   # Without it S3 answers 403 instead of 404 for what is not there.
   statement {

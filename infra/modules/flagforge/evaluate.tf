@@ -21,9 +21,14 @@ module "evaluate" {
 
 data "aws_iam_policy_document" "evaluate" {
   statement {
-    sid       = "Manifests"
-    actions   = ["s3:GetObject"]
-    resources = ["${module.bucket.arn}/*"]
+    sid     = "Manifests"
+    actions = ["s3:GetObject"]
+    resources = [
+      "${module.bucket.arn}/trust.json",
+      "${module.bucket.arn}/trust/*",
+      "${module.bucket.arn}/*.jws",
+      "${module.bucket.arn}/*/chunks/*",
+    ]
   }
   # Without it S3 answers 403 instead of 404 for what is not there.
   statement {

@@ -1,4 +1,4 @@
-# functions/fanout: the stream's only reader. It rings the doorbell, and that is all it may do.
+# functions/fanout: the stream's only reader. It rings the doorbell and tells events, and that is all it may do.
 module "fanout" {
   source             = "../function"
   installation       = local.function.installation
@@ -7,11 +7,12 @@ module "fanout" {
   log_retention_days = local.function.log_retention_days
 
   name            = "fanout"
-  description     = "Tells the changes topic which log grew."
+  description     = "Tells two topics which log grew, and what changed."
   timeout_seconds = 30
   policy          = data.aws_iam_policy_document.fanout.json
   environment = {
     FLAGFORGE_CHANGES_TOPIC  = module.topics.changes_arn
+    FLAGFORGE_EVENTS_TOPIC   = module.topics.events_arn
     FLAGFORGE_BATCH_FAILURES = var.partial_batches ? "partial" : "whole"
   }
 }
@@ -35,7 +36,7 @@ data "aws_iam_policy_document" "fanout" {
   statement {
     sid       = "Ring"
     actions   = ["sns:Publish"]
-    resources = [module.topics.changes_arn]
+    resources = [module.topics.changes_arn, module.topics.events_arn]
   }
   statement {
     sid       = "GiveUp"

@@ -55,4 +55,6 @@ locals {
     architecture       = var.architecture
     log_retention_days = var.log_retention_days
   }
+  # What a function is given that calls addresses which customers name.
+  outbound = var.allow_loopback ? { FLAGFORGE_ALLOW_LOOPBACK = "true" } : {}
 }

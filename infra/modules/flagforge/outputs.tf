@@ -38,10 +38,16 @@ output "roots_topic" {
   value       = module.topics.roots_arn
 }
 
+output "events_topic" {
+  description = "Tells what changed, as CloudEvents."
+  value       = module.topics.events_arn
+}
+
 output "dead_letters" {
   description = "Queues that should be empty."
   value = {
     snapshot = module.snapshot_queue.dead_url
+    webhooks = module.webhooks_queue.dead_url
     fanout   = aws_sqs_queue.fanout_dead.id
   }
 }

@@ -32,14 +32,17 @@ data "aws_iam_policy_document" "snapshot" {
   statement {
     sid       = "Manifests"
     actions   = ["s3:GetObject", "s3:PutObject"]
-    resources = ["${module.bucket.arn}/*"]
+    resources = ["${module.bucket.arn}/*.jws", "${module.bucket.arn}/*/chunks/*"]
   }
   # Trust documents are the operator's: the publisher reads them, and must not be able to change whom readers trust.
   statement {
-    sid       = "NotTrust"
-    effect    = "Deny"
-    actions   = ["s3:PutObject"]
-    resources = ["${module.bucket.arn}/trust.json", "${module.bucket.arn}/trust/*"]
+    sid     = "TrustAndLists"
+    actions = ["s3:GetObject"]
+    resources = [
+      "${module.bucket.arn}/trust.json",
+      "${module.bucket.arn}/trust/*",
+      "${module.bucket.arn}/*/lists/*",
+    ]
   }
   # Without it S3 answers 403 instead of 404 for what is not there.
   statement {

@@ -100,3 +100,19 @@ variable "partial_batches" {
   type        = bool
   default     = true
 }
+
+variable "allow_loopback" {
+  description = "Whether addresses that customers name may be on the functions' own machine. Only emulators need it."
+  type        = bool
+  default     = false
+}
+
+variable "cors_origins" {
+  description = "Web origins whose pages may call the management API, say https://console.example.com; none unless named."
+  type        = list(string)
+  default     = []
+  validation {
+    condition     = alltrue([for origin in var.cors_origins : can(regex("^https?://[^/,]+$", origin))])
+    error_message = "Each is https://<host>, without a path."
+  }
+}

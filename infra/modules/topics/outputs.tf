@@ -5,3 +5,7 @@ output "changes_arn" {
 output "roots_arn" {
   value = aws_sns_topic.roots.arn
 }
+
+output "events_arn" {
+  value = aws_sns_topic.events.arn
+}

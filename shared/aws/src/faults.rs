@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use flagforge_platform::events::Event;
 use flagforge_platform::ports::{
     Bus as _, Condition, ETag, Fetched, Item, ItemKey, Notice, ObjectError, Objects as _, PutIf,
     Query, Signer as _, Table as _, TableError, Write,
 };
 
 use crate::settings::Settings;
-use crate::{Connection, DynamoTable, KmsSigner, S3Objects, SnsBus};
+use crate::{Connection, DynamoTable, KmsSigner, S3Objects, SnsBus, Topics};
 
 /// A cloud that gives every request the same answer, and counts them.
 struct Cloud {
@@ -185,7 +186,15 @@ async fn nobody_there_is_unavailable_everywhere() {
     let notice = r#"{"notice":"published","org":"acme","env":"prod","revision":"1.2"}"#;
     let notice: Notice = serde_json::from_str(notice).unwrap();
     let topic = Some("arn:aws:sns:us-east-1:1:t".to_owned());
-    assert!(SnsBus::new(&connection, None, topic).publish(&notice).await.is_err());
-    let unset = SnsBus::new(&connection, None, None).publish(&notice).await.unwrap_err();
+    let topics = Topics { roots: topic.clone(), events: topic, changes: None };
+    let bus = SnsBus::new(&connection, topics);
+    assert!(bus.publish(&notice).await.is_err());
+    let event = r#"{"specversion":"1.0","id":"acme:1:0","source":"/orgs/acme","type":"organization.created","subject":"",
+        "time":"2026-11-21T00:00:00Z","datacontenttype":"application/json","data":{"organization":"acme"}}"#;
+    let event: Event = serde_json::from_str(event).unwrap();
+    assert!(bus.tell(std::slice::from_ref(&event)).await.is_err());
+    let unset = SnsBus::new(&connection, Topics::default()).publish(&notice).await.unwrap_err();
     assert_eq!(unset.0.to_string(), "the environment variable FLAGFORGE_ROOTS_TOPIC is not set");
+    let unset = SnsBus::new(&connection, Topics::default()).tell(&[event]).await.unwrap_err();
+    assert_eq!(unset.0.to_string(), "the environment variable FLAGFORGE_EVENTS_TOPIC is not set");
 }

@@ -25,7 +25,6 @@ pub fn hands(settings: &Settings) -> Platform {
         Some(id) => Arc::new(KmsSigner::new(&connection, id)),
         None => Arc::new(Unset(Variable::Key)),
     };
-    let (changes, roots) = (settings.changes_topic.clone(), settings.roots_topic.clone());
-    let bus = Arc::new(SnsBus::new(&connection, changes, roots));
+    let bus = Arc::new(SnsBus::new(&connection, settings.topics.clone()));
     Platform::new(table, objects, signer, bus, Arc::new(SystemTimer), settings.operator.clone())
 }

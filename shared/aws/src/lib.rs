@@ -13,7 +13,7 @@ mod signer;
 mod table;
 mod unset;
 
-pub use bus::SnsBus;
+pub use bus::{SnsBus, Topics};
 pub use connect::Connection;
 pub use hands::hands;
 pub use objects::S3Objects;

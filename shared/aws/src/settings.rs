@@ -4,8 +4,10 @@
 use std::fmt;
 
 use flagforge_flags::manifest::Digest;
-use flagforge_platform::Operator;
+use flagforge_platform::{HttpOutbound, Operator};
 use thiserror::Error;
+
+use crate::bus::Topics;
 
 /// A setting, by the environment variable it comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,12 +22,18 @@ pub enum Variable {
     ChangesTopic,
     /// The ARN of the topic that rings when a manifest can be fetched.
     RootsTopic,
+    /// The ARN of the topic that tells those outside what changed.
+    EventsTopic,
     /// The id of the operator's key.
     OperatorKeyId,
     /// The SHA-256 of the operator's key's secret, in hexadecimal.
     OperatorKeySha256,
     /// What a stream's batch with a failure answers: `partial` (the default) or `whole`.
     BatchFailures,
+    /// Whether addresses that customers name may be on the function's own machine: `true`, or not set. For emulators.
+    AllowLoopback,
+    /// The web origins whose pages may call the management API, comma between.
+    CorsOrigins,
     /// Where AWS is.
     Region,
     /// Who the function is.
@@ -43,9 +51,12 @@ impl Variable {
             Self::Key => "FLAGFORGE_KEY",
             Self::ChangesTopic => "FLAGFORGE_CHANGES_TOPIC",
             Self::RootsTopic => "FLAGFORGE_ROOTS_TOPIC",
+            Self::EventsTopic => "FLAGFORGE_EVENTS_TOPIC",
             Self::OperatorKeyId => "FLAGFORGE_OPERATOR_KEY_ID",
             Self::OperatorKeySha256 => "FLAGFORGE_OPERATOR_KEY_SHA256",
             Self::BatchFailures => "FLAGFORGE_BATCH_FAILURES",
+            Self::AllowLoopback => "FLAGFORGE_ALLOW_LOOPBACK",
+            Self::CorsOrigins => "FLAGFORGE_CORS_ORIGINS",
             Self::Region => "AWS_REGION",
             Self::AccessKeyId => "AWS_ACCESS_KEY_ID",
             Self::SecretAccessKey => "AWS_SECRET_ACCESS_KEY",
@@ -110,10 +121,11 @@ pub struct Settings {
     pub(crate) table: Option<String>,
     pub(crate) bucket: Option<String>,
     pub(crate) key: Option<String>,
-    pub(crate) changes_topic: Option<String>,
-    pub(crate) roots_topic: Option<String>,
+    pub(crate) topics: Topics,
     pub(crate) operator: Option<Operator>,
     pub(crate) batch_failures: BatchFailures,
+    pub(crate) allow_loopback: bool,
+    pub(crate) cors_origins: Vec<String>,
 }
 
 impl Settings {
@@ -145,19 +157,40 @@ impl Settings {
             table: text(Variable::Table.name()),
             bucket: text(Variable::Bucket.name()),
             key: text(Variable::Key.name()),
-            changes_topic: text(Variable::ChangesTopic.name()),
-            roots_topic: text(Variable::RootsTopic.name()),
+            topics: Topics {
+                changes: text(Variable::ChangesTopic.name()),
+                roots: text(Variable::RootsTopic.name()),
+                events: text(Variable::EventsTopic.name()),
+            },
             operator: operator(
                 text(Variable::OperatorKeyId.name()),
                 text(Variable::OperatorKeySha256.name()),
             )?,
             batch_failures: batch_failures(text(Variable::BatchFailures.name()).as_deref())?,
+            allow_loopback: allow_loopback(text(Variable::AllowLoopback.name()).as_deref())?,
+            cors_origins: text(Variable::CorsOrigins.name())
+                .map(|text| list(&text))
+                .unwrap_or_default(),
         })
     }
 
     /// What a stream's batch with a failure answers.
     pub fn batch_failures(&self) -> BatchFailures {
         self.batch_failures
+    }
+
+    /// The web origins whose pages may call the management API.
+    pub fn cors_origins(&self) -> &[String] {
+        &self.cors_origins
+    }
+
+    /// Who calls addresses that customers name.
+    pub fn outbound(&self) -> HttpOutbound {
+        if self.allow_loopback {
+            HttpOutbound::with_loopback()
+        } else {
+            HttpOutbound::public_only()
+        }
     }
 }
 
@@ -184,6 +217,21 @@ fn batch_failures(text: Option<&str>) -> Result<BatchFailures, SettingsError> {
         Some(_) => Err(SettingsError::Malformed {
             variable: Variable::BatchFailures,
             expected: "`partial` or `whole`",
+        }),
+    }
+}
+
+fn list(text: &str) -> Vec<String> {
+    text.split(',').map(|entry| entry.trim().to_owned()).collect()
+}
+
+fn allow_loopback(text: Option<&str>) -> Result<bool, SettingsError> {
+    match text {
+        None => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(SettingsError::Malformed {
+            variable: Variable::AllowLoopback,
+            expected: "`true`, or not set",
         }),
     }
 }
@@ -248,6 +296,22 @@ mod tests {
         assert_eq!(read(&[], &[]).unwrap().batch_failures(), BatchFailures::Partial);
         assert_eq!(read(&[(name, "whole")], &[]).unwrap().batch_failures(), BatchFailures::Whole);
         assert!(read(&[(name, "half")], &[]).is_err());
+    }
+
+    #[test]
+    fn own_addresses_are_called_only_when_that_is_said() {
+        let name = Variable::AllowLoopback.name();
+        assert!(!read(&[], &[]).unwrap().allow_loopback);
+        assert!(read(&[(name, "true")], &[]).unwrap().allow_loopback);
+        assert!(read(&[(name, "yes")], &[]).is_err());
+    }
+
+    #[test]
+    fn origins_are_a_list() {
+        let name = Variable::CorsOrigins.name();
+        assert!(read(&[], &[]).unwrap().cors_origins().is_empty());
+        let two = read(&[(name, "https://a.example, https://b.example")], &[]).unwrap();
+        assert_eq!(two.cors_origins(), ["https://a.example", "https://b.example"]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod hands {
         AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     };
     use aws_sdk_kms::types::{KeySpec, KeyUsageType};
-    use flagforge_aws::{Connection, DynamoTable, KmsSigner, S3Objects, Settings, SnsBus};
+    use flagforge_aws::{Connection, DynamoTable, KmsSigner, S3Objects, Settings, SnsBus, Topics};
     use flagforge_platform::ports::{Bus, Objects, Signer, Table, Timer};
 
     use super::conformance::unique;
@@ -83,11 +83,13 @@ mod hands {
             let made = client.create_topic().name(unique()).send().await.unwrap();
             made.topic_arn.unwrap()
         };
-        let (changes, roots) = (topic().await, topic().await);
-        let bus = Arc::new(SnsBus::new(&connection, Some(changes.clone()), Some(roots.clone())));
+        let [changes, roots, events] = [topic().await, topic().await, topic().await];
+        let all = [changes.clone(), roots.clone(), events.clone()];
+        let topics = Topics { changes: Some(changes), roots: Some(roots), events: Some(events) };
+        let bus = Arc::new(SnsBus::new(&connection, topics));
         let cleanup = Cleanup::new(|connection| async move {
             let client = aws_sdk_sns::Client::new(connection.sdk());
-            for topic in [changes, roots] {
+            for topic in all {
                 client.delete_topic().topic_arn(topic).send().await.unwrap();
             }
         });

@@ -10,7 +10,6 @@ mod feed;
 mod files;
 mod key_file;
 mod objects;
-mod outbound;
 mod signer;
 mod table;
 mod timer;
@@ -27,7 +26,6 @@ pub use objects::{
     FolderError, FolderObjects, MAX_NAME_BYTES, MAX_PART_BYTES, MemoryObjects, NameError,
     ObjectTooLarge,
 };
-pub use outbound::HttpOutbound;
 pub use signer::LocalSigner;
 pub use table::{
     EmbeddedTable, MAX_PAGE_BYTES, MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES,

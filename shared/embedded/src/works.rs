@@ -7,19 +7,20 @@ use std::time::Duration;
 
 use flagforge_flags::keys::{EnvKey, OrgKey};
 use flagforge_platform::ports::{Notice, Timer};
-use flagforge_platform::{Caller, Platform, handle};
+use flagforge_platform::{Caller, HttpOutbound, Platform, handle};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::task::JoinSet;
 
 use crate::embedded::Embedded;
 use crate::feed::{Feed, FeedEvent};
-use crate::outbound::HttpOutbound;
 
 /// How often everything is looked at, bells or not: what failed is tried again, what is old is signed again.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How often webhooks are looked at for what is to be tried again; the first wait of a retry.
 const TELL_EVERY: Duration = Duration::from_secs(5);
+/// How long those who have much to hear are told at a stretch, before others have their turn.
+const TELL_WITHIN: Duration = Duration::from_secs(60);
 /// How often scheduled changes are looked for: they come that much late at most.
 const FIRE_EVERY: Duration = Duration::from_secs(1);
 /// How often leftovers are collected; what they take is no more than an hour's.
@@ -60,7 +61,7 @@ impl Works {
             tasks.spawn(publish(platform.clone(), share, changes, hands.timer.clone()));
         }
         tasks.spawn(look(platform.clone(), hands.timer.clone()));
-        tasks.spawn(tell(platform.clone(), hands.bus.subscribe()));
+        tasks.spawn(tell(platform.clone(), hands.timer.clone(), hands.bus.subscribe()));
         tasks.spawn(tell_again(platform.clone(), hands.timer.clone()));
         tasks.spawn(fire(platform.clone(), hands.timer.clone()));
         tasks.spawn(collect(platform.clone(), hands.timer.clone()));
@@ -163,13 +164,17 @@ async fn look(platform: Platform, timer: Arc<dyn Timer>) {
 }
 
 /// From the bus to webhooks. One machine has one owner, so its own addresses are called too.
-async fn tell(platform: Platform, mut notices: Receiver<Notice>) {
+async fn tell(platform: Platform, timer: Arc<dyn Timer>, mut notices: Receiver<Notice>) {
     let outbound = HttpOutbound::with_loopback();
     loop {
-        let told = match notices.recv().await {
-            Ok(Notice::Changed { org, .. }) => tell_one(&platform, &outbound, &org).await,
+        let notice = notices.recv().await;
+        let until = timer.now().plus(TELL_WITHIN);
+        let told = match notice {
+            Ok(Notice::Changed { org, .. }) => {
+                handle::webhooks_until(&platform, &outbound, &org, until).await
+            }
             Ok(Notice::Published { .. }) => Ok(()),
-            Err(RecvError::Lagged(_)) => handle::all_webhooks(&platform, &outbound).await,
+            Err(RecvError::Lagged(_)) => handle::all_webhooks(&platform, &outbound, until).await,
             Err(RecvError::Closed) => return,
         };
         if let Err(error) = told {
@@ -178,20 +183,12 @@ async fn tell(platform: Platform, mut notices: Receiver<Notice>) {
     }
 }
 
-async fn tell_one(
-    platform: &Platform,
-    outbound: &HttpOutbound,
-    org: &OrgKey,
-) -> Result<(), flagforge_platform::Error> {
-    while handle::webhooks(platform, outbound, org).await? {}
-    Ok(())
-}
-
 async fn tell_again(platform: Platform, timer: Arc<dyn Timer>) {
     let outbound = HttpOutbound::with_loopback();
     loop {
         timer.sleep(TELL_EVERY).await;
-        if let Err(error) = handle::all_webhooks(&platform, &outbound).await {
+        let until = timer.now().plus(TELL_WITHIN);
+        if let Err(error) = handle::all_webhooks(&platform, &outbound, until).await {
             tracing::error!(%error, "webhooks were not told; trying again");
         }
     }

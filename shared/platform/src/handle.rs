@@ -1,14 +1,18 @@
 //! Event handlers: what the stream, the queue and the clock set off. They are the same under Lambda
 //! and in one process.
 
+use std::time::Duration;
+
 use flagforge_flags::keys::OrgKey;
 use flagforge_flags::time::Timestamp;
+use futures_util::{StreamExt as _, stream};
 
 use crate::Platform;
 use crate::caller::Caller;
 use crate::collect::{Collection, Mode};
 use crate::commit::Request;
 use crate::error::Error;
+use crate::events;
 use crate::log::LogEntry;
 use crate::place::{self, LOG_PREFIX, LogId};
 use crate::ports::{FeedRecord, Notice, Outbound};
@@ -16,30 +20,39 @@ use crate::publish::Bulk;
 use crate::record::{Environment, Organization};
 use crate::store::{self, Stored};
 
-/// The notice that a record of the change feed asks for: only log entries ring the bell.
-pub fn notice_of(record: &FeedRecord) -> Option<Notice> {
+/// Organizations that are looked after at a time: a slow one holds up itself and not the others.
+const AT_A_TIME: usize = 8;
+/// Who is first changes with each of these, so that where time runs out nobody is always left over.
+const TURN: Duration = Duration::from_secs(60);
+
+/// The log entry in a record of the change feed; `None` when it is something else.
+fn entry_of(record: &FeedRecord) -> Option<(LogId, LogEntry)> {
     if !record.key.sk.starts_with(LOG_PREFIX) {
         return None;
     }
-    let LogId { org, env } = LogId::of_partition(&record.key.pk)?;
+    let log = LogId::of_partition(&record.key.pk)?;
     let item = record.item.as_ref()?;
-    let entry: LogEntry = match serde_json::from_str(&item.body) {
-        Ok(entry) => entry,
+    match serde_json::from_str(&item.body) {
+        Ok(entry) => Some((log, entry)),
         Err(error) => {
             // A newer writer's, or damage: the publisher stops at it and says so; the scheduled look retries.
             tracing::error!(pk = record.key.pk, sk = record.key.sk, %error, "an entry could not be read");
-            return None;
+            None
         }
-    };
-    let change = entry.change.get("change").and_then(|name| name.as_str()).unwrap_or("unknown");
-    Some(Notice::Changed { org, env, number: entry.number, change: change.to_owned() })
+    }
 }
 
-/// The stream's only reader: publishes a notice for every log entry among the records. An error means that some
-/// were not published; repeating all of them is harmless.
+/// The stream's only reader: rings for every log entry among the records, and tells its events. An error means that
+/// some were not told; repeating all of them is harmless.
 pub async fn fanout(platform: &Platform, records: &[FeedRecord]) -> Result<(), Error> {
-    for notice in records.iter().filter_map(notice_of) {
+    for (log, entry) in records.iter().filter_map(entry_of) {
+        let events = events::of_entry(&log, &entry);
+        let change = entry.change_name().to_owned();
+        let LogId { org, env } = log;
+        // The doorbell first: a kill waits for it.
+        let notice = Notice::Changed { org, env, number: entry.number, change };
         platform.bus().publish(&notice).await?;
+        platform.bus().tell(&events).await?;
     }
     Ok(())
 }
@@ -76,62 +89,102 @@ pub async fn webhooks(
     platform.tell_webhooks(outbound, org).await
 }
 
-/// As [`webhooks`], for every organization. One that fails does not stop the others.
-pub async fn all_webhooks(platform: &Platform, outbound: &dyn Outbound) -> Result<(), Error> {
-    for org in organizations(platform).await? {
-        while webhooks(platform, outbound, &org).await? {}
-    }
+/// As [`webhooks`], until nothing is due at once or it is `until`: what is left then waits for the schedule.
+pub async fn webhooks_until(
+    platform: &Platform,
+    outbound: &dyn Outbound,
+    org: &OrgKey,
+    until: Timestamp,
+) -> Result<(), Error> {
+    while platform.timer().now() < until && webhooks(platform, outbound, org).await? {}
     Ok(())
+}
+
+/// As [`webhooks_until`], for every organization. One that fails does not stop the others.
+pub async fn all_webhooks(
+    platform: &Platform,
+    outbound: &dyn Outbound,
+    until: Timestamp,
+) -> Result<(), Error> {
+    let organizations = organizations(platform).await?;
+    let telling = organizations.iter().map(|org| webhooks_until(platform, outbound, org, until));
+    some_at_a_time(telling).await.into_iter().collect()
 }
 
 /// Makes the scheduled changes that are due at `now`. Run on a schedule of its own, every second or minute; it may run
 /// twice at once, and what it misses the next run makes. One organization that fails does not stop the others.
 pub async fn fire(platform: &Platform, clock: &Caller, now: Timestamp) -> Result<(), Error> {
-    for org in organizations(platform).await? {
-        if let Err(error) = platform.fire_due(clock, &org, now).await {
-            tracing::error!(%org, %error, "scheduled changes were not made; they are tried again");
-        }
-    }
+    let organizations = organizations(platform).await?;
+    some_at_a_time(organizations.iter().map(|org| fire_one(platform, clock, org, now))).await;
     Ok(())
+}
+
+async fn fire_one(platform: &Platform, clock: &Caller, org: &OrgKey, now: Timestamp) {
+    if let Err(error) = platform.fire_due(clock, org, now).await {
+        tracing::error!(%org, %error, "scheduled changes were not made; they are tried again");
+    }
 }
 
 /// Collects what is left behind in every organization, each as far as a slice of time goes. One that fails does not
 /// stop the others.
 pub async fn collect(platform: &Platform, caller: &Caller) -> Result<(), Error> {
-    let request = |change| Request::of(change, "collection");
-    for org in organizations(platform).await? {
-        match platform.collect(caller, &org, Mode::ForGood, &request).await {
-            Ok(found) if found != Collection { complete: true, ..Collection::default() } => {
-                tracing::info!(%org, ?found, "leftovers were collected");
-            }
-            Ok(_) | Err(Error::Suspended) => {}
-            Err(error) => tracing::error!(%org, %error, "leftovers were not collected"),
-        }
-    }
+    let organizations = organizations(platform).await?;
+    some_at_a_time(organizations.iter().map(|org| collect_one(platform, caller, org))).await;
     Ok(())
+}
+
+async fn collect_one(platform: &Platform, caller: &Caller, org: &OrgKey) {
+    let request = |change| Request::of(change, "collection");
+    match platform.collect(caller, org, Mode::ForGood, &request).await {
+        Ok(found) if found != Collection { complete: true, ..Collection::default() } => {
+            tracing::info!(%org, ?found, "leftovers were collected");
+        }
+        Ok(_) | Err(Error::Suspended) => {}
+        Err(error) => tracing::error!(%org, %error, "leftovers were not collected"),
+    }
 }
 
 async fn organizations(platform: &Platform) -> Result<Vec<OrgKey>, Error> {
-    let found: Vec<Stored<Organization>> =
-        store::all(platform.table(), place::DIRECTORY_PK, "ORG#").await?;
-    Ok(found.into_iter().map(|stored| stored.value.key).collect())
+    Ok(directory(platform).await?.into_iter().map(|organization| organization.key).collect())
 }
 
-/// Asks the sources of tenants that are due, each for its organization. One that fails does not stop the others.
-pub async fn tenant_sources(platform: &Platform, caller: &Caller) -> Result<(), Error> {
-    let organizations: Vec<Stored<Organization>> =
+async fn some_at_a_time<W: Future>(work: impl Iterator<Item = W>) -> Vec<W::Output> {
+    let work: Vec<W> = work.collect();
+    stream::iter(work).buffer_unordered(AT_A_TIME).collect().await
+}
+
+/// All organizations, each first in its turn.
+async fn directory(platform: &Platform) -> Result<Vec<Organization>, Error> {
+    let mut found: Vec<Stored<Organization>> =
         store::all(platform.table(), place::DIRECTORY_PK, "ORG#").await?;
-    for organization in organizations.into_iter().map(|stored| stored.value) {
-        let org = organization.key;
-        if organization.suspended.is_some() || !platform.source_is_due(&org).await? {
-            continue;
+    let turn = platform.timer().now().as_seconds().unsigned_abs() / TURN.as_secs();
+    let first = turn.checked_rem(found.len() as u64).unwrap_or_default();
+    found.rotate_left(first as usize);
+    Ok(found.into_iter().map(|stored| stored.value).collect())
+}
+
+/// Asks the sources of tenants that are due, each for its organization. It may run twice at once: a source is asked by
+/// one of them. One that fails does not stop the others.
+pub async fn tenant_sources(platform: &Platform, caller: &Caller) -> Result<(), Error> {
+    let mut organizations = directory(platform).await?;
+    organizations.retain(|organization| organization.suspended.is_none());
+    some_at_a_time(organizations.iter().map(|org| ask_source(platform, caller, &org.key))).await;
+    Ok(())
+}
+
+async fn ask_source(platform: &Platform, caller: &Caller, org: &OrgKey) {
+    let asked = async {
+        if !platform.take_source_turn(org).await? {
+            return Ok(());
         }
         let request = |change| Request::of(change, "tenant-source");
-        if let Err(error) = platform.pull_tenants(caller, &org, false, &request).await {
-            tracing::error!(%org, %error, "a source of tenants was not asked");
-        }
+        let run = platform.pull_tenants(caller, org, false, &request).await;
+        platform.end_source_turn(org).await?;
+        run.map(drop)
+    };
+    if let Err(error) = asked.await {
+        tracing::error!(%org, %error, "a source of tenants was not asked");
     }
-    Ok(())
 }
 
 /// Brings every manifest up to date and signs again what is getting old. Run on a schedule and at start.

@@ -31,6 +31,8 @@ mod lists;
 pub mod log;
 mod merge;
 pub mod meter;
+#[cfg(feature = "outbound")]
+mod outbound;
 pub mod people;
 mod permission;
 mod personal;
@@ -76,6 +78,8 @@ pub use http::{MAX_BODY_BYTES, app, cors, health, openapi};
 pub use kills::{KillScope, KillSwitch, MAX_KILLS, PartKill};
 pub use last_used::LAST_USED_EVERY;
 pub use lists::{IdList, MAX_EDITED_IDS, MAX_ID_BYTES, MAX_LIST_BODY_BYTES};
+#[cfg(feature = "outbound")]
+pub use outbound::HttpOutbound;
 pub use personal::ERASED;
 pub use place::LogId;
 pub use plan::{

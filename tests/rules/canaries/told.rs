@@ -4,9 +4,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flagforge_embedded::{HttpOutbound, ManualTimer};
+use flagforge_embedded::ManualTimer;
 use flagforge_flags::keys::OrgKey;
-use flagforge_platform::{Platform, handle};
+use flagforge_platform::{HttpOutbound, Platform, handle};
 use flagforge_tests::{Endpoint, Org, World, eventually};
 use serde_json::json;
 use tokio::task::JoinSet;

@@ -1,8 +1,9 @@
-//! What Lambda hands to the functions behind the stream and the queue, and what it is answered.
+//! What Lambda hands to the functions behind the stream, the queues and the clock, and what it is answered.
 //!
 //! Only the few fields that are read are described here, so that no crate of Lambda's is needed, and a poison record spoils
 //! itself only.
 
+pub mod clock;
 pub mod queue;
 pub mod stream;
 

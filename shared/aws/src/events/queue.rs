@@ -1,16 +1,26 @@
-//! The publisher's queue, for `functions/snapshot`: notices that SNS delivers raw, and the clock's.
+//! Queues: the publisher's, for `functions/snapshot`, and the webhooks', for `functions/webhooks`. Each holds notices
+//! that SNS delivers raw, and the clock's messages.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fmt::Debug;
 use std::future::Future;
+use std::hash::Hash;
+use std::time::Duration;
 
 use flagforge_flags::keys::{EnvKey, OrgKey};
-use flagforge_platform::ports::Notice;
+use flagforge_platform::ports::{Notice, Outbound, SystemTimer, Timer as _};
 use flagforge_platform::{Error, Platform, handle};
+use futures_util::stream::{self, StreamExt as _};
 use serde::Deserialize;
 
 use super::BatchResponse;
 
-/// A batch of the queue.
+/// How long one invocation goes on telling endpoints. What is left is told at the clock's next message.
+const TELL_WITHIN: Duration = Duration::from_secs(60);
+/// Organizations whose endpoints are told at a time: a slow one holds up itself and not the others.
+const TOLD_AT_A_TIME: usize = 8;
+
+/// A batch of a queue.
 #[derive(Debug, Deserialize)]
 pub struct QueueEvent {
     #[serde(rename = "Records", default)]
@@ -27,73 +37,126 @@ struct QueueMessage {
 
 /// What a message asks for. Messages that ask for the same are served by one round of work.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Task {
+enum Publish {
     /// One environment, or all of an organization.
-    Publish(OrgKey, Option<EnvKey>),
+    Log(OrgKey, Option<EnvKey>),
     /// Everything, for what is getting old.
     Resign,
 }
 
-/// The clock's message.
-#[derive(Debug, Deserialize)]
+/// What a message to the webhooks' queue asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Tell {
+    Organization(OrgKey),
+    /// Everybody, for what is to be tried again.
+    All,
+}
+
+/// The clock's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(tag = "notice", rename_all = "camelCase")]
 enum Clock {
     Resign,
+    Tell,
 }
 
 /// Publishes what the messages ask for, and answers those whose work failed. A message that nobody understands fails as
 /// well, until the queue puts it among the dead letters.
 pub async fn snapshot(platform: &Platform, event: QueueEvent) -> BatchResponse {
-    serve(event, |task, notice| async move {
-        match (task, notice) {
-            (Task::Publish(..), Some(notice)) => handle::snapshot(platform, &notice).await,
-            (Task::Publish(..), None) => Ok(()),
-            (Task::Resign, _) => handle::resign(platform).await,
+    serve(event, publish_of, 1, |task| async move {
+        match task {
+            Publish::Log(org, env) => handle::snapshot(platform, &notice(org, env)).await,
+            Publish::Resign => handle::resign(platform).await,
         }
     })
     .await
 }
 
-async fn serve<W>(event: QueueEvent, work: impl Fn(Task, Option<Notice>) -> W) -> BatchResponse
-where
-    W: Future<Output = Result<(), Error>>,
-{
-    let mut done: HashMap<Task, bool> = HashMap::new();
-    let mut failed = Vec::new();
-    for QueueMessage { message_id, body } in event.records {
-        let Some((task, notice)) = read(&body) else {
-            tracing::error!(message_id, "a message of the queue is no notice");
-            failed.push(message_id);
-            continue;
-        };
-        let is_done = match done.get(&task) {
-            Some(is_done) => *is_done,
-            None => {
-                let outcome = work(task.clone(), notice).await;
-                if let Err(error) = &outcome {
-                    tracing::error!(message_id, ?task, error = chain(error), "not published");
-                }
-                done.insert(task, outcome.is_ok());
-                outcome.is_ok()
+/// Tells the endpoints of the organizations that the messages name, or all. Answers as [`snapshot`] does.
+pub async fn webhooks(
+    platform: &Platform,
+    outbound: &dyn Outbound,
+    event: QueueEvent,
+) -> BatchResponse {
+    let until = SystemTimer.now().plus(TELL_WITHIN);
+    serve(event, tell_of, TOLD_AT_A_TIME, |task| async move {
+        match task {
+            Tell::Organization(org) => {
+                handle::webhooks_until(platform, outbound, &org, until).await
             }
-        };
-        if !is_done {
-            failed.push(message_id);
+            Tell::All => handle::all_webhooks(platform, outbound, until).await,
         }
-    }
-    BatchResponse::of_failed(failed)
+    })
+    .await
 }
 
-fn read(body: &str) -> Option<(Task, Option<Notice>)> {
-    if let Ok(Clock::Resign) = serde_json::from_str(body) {
-        return Some((Task::Resign, None));
+/// Does what the messages ask for, each thing once, and answers those whose work failed.
+async fn serve<T, W>(
+    event: QueueEvent,
+    read: fn(&str) -> Option<T>,
+    at_a_time: usize,
+    work: impl Fn(T) -> W,
+) -> BatchResponse
+where
+    T: Debug + Clone + Eq + Hash,
+    W: Future<Output = Result<(), Error>>,
+{
+    let messages: Vec<(String, Option<T>)> = event
+        .records
+        .into_iter()
+        .map(|message| (message.message_id, read(&message.body)))
+        .collect();
+    let mut seen = HashSet::new();
+    let tasks = messages.iter().filter_map(|(_, task)| task.clone());
+    let tasks: Vec<T> = tasks.filter(|task| seen.insert(task.clone())).collect();
+    let working: Vec<_> = tasks.into_iter().map(|task| done(task.clone(), work(task))).collect();
+    let done: HashMap<T, bool> = stream::iter(working).buffer_unordered(at_a_time).collect().await;
+    let failed = messages.into_iter().filter_map(|(id, task)| match task {
+        Some(task) if done.get(&task) == Some(&true) => None,
+        Some(_) => Some(id),
+        None => {
+            tracing::error!(message_id = id, "a message of the queue is no notice");
+            Some(id)
+        }
+    });
+    BatchResponse::of_failed(failed.collect::<Vec<_>>())
+}
+
+async fn done<T: Debug>(task: T, work: impl Future<Output = Result<(), Error>>) -> (T, bool) {
+    let outcome = work.await;
+    if let Err(error) = &outcome {
+        tracing::error!(?task, error = chain(error), "a message's work failed");
     }
-    let notice: Notice = serde_json::from_str(body).ok()?;
-    let task = match &notice {
-        Notice::Changed { org, env, .. } => Task::Publish(org.clone(), env.clone()),
-        Notice::Published { org, env, .. } => Task::Publish(org.clone(), Some(env.clone())),
-    };
-    Some((task, Some(notice)))
+    (task, outcome.is_ok())
+}
+
+fn publish_of(body: &str) -> Option<Publish> {
+    match serde_json::from_str(body) {
+        Ok(Clock::Resign) => return Some(Publish::Resign),
+        Ok(Clock::Tell) => return None,
+        Err(_) => {}
+    }
+    Some(match serde_json::from_str(body).ok()? {
+        Notice::Changed { org, env, .. } => Publish::Log(org, env),
+        Notice::Published { org, env, .. } => Publish::Log(org, Some(env)),
+    })
+}
+
+fn tell_of(body: &str) -> Option<Tell> {
+    match serde_json::from_str(body) {
+        Ok(Clock::Tell) => return Some(Tell::All),
+        Ok(Clock::Resign) => return None,
+        Err(_) => {}
+    }
+    match serde_json::from_str(body).ok()? {
+        Notice::Changed { org, .. } => Some(Tell::Organization(org)),
+        Notice::Published { .. } => None,
+    }
+}
+
+/// That some entries were written; the publisher asks for no more.
+fn notice(org: OrgKey, env: Option<EnvKey>) -> Notice {
+    Notice::Changed { org, env, number: 0, change: "queued".to_owned() }
 }
 
 fn chain(error: &Error) -> String {
@@ -129,27 +192,26 @@ mod tests {
     async fn messages_for_one_environment_are_one_round_of_work() {
         let worked = Mutex::new(Vec::new());
         let bodies = [PROD, DEV, PROD_LATER, ALL, RESIGN, PROD, RESIGN];
-        let answer = serve(event(&bodies), |task, _| {
+        let answer = serve(event(&bodies), publish_of, 1, |task| {
             worked.lock().unwrap().push(task);
             async { Ok(()) }
         })
         .await;
         assert_eq!(answer, BatchResponse::default());
         let publish = |env: Option<&str>| {
-            Task::Publish(OrgKey::new("acme").unwrap(), env.map(|env| EnvKey::new(env).unwrap()))
+            Publish::Log(OrgKey::new("acme").unwrap(), env.map(|env| EnvKey::new(env).unwrap()))
         };
-        let expected = [publish(Some("prod")), publish(Some("dev")), publish(None), Task::Resign];
+        let expected =
+            [publish(Some("prod")), publish(Some("dev")), publish(None), Publish::Resign];
         assert_eq!(*worked.lock().unwrap(), expected);
     }
 
     #[tokio::test]
     async fn only_what_failed_comes_again() {
         let bodies = [PROD, "not json", DEV, r#"{"notice":"unheard-of"}"#, PROD_LATER, RESIGN];
-        let answer = serve(event(&bodies), |task, _| async move {
+        let answer = serve(event(&bodies), publish_of, 1, |task| async move {
             match task {
-                Task::Publish(_, Some(env)) if env.as_str() == "prod" => {
-                    Err(Error::Unauthenticated)
-                }
+                Publish::Log(_, Some(env)) if env.as_str() == "prod" => Err(Error::Unauthenticated),
                 _ => Ok(()),
             }
         })
@@ -163,6 +225,18 @@ mod tests {
     async fn without_hands_every_message_fails_and_none_is_lost() {
         let platform = Recorder::default().platform();
         let answer = snapshot(&platform, event(&[PROD, RESIGN])).await;
+        assert_eq!(answer.failed().collect::<Vec<_>>(), ["m0", "m1"]);
+    }
+
+    #[tokio::test]
+    async fn an_organization_is_told_once_for_all_its_logs_and_another_queues_clock_is_nobodys() {
+        let asked = [PROD, DEV, ALL, r#"{"notice":"tell"}"#].map(tell_of);
+        let acme = Some(Tell::Organization(OrgKey::new("acme").unwrap()));
+        assert_eq!(asked, [acme.clone(), acme.clone(), acme, Some(Tell::All)]);
+        assert_eq!((tell_of(RESIGN), publish_of(r#"{"notice":"tell"}"#)), (None, None));
+        let platform = Recorder::default().platform();
+        let outbound = flagforge_platform::HttpOutbound::public_only();
+        let answer = webhooks(&platform, &outbound, event(&[PROD, RESIGN])).await;
         assert_eq!(answer.failed().collect::<Vec<_>>(), ["m0", "m1"]);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use flagforge_platform::Platform;
+use flagforge_platform::events::Event;
 use flagforge_platform::ports::{Bus, BusError, Notice};
 
 use crate::settings::Variable;
@@ -13,6 +14,7 @@ use flagforge_platform::ports::SystemTimer;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Recorder {
     rung: Arc<Mutex<Vec<String>>>,
+    told: Arc<Mutex<Vec<String>>>,
     refused: Vec<u64>,
 }
 
@@ -29,6 +31,11 @@ impl Recorder {
         Platform::new(unset.clone(), unset.clone(), unset, bus, Arc::new(SystemTimer), None)
     }
 
+    /// The ids of the events that were told.
+    pub(crate) fn told(&self) -> Vec<String> {
+        self.told.lock().unwrap().clone()
+    }
+
     pub(crate) fn rung(&self) -> Vec<String> {
         self.rung.lock().unwrap().clone()
     }
@@ -43,6 +50,11 @@ impl Bus for Recorder {
         }
         let env = env.as_ref().map(|env| format!("/{env}")).unwrap_or_default();
         self.rung.lock().unwrap().push(format!("{org}{env} {number} {change}"));
+        Ok(())
+    }
+
+    async fn tell(&self, events: &[Event]) -> Result<(), BusError> {
+        self.told.lock().unwrap().extend(events.iter().map(|event| event.id.clone()));
         Ok(())
     }
 }

@@ -143,7 +143,7 @@ mod tests {
         let body = json!({
             "number": number, "id": "e1", "at": "2026-01-01T00:00:00.000Z", "requestId": "r1",
             "by": {"actor": "system", "name": "test"}, "change": {"change": "set-enabled"},
-            "images": [], "previous": "00".repeat(32),
+            "images": [{"pk": pk, "sk": "STATE#a", "body": {"state": {"enabled": true}}}], "previous": "00".repeat(32),
         });
         json!({
             "eventID": "1", "eventName": "INSERT", "eventVersion": "1.1", "eventSource": "aws:dynamodb",
@@ -200,6 +200,8 @@ mod tests {
             fanout(&recorder.platform(), event(&records), BatchFailures::Partial).await.unwrap();
         assert_eq!(serde_json::to_string(&answer).unwrap(), r#"{"batchItemFailures":[]}"#);
         assert_eq!(recorder.rung(), ["acme/prod 1 set-enabled", "acme 2 set-enabled"]);
+        let told = ["acme/prod:1:0", "acme:2:0"];
+        assert_eq!(recorder.told(), told, "both entries enabled a flag");
         let nothing = fanout(&recorder.platform(), event(&[]), BatchFailures::Partial).await;
         assert_eq!(nothing.unwrap(), BatchResponse::default());
     }

@@ -1,9 +1,11 @@
-//! The bus: doorbells, at least once, in any order.
+//! The bus: doorbells and events, at least once, in any order.
 
 use async_trait::async_trait;
 use flagforge_flags::keys::{EnvKey, OrgKey};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::events::Event;
 
 /// What a doorbell says. Nothing's correctness depends on its order or count (DESIGN §6).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,13 +31,17 @@ pub enum Notice {
     },
 }
 
-/// The bus did not take the notice.
+/// The bus did not take what it was given.
 #[derive(Debug, Error)]
-#[error("the bus did not take the notice")]
+#[error("the bus did not take what it was given")]
 pub struct BusError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
 /// Publishing only: who listens is composition.
 #[async_trait]
 pub trait Bus: Send + Sync + std::fmt::Debug {
+    /// Rings for the platform's own parts.
     async fn publish(&self, notice: &Notice) -> Result<(), BusError>;
+
+    /// Tells those outside what changed: all of the events, or an error after some of them.
+    async fn tell(&self, events: &[Event]) -> Result<(), BusError>;
 }

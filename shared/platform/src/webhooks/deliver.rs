@@ -1,8 +1,11 @@
 //! Telling endpoints what the logs say. At least once, in the order of each log but for what is tried again.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use flagforge_flags::keys::OrgKey;
 use flagforge_flags::time::Timestamp;
+use futures_util::future::join_all;
 
 use super::state::{MAX_PENDING, Pending, State};
 use super::{WebhookRecord, sign};
@@ -16,6 +19,8 @@ use crate::store::{self, Stored, decode};
 
 /// Deliveries to one endpoint in one run, after which its state is kept: a crash repeats no more than these.
 const MAX_DELIVERIES: usize = 50;
+/// How long one endpoint is called in one run: a function has to end, and one slow endpoint is one of many.
+const TRIED_FOR_AT_MOST: Duration = Duration::from_secs(60);
 /// Entries of one log that are read in one run.
 const MAX_ENTRIES: u32 = 50;
 
@@ -29,18 +34,25 @@ impl Platform {
     ) -> Result<bool, Error> {
         let endpoints: Vec<Stored<WebhookRecord>> =
             store::all(self.table(), &place::org_pk(org), "WEBHOOK#").await?;
-        let mut more = false;
-        for endpoint in endpoints.into_iter().filter(|e| !e.value.webhook.asked.paused) {
-            let endpoint = endpoint.value;
-            match self.tell(outbound, org, &endpoint).await {
-                Ok(left) => more |= left,
-                Err(error) => {
-                    let id = &endpoint.webhook.id;
-                    tracing::warn!(%org, webhook = id, %error, "an endpoint was not told");
-                }
-            }
-        }
-        Ok(more)
+        let active = endpoints.iter().map(|e| &e.value).filter(|e| !e.webhook.asked.paused);
+        // All at once: one that does not answer holds up itself and not the others.
+        let telling: Vec<_> =
+            active.map(|endpoint| self.tell_or_warn(outbound, org, endpoint)).collect();
+        Ok(join_all(telling).await.into_iter().any(|more| more))
+    }
+
+    async fn tell_or_warn(
+        &self,
+        outbound: &dyn Outbound,
+        org: &OrgKey,
+        endpoint: &WebhookRecord,
+    ) -> bool {
+        let told = self.tell(outbound, org, endpoint).await;
+        told.unwrap_or_else(|error| {
+            let id = &endpoint.webhook.id;
+            tracing::warn!(%org, webhook = id, %error, "an endpoint was not told");
+            false
+        })
     }
 
     async fn tell(
@@ -63,7 +75,14 @@ impl Platform {
             more |= self.news(&log, endpoint, &mut state, &mut due).await?;
         }
         let mut down = false;
-        for (event, delivery) in due {
+        for (event, mut delivery) in due {
+            let tried_for = self.timer().now().since(now);
+            if tried_for > TRIED_FOR_AT_MOST {
+                // Next time, and as if it had not been looked at.
+                delivery.next = now;
+                state.pending.push(delivery);
+                continue;
+            }
             let sent = match down {
                 // It failed a moment ago; what is new waits its turn without being tried.
                 true if delivery.tries == 0 => Err("waits for an endpoint that failed".to_owned()),

@@ -15,7 +15,7 @@ use crate::caller::{Caller, Permission};
 use crate::error::Error;
 use crate::log::{Head, LogEntry};
 use crate::place::{self, LogId};
-use crate::ports::{ETag, Fetched, PutIf};
+use crate::ports::{ETag, Fetched, ObjectError, PutIf};
 use crate::record::Environment;
 use crate::store::{self, Stored};
 
@@ -129,7 +129,11 @@ impl Platform {
         told: BTreeMap<String, u64>,
     ) -> Result<(), Error> {
         let state = State { told, ..State::default() };
-        self.keep_deliveries(org, id, &state, PutIf::Absent).await
+        match self.put_state(org, id, &state, PutIf::Absent).await? {
+            // Whoever tells endpoints found it first, and began at the logs' ends of then.
+            Err(ObjectError::Lost) => Ok(()),
+            put => Ok(put?),
+        }
     }
 
     pub(super) async fn deliveries(&self, org: &OrgKey, id: &str) -> Result<(State, PutIf), Error> {
@@ -155,11 +159,21 @@ impl Platform {
         state: &State,
         condition: PutIf,
     ) -> Result<(), Error> {
+        Ok(self.put_state(org, id, state, condition).await??)
+    }
+
+    async fn put_state(
+        &self,
+        org: &OrgKey,
+        id: &str,
+        state: &State,
+        condition: PutIf,
+    ) -> Result<Result<(), ObjectError>, Error> {
         let text = serde_json::to_vec(state)
             .map_err(|error| Error::internal("a state did not serialize", error))?;
         let name = object(org, id);
-        self.objects().put(&name, Bytes::from(text), "application/json", condition).await?;
-        Ok(())
+        let put = self.objects().put(&name, Bytes::from(text), "application/json", condition);
+        Ok(put.await.map(drop))
     }
 
     /// The deliveries that were given up, oldest first.

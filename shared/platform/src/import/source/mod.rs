@@ -3,6 +3,7 @@
 
 mod pages;
 mod pull;
+mod turn;
 
 use flagforge_flags::keys::{OrgKey, TenantKey};
 use flagforge_flags::time::Timestamp;
@@ -243,17 +244,5 @@ impl Platform {
         let outcome = self.commit(caller, &request(change)).await?;
         self.forget_source(org).await?;
         Ok(outcome)
-    }
-
-    /// Whether somebody waits for a run.
-    pub(crate) async fn source_is_due(&self, org: &OrgKey) -> Result<bool, Error> {
-        let record: Option<Stored<SourceRecord>> =
-            store::read(self.table(), &place::tenant_source(org)).await?;
-        let Some(source) = record.map(|record| record.value.source).filter(|s| !s.paused) else {
-            return Ok(false);
-        };
-        let every = std::time::Duration::from_secs(source.every_seconds.into());
-        let last = self.last_run(org).await?;
-        Ok(last.is_none_or(|last| self.timer().now().since(last.started) >= every))
     }
 }

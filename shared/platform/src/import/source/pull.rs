@@ -235,6 +235,6 @@ fn different(rows: Vec<Row>, stands: &BTreeMap<TenantKey, Tenant>) -> Result<Str
     Ok(lines)
 }
 
-fn object(org: &OrgKey, what: &str) -> String {
+pub(super) fn object(org: &OrgKey, what: &str) -> String {
     format!("{org}/source/{what}.json")
 }

@@ -1,13 +1,14 @@
-//! Calls to addresses that customers name, from this machine.
+//! Calls to addresses that customers name, over HTTP.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use flagforge_platform::ports::{Ask, Fetch, Got, Outbound, OutboundError};
-use flagforge_platform::webhooks::is_public;
 use reqwest::{Client, Url, redirect};
+
+use crate::ports::{Ask, Fetch, Got, Outbound, OutboundError};
+use crate::webhooks::is_public;
 
 /// How long an endpoint may take altogether: enough for a cold start, and a slow one holds back only itself and those
 /// told after it.
