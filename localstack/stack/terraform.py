@@ -53,6 +53,17 @@ def outputs():
     return {name: output["value"] for name, output in json.loads(text).items()}
 
 
+def resources():
+    """Everything that was applied, whichever module made it."""
+    return list(_resources(json.loads(_terraform(["show", "-json"], 60))["values"]["root_module"]))
+
+
+def _resources(module):
+    yield from module.get("resources", [])
+    for child in module.get("child_modules", []):
+        yield from _resources(child)
+
+
 def forget():
     """Drops the state of a stack whose emulator is gone."""
     for path in RUN.glob("terraform.tfstate*"):

@@ -9,7 +9,7 @@ use flagforge_flags::manifest::{RootClaims, Scope, ScopeId, Trust, verify_root};
 use flagforge_flags::wire::{FlagClass, ValueType};
 use flagforge_platform::input::DefinitionInput;
 use flagforge_platform::log::LogEntry;
-use flagforge_platform::ports::{Fetched, Table};
+use flagforge_platform::ports::{Fetched, OneTable, Table};
 use flagforge_platform::read::PageOf;
 use flagforge_platform::{Caller, Change, LogId, Outcome, Platform, Request, bootstrap};
 
@@ -32,6 +32,7 @@ pub(crate) fn caller() -> Caller {
 /// A platform on these hands, seeing the table through `table`.
 pub(crate) fn platform(hands: &Embedded, table: Arc<dyn Table>) -> Platform {
     let (objects, signer) = (hands.objects.clone(), hands.signer.clone());
+    let table = Arc::new(OneTable(table));
     Platform::new(table, objects, signer, hands.bus.clone(), hands.timer.clone(), None)
 }
 

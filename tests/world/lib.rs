@@ -4,6 +4,8 @@
 mod api;
 pub mod elsewhere;
 mod endpoint;
+mod held;
+pub mod iam;
 mod issuer;
 #[path = "../journeys/mod.rs"]
 pub mod journeys;
@@ -14,6 +16,8 @@ mod world;
 
 pub use api::{Answer, Api};
 pub use endpoint::{Endpoint, Heard};
+pub use flagforge_platform::ports::Reach;
+pub use held::{Calls, HeldTables, Rendered};
 pub use issuer::Issuer;
 pub use origin::ObjectsOrigin;
 pub use stack::{CONSOLE, Delivery, Org, Stack, eventually};

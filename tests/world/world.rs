@@ -8,7 +8,7 @@ use axum::Router;
 use flagforge_embedded::{Embedded, Works};
 use flagforge_flags::access_key::{AccessKey, KeyKind};
 use flagforge_flags::keys::OrgKey;
-use flagforge_platform::ports::{Notice, Table};
+use flagforge_platform::ports::{Notice, OneTable, Table, Tables};
 use flagforge_platform::{HttpOutbound, Operator, Platform};
 use flagforge_relay::{Config, Relay};
 use tokio::sync::broadcast::error::RecvError;
@@ -37,13 +37,18 @@ impl World {
 
     /// A platform on these hands, whose rules see the table through `table` (a wrapper with faults, say).
     pub async fn on(hands: Embedded, table: Arc<dyn Table>) -> anyhow::Result<Self> {
+        Self::within(hands, Arc::new(OneTable(table))).await
+    }
+
+    /// A platform on these hands, with one table or several.
+    pub async fn within(hands: Embedded, tables: Arc<dyn Tables>) -> anyhow::Result<Self> {
         let secret = "operator-of-the-test-world-and-nothing-else";
         let home = OrgKey::new("operator")?;
         let key = AccessKey::new(KeyKind::Management, home, None, "world", secret)?;
         let operator = Operator { id: key.id().to_owned(), secret_sha256: key.secret_digest() };
         let trust = hands.ensure_trust().await?;
         let platform = Platform::new(
-            table,
+            tables,
             hands.objects.clone(),
             hands.signer.clone(),
             hands.bus.clone(),

@@ -13,6 +13,7 @@ async fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let settings = Settings::from_env(&[
         Variable::Table,
+        Variable::OrgRole,
         Variable::Bucket,
         Variable::OperatorKeyId,
         Variable::OperatorKeySha256,

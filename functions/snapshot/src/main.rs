@@ -12,6 +12,7 @@ async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().json().with_env_filter(EnvFilter::from_default_env()).init();
     let settings = Settings::from_env(&[
         Variable::Table,
+        Variable::OrgRole,
         Variable::Bucket,
         Variable::Key,
         Variable::RootsTopic,

@@ -12,7 +12,7 @@ async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().json().with_env_filter(EnvFilter::from_default_env()).init();
     // Two programs' worth of TLS would be no more secure, only larger; an error says that one is chosen already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let settings = Settings::from_env(&[Variable::Table, Variable::Bucket])?;
+    let settings = Settings::from_env(&[Variable::Table, Variable::OrgRole, Variable::Bucket])?;
     let (platform, outbound) = (&hands(&settings), &settings.outbound());
     let handler = service_fn(|event: LambdaEvent<QueueEvent>| async move {
         Ok::<_, Infallible>(webhooks(platform, outbound, event.payload).await)

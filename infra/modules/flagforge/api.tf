@@ -1,5 +1,6 @@
-# functions/api: the management API. It reads and writes the table, segments' lists, the files of imports, how far webhooks
-# were told and what sources of tenants said, and installs trust documents; it cannot sign, nor publish, nor touch a manifest.
+# functions/api: the management API. It reads and writes the table, one organization's part at a time, segments' lists, the
+# files of imports, how far webhooks were told and what sources of tenants said, and installs trust documents; it cannot sign,
+# nor publish, nor touch a manifest.
 module "api" {
   source             = "../function"
   installation       = local.function.installation
@@ -12,6 +13,7 @@ module "api" {
   timeout_seconds = 25 # Below the gateway's 29.
   memory_mb       = 1024
   policy          = data.aws_iam_policy_document.api.json
+  org_policy      = data.aws_iam_policy_document.api_org
   environment = merge(local.outbound, {
     FLAGFORGE_TABLE               = module.table.name
     FLAGFORGE_BUCKET              = module.bucket.name
@@ -22,17 +24,23 @@ module "api" {
 }
 
 data "aws_iam_policy_document" "api" {
-  # A transaction is authorized as the actions it is made of. No Scan.
+  # While nobody knows yet who asks: an organization's own partition, `<org>#`, where keys and people are, and the list of
+  # organizations. Nothing of environments, logs or what is remembered; and nothing is written.
   statement {
-    sid = "Table"
-    actions = [
-      "dynamodb:GetItem",
-      "dynamodb:Query",
-      "dynamodb:PutItem",
-      "dynamodb:DeleteItem",
-      "dynamodb:ConditionCheckItem",
-    ]
+    sid       = "Door"
+    actions   = ["dynamodb:GetItem", "dynamodb:Query"]
     resources = [module.table.arn]
+    condition {
+      test     = "ForAllValues:StringLike"
+      variable = "dynamodb:LeadingKeys"
+      values   = ["*#", "~#orgs"]
+    }
+    # ForAllValues holds of a request that names no partition.
+    condition {
+      test     = "Null"
+      variable = "dynamodb:LeadingKeys"
+      values   = ["false"]
+    }
   }
   statement {
     sid       = "TrustDocuments"
@@ -54,5 +62,20 @@ data "aws_iam_policy_document" "api" {
     sid       = "Absence"
     actions   = ["s3:ListBucket"]
     resources = [module.bucket.arn]
+  }
+}
+
+# In a session for one organization. A transaction is authorized as the actions it is made of. No Scan, and no PartiQL.
+data "aws_iam_policy_document" "api_org" {
+  statement {
+    sid = "Table"
+    actions = [
+      "dynamodb:GetItem",
+      "dynamodb:Query",
+      "dynamodb:PutItem",
+      "dynamodb:DeleteItem",
+      "dynamodb:ConditionCheckItem",
+    ]
+    resources = [module.table.arn]
   }
 }

@@ -12,13 +12,15 @@ module "timer" {
   timeout_seconds = 900  # Lambda's longest: a source may take five minutes to read, and its tenants are then put.
   memory_mb       = 1024 # A source's 32 MiB are held some times over.
   policy          = data.aws_iam_policy_document.timer.json
+  org_policy      = data.aws_iam_policy_document.timer_org
   environment = merge(local.outbound, {
     FLAGFORGE_TABLE  = module.table.name
     FLAGFORGE_BUCKET = module.bucket.name
   })
 }
 
-data "aws_iam_policy_document" "timer" {
+# In a session for one organization.
+data "aws_iam_policy_document" "timer_org" {
   # A transaction is authorized as the actions it is made of. No Scan.
   statement {
     sid = "Table"
@@ -31,6 +33,27 @@ data "aws_iam_policy_document" "timer" {
     ]
     resources = [module.table.arn]
   }
+}
+
+data "aws_iam_policy_document" "timer" {
+  # Which organizations there are; what they made is reached in their sessions.
+  statement {
+    sid       = "Organizations"
+    actions   = ["dynamodb:Query"]
+    resources = [module.table.arn]
+    condition {
+      test     = "ForAllValues:StringLike"
+      variable = "dynamodb:LeadingKeys"
+      values   = ["~#orgs"]
+    }
+    # ForAllValues holds of a request that names no partition.
+    condition {
+      test     = "Null"
+      variable = "dynamodb:LeadingKeys"
+      values   = ["false"]
+    }
+  }
+
   statement {
     sid       = "ListsAndImports"
     actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]

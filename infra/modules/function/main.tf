@@ -30,12 +30,46 @@ data "aws_iam_policy_document" "logs" {
 
 data "aws_iam_policy_document" "all" {
   source_policy_documents = [data.aws_iam_policy_document.logs.json, var.policy]
+
+  dynamic "statement" {
+    for_each = aws_iam_role.org
+    content {
+      sid       = "ActForOrganizations"
+      actions   = ["sts:AssumeRole"]
+      resources = [statement.value.arn]
+    }
+  }
 }
 
 resource "aws_iam_role_policy" "this" {
   name   = var.name
   role   = aws_iam_role.this.id
   policy = data.aws_iam_policy_document.all.json
+}
+
+# What the function does for one organization it does in a session of this role. The function passes a policy with each
+# session that narrows it to that organization's partitions; this role alone would reach them all.
+data "aws_iam_policy_document" "assume_org" {
+  statement {
+    actions = ["sts:AssumeRole"]
+    principals {
+      type        = "AWS"
+      identifiers = [aws_iam_role.this.arn]
+    }
+  }
+}
+
+resource "aws_iam_role" "org" {
+  count              = var.org_policy == null ? 0 : 1
+  name               = "${local.full_name}-org"
+  assume_role_policy = data.aws_iam_policy_document.assume_org.json
+}
+
+resource "aws_iam_role_policy" "org" {
+  count  = var.org_policy == null ? 0 : 1
+  name   = "${var.name}-org"
+  role   = aws_iam_role.org[0].id
+  policy = var.org_policy.json
 }
 
 resource "aws_lambda_function" "this" {
@@ -55,10 +89,14 @@ resource "aws_lambda_function" "this" {
   reserved_concurrent_executions = var.reserved_concurrency
 
   environment {
-    variables = merge({ RUST_LOG = var.log_filter }, var.environment)
+    variables = merge(
+      { RUST_LOG = var.log_filter },
+      { for role in aws_iam_role.org : "FLAGFORGE_ORG_ROLE" => role.arn },
+      var.environment,
+    )
   }
 
-  depends_on = [aws_iam_role_policy.this, aws_cloudwatch_log_group.this]
+  depends_on = [aws_iam_role_policy.this, aws_iam_role_policy.org, aws_cloudwatch_log_group.this]
 }
 
 locals {

@@ -28,6 +28,12 @@ variable "policy" {
   type        = string
 }
 
+variable "org_policy" {
+  description = "What the function may do in a session for one organization, if it acts for any: a policy document. The session's own policy says for whose partitions."
+  type        = object({ json = string })
+  default     = null
+}
+
 variable "environment" {
   description = "Environment variables."
   type        = map(string)

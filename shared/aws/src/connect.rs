@@ -64,6 +64,10 @@ impl Connection {
         &self.sdk
     }
 
+    pub(crate) fn region(&self) -> String {
+        self.sdk.region().map(ToString::to_string).unwrap_or_default()
+    }
+
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.sdk).force_path_style(self.path_style);
         aws_sdk_s3::Client::from_conf(config.build())

@@ -15,21 +15,32 @@ use flagforge_platform::ports::{
 use crate::settings::Settings;
 use crate::{Connection, DynamoTable, KmsSigner, S3Objects, SnsBus, Topics};
 
-/// A cloud that gives every request the same answer, and counts them.
-struct Cloud {
-    connection: Connection,
+/// A cloud that answers as it is told, and counts what it is asked.
+pub(crate) struct Cloud {
+    pub(crate) connection: Connection,
     asked: Arc<AtomicUsize>,
 }
 
+/// A status line, with headers if there are any, and a body.
+pub(crate) type Answer = (String, String);
+
 impl Cloud {
+    /// Every request gets the same answer.
     fn answering(status: &'static str, body: &'static str) -> Self {
+        Self::playing(move |_, _| (status.to_owned(), body.to_owned()))
+    }
+
+    /// Each request's head, in lower case, and body are asked for an answer.
+    pub(crate) fn playing(answer: impl Fn(&str, &str) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(AtomicUsize::new(0));
         let counter = asked.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                if read_request(&mut stream.as_ref().unwrap()).is_some() {
+                let asked = read_request(&mut stream.as_ref().unwrap());
+                if let Some((head, body)) = asked {
+                    let (status, body) = answer(&head, &body);
                     counter.fetch_add(1, Ordering::SeqCst);
                     // An answer may claim another length than it has.
                     let length = match status.contains("content-length") {
@@ -44,7 +55,7 @@ impl Cloud {
         Self { connection: connection(&endpoint), asked }
     }
 
-    fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 
@@ -67,7 +78,7 @@ fn connection(endpoint: &str) -> Connection {
 }
 
 /// Reads the head, and as much body as it announces.
-fn read_request(stream: &mut &TcpStream) -> Option<()> {
+fn read_request(stream: &mut &TcpStream) -> Option<(String, String)> {
     let mut text = Vec::new();
     let mut byte = [0];
     while !text.ends_with(b"\r\n\r\n") {
@@ -77,7 +88,9 @@ fn read_request(stream: &mut &TcpStream) -> Option<()> {
     let head = String::from_utf8_lossy(&text).to_lowercase();
     let length = head.split("content-length:").nth(1).and_then(|rest| rest.lines().next());
     let length = length.and_then(|digits| digits.trim().parse().ok()).unwrap_or(0);
-    stream.read_exact(&mut vec![0; length]).ok()
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).ok()?;
+    Some((head, String::from_utf8_lossy(&body).into_owned()))
 }
 
 fn put() -> Vec<Write> {

@@ -3,19 +3,24 @@
 use std::sync::Arc;
 
 use flagforge_platform::Platform;
-use flagforge_platform::ports::{Objects, Signer, SystemTimer, Table};
+use flagforge_platform::ports::{Objects, OneTable, Signer, SystemTimer, Tables};
 
+use crate::sessions::DynamoTables;
 use crate::settings::{Settings, Variable};
 use crate::unset::Unset;
-use crate::{Connection, DynamoTable, KmsSigner, S3Objects, SnsBus};
+use crate::{Connection, KmsSigner, S3Objects, SnsBus};
 
 /// A platform on the hands that the settings name. Nothing is sent yet; a hand without a setting fails when it is used,
 /// and says which variable it misses.
 pub fn hands(settings: &Settings) -> Platform {
     let connection = Connection::new(settings);
-    let table: Arc<dyn Table> = match &settings.table {
-        Some(name) => Arc::new(DynamoTable::new(&connection, name)),
-        None => Arc::new(Unset(Variable::Table)),
+    let timer = Arc::new(SystemTimer);
+    let tables: Arc<dyn Tables> = match &settings.table {
+        Some(name) => {
+            let role = settings.org_role.as_ref();
+            Arc::new(DynamoTables::new(&connection, name, role, timer.clone()))
+        }
+        None => Arc::new(OneTable(Arc::new(Unset(Variable::Table)))),
     };
     let objects: Arc<dyn Objects> = match &settings.bucket {
         Some(name) => Arc::new(S3Objects::new(&connection, name)),
@@ -26,5 +31,5 @@ pub fn hands(settings: &Settings) -> Platform {
         None => Arc::new(Unset(Variable::Key)),
     };
     let bus = Arc::new(SnsBus::new(&connection, settings.topics.clone()));
-    Platform::new(table, objects, signer, bus, Arc::new(SystemTimer), settings.operator.clone())
+    Platform::new(tables, objects, signer, bus, timer, settings.operator.clone())
 }

@@ -8,6 +8,7 @@ pub mod events;
 mod faults;
 mod hands;
 mod objects;
+mod sessions;
 mod settings;
 mod signer;
 mod table;

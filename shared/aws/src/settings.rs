@@ -14,6 +14,8 @@ use crate::bus::Topics;
 pub enum Variable {
     /// The DynamoDB table's name.
     Table,
+    /// The ARN of the role whose sessions reach one organization of the table.
+    OrgRole,
     /// The S3 bucket's name.
     Bucket,
     /// The KMS key's id, ARN or alias.
@@ -47,6 +49,7 @@ impl Variable {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Table => "FLAGFORGE_TABLE",
+            Self::OrgRole => "FLAGFORGE_ORG_ROLE",
             Self::Bucket => "FLAGFORGE_BUCKET",
             Self::Key => "FLAGFORGE_KEY",
             Self::ChangesTopic => "FLAGFORGE_CHANGES_TOPIC",
@@ -114,11 +117,44 @@ impl fmt::Debug for Access {
     }
 }
 
+/// The ARN of a role, whose parts name what else is in its account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RoleArn {
+    text: String,
+    partition: String,
+    account: String,
+}
+
+impl RoleArn {
+    /// Parses `arn:<partition>:iam::<account>:role/<name>`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        let ["arn", partition, "iam", "", account, role] = parts.as_slice() else { return None };
+        let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+        let is_role = role.strip_prefix("role/").is_some_and(|name| !name.is_empty());
+        (is_account && is_role && !partition.is_empty()).then(|| Self {
+            text: text.to_owned(),
+            partition: (*partition).to_owned(),
+            account: (*account).to_owned(),
+        })
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The ARN of a table in the role's account.
+    pub(crate) fn table_arn(&self, region: &str, table: &str) -> String {
+        format!("arn:{}:dynamodb:{region}:{}:table/{table}", self.partition, self.account)
+    }
+}
+
 /// A function's settings. What it did not ask for may be absent.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub(crate) access: Access,
     pub(crate) table: Option<String>,
+    pub(crate) org_role: Option<RoleArn>,
     pub(crate) bucket: Option<String>,
     pub(crate) key: Option<String>,
     pub(crate) topics: Topics,
@@ -155,6 +191,7 @@ impl Settings {
         Ok(Self {
             access,
             table: text(Variable::Table.name()),
+            org_role: org_role(text(Variable::OrgRole.name()).as_deref())?,
             bucket: text(Variable::Bucket.name()),
             key: text(Variable::Key.name()),
             topics: Topics {
@@ -208,6 +245,12 @@ fn operator(id: Option<String>, sha256: Option<String>) -> Result<Option<Operato
             Ok(Some(Operator { id, secret_sha256 }))
         }
     }
+}
+
+fn org_role(text: Option<&str>) -> Result<Option<RoleArn>, SettingsError> {
+    let expected = "the ARN of a role, arn:…:iam::<account>:role/<name>";
+    let malformed = SettingsError::Malformed { variable: Variable::OrgRole, expected };
+    text.map(|text| RoleArn::parse(text).ok_or(malformed)).transpose()
 }
 
 fn batch_failures(text: Option<&str>) -> Result<BatchFailures, SettingsError> {
@@ -268,6 +311,28 @@ mod tests {
         for variable in [Variable::Region, Variable::AccessKeyId, Variable::SecretAccessKey] {
             let missing = read(&[(variable.name(), "")], &[]).unwrap_err();
             assert_eq!(missing, SettingsError::Missing(variable));
+        }
+    }
+
+    #[test]
+    fn a_role_names_its_account_and_so_its_tables() {
+        let role = "arn:aws-cn:iam::123456789012:role/path/x-api-org";
+        let read_role = |text| read(&[(Variable::OrgRole.name(), text)], &[]).map(|s| s.org_role);
+        let found = read_role(role).unwrap().unwrap();
+        assert_eq!(found.as_str(), role);
+        let table = found.table_arn("cn-north-1", "t");
+        assert_eq!(table, "arn:aws-cn:dynamodb:cn-north-1:123456789012:table/t");
+        assert_eq!(read_role("").unwrap(), None);
+        for bad in [
+            "x-api-org",
+            "arn:aws:iam::12345678901:role/x",
+            "arn:aws:iam::12345678901a:role/x",
+            "arn:aws:iam::123456789012:role/",
+            "arn:aws:iam::123456789012:user/x",
+            "arn:aws:sts:us-east-1:123456789012:assumed-role/x",
+            "arn::iam::123456789012:role/x",
+        ] {
+            assert!(read_role(bad).is_err(), "{bad}");
         }
     }
 

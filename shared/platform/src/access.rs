@@ -221,10 +221,19 @@ impl Platform {
         if facts.kind != KeyKind::Management {
             return Err(Error::WrongKeyKind { kind: facts.kind.as_str() });
         }
-        self.note_use(org, &facts.id).await;
+        self.acting_for(org).note_use(org, &facts.id).await;
         let home = self.home(org).await?;
         let left = left.min(self.rates().org(&home, presented, self.timer().now())?);
         Ok(Caller { requests_left: left, ..of_key(facts, permissions, home) })
+    }
+
+    /// The platform as it acts for a caller: for their own organization, whichever they ask about. An operator has none
+    /// and stays at the door, and so does a person who is nobody's, unless they accept an invitation.
+    pub(crate) fn acting_for_caller(&self, caller: &Caller, asking: Asking<'_>) -> Self {
+        match caller.org.as_ref().or(asking.org.filter(|_| asking.accepts)) {
+            Some(org) => self.acting_for(org),
+            None => self.clone(),
+        }
     }
 
     /// The caller that an actor of the log is today, and what it may do now: for what it asked for earlier.

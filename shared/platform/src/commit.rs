@@ -144,6 +144,16 @@ impl Platform {
     /// looking for this commit's id in the log, so an effect never doubles.
     pub async fn commit(&self, caller: &Caller, request: &Request) -> Result<Outcome, Error> {
         self.authorize(caller, &request.change).await?;
+        match authority::needs(&request.change) {
+            // What an operator does to an organization stands in the installation's list too.
+            authority::Needs::Operator => {
+                self.operating_on(&request.change.log().org).carry_out(caller, request).await
+            }
+            _ => self.carry_out(caller, request).await,
+        }
+    }
+
+    async fn carry_out(&self, caller: &Caller, request: &Request) -> Result<Outcome, Error> {
         if let Some(reason) = &request.reason {
             bounded("reason", "bytes", MAX_REASON_BYTES, reason.len())?;
         }

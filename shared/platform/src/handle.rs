@@ -72,7 +72,7 @@ async fn publish(platform: &Platform, notice: &Notice, bulk: Bulk) -> Result<boo
     match notice {
         // The notices of its organization's log see to what waits.
         Notice::Changed { org, env: Some(env), .. } => {
-            platform.publish(org, env, Bulk::Wait).await.map(|_| false)
+            platform.acting_for(org).publish(org, env, Bulk::Wait).await.map(|_| false)
         }
         Notice::Changed { org, env: None, .. } => publish_organization(platform, org, bulk).await,
         Notice::Published { .. } => Ok(false),
@@ -86,7 +86,7 @@ pub async fn webhooks(
     outbound: &dyn Outbound,
     org: &OrgKey,
 ) -> Result<bool, Error> {
-    platform.tell_webhooks(outbound, org).await
+    platform.acting_for(org).tell_webhooks(outbound, org).await
 }
 
 /// As [`webhooks`], until nothing is due at once or it is `until`: what is left then waits for the schedule.
@@ -120,7 +120,7 @@ pub async fn fire(platform: &Platform, clock: &Caller, now: Timestamp) -> Result
 }
 
 async fn fire_one(platform: &Platform, clock: &Caller, org: &OrgKey, now: Timestamp) {
-    if let Err(error) = platform.fire_due(clock, org, now).await {
+    if let Err(error) = platform.acting_for(org).fire_due(clock, org, now).await {
         tracing::error!(%org, %error, "scheduled changes were not made; they are tried again");
     }
 }
@@ -135,7 +135,7 @@ pub async fn collect(platform: &Platform, caller: &Caller) -> Result<(), Error> 
 
 async fn collect_one(platform: &Platform, caller: &Caller, org: &OrgKey) {
     let request = |change| Request::of(change, "collection");
-    match platform.collect(caller, org, Mode::ForGood, &request).await {
+    match platform.acting_for(org).collect(caller, org, Mode::ForGood, &request).await {
         Ok(found) if found != Collection { complete: true, ..Collection::default() } => {
             tracing::info!(%org, ?found, "leftovers were collected");
         }
@@ -173,6 +173,7 @@ pub async fn tenant_sources(platform: &Platform, caller: &Caller) -> Result<(), 
 }
 
 async fn ask_source(platform: &Platform, caller: &Caller, org: &OrgKey) {
+    let platform = platform.acting_for(org);
     let asked = async {
         if !platform.take_source_turn(org).await? {
             return Ok(());
@@ -205,6 +206,7 @@ async fn publish_organization(
     org: &OrgKey,
     bulk: Bulk,
 ) -> Result<bool, Error> {
+    let platform = platform.acting_for(org);
     let environments: Vec<Stored<Environment>> =
         store::all(platform.table(), &place::org_pk(org), "ENV#").await?;
     let mut first = None;

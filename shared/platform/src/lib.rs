@@ -97,18 +97,23 @@ pub use states::FlagState;
 pub use store::{Listing, Stored};
 pub use turns::MAX_WAITING;
 
+use flagforge_flags::keys::OrgKey;
 use people::Issuer;
-use ports::{Bus, Fetch, Objects, Signer, Table, Timer};
+use ports::{Bus, Fetch, Objects, Reach, Signer, Table, Tables, Timer};
 
 /// The platform on a set of hands. Cheap to clone; clones share everything.
+///
+/// As it is made, it stands at the door: it finds out who asks. What is then done for one organization is done by the
+/// platform that [`Platform::acting_for`] gives, whose table reaches nothing of another's.
 #[derive(Debug, Clone)]
 pub struct Platform {
     parts: Arc<Parts>,
+    table: Arc<dyn Table>,
 }
 
 #[derive(Debug)]
 struct Parts {
-    table: Arc<dyn Table>,
+    tables: Arc<dyn Tables>,
     objects: Arc<dyn Objects>,
     signer: Arc<dyn Signer>,
     bus: Arc<dyn Bus>,
@@ -132,7 +137,7 @@ struct Parts {
 impl Platform {
     /// A platform on these hands. `operator` is a key that lives outside every organization, as an installation on AWS has it.
     pub fn new(
-        table: Arc<dyn Table>,
+        tables: Arc<dyn Tables>,
         objects: Arc<dyn Objects>,
         signer: Arc<dyn Signer>,
         bus: Arc<dyn Bus>,
@@ -143,8 +148,9 @@ impl Platform {
         let (turns, noted) = (turns::Turns::default(), last_used::Noted::default());
         let rates = access::Rates::default();
         let (delivers, fires) = (AtomicBool::new(false), AtomicBool::new(false));
+        let table = tables.at_the_door();
         let parts = Parts {
-            table,
+            tables,
             objects,
             signer,
             bus,
@@ -160,7 +166,26 @@ impl Platform {
             issuers: OnceLock::new(),
             fires,
         };
-        Self { parts: Arc::new(parts) }
+        Self { parts: Arc::new(parts), table }
+    }
+
+    /// The platform as it acts for one organization.
+    pub(crate) fn acting_for(&self, org: &OrgKey) -> Self {
+        self.within(&Reach::Organization(org.clone()))
+    }
+
+    /// The platform as its operator does something to an organization.
+    pub(crate) fn operating_on(&self, org: &OrgKey) -> Self {
+        self.within(&Reach::Operated(org.clone()))
+    }
+
+    /// The platform as it stands at the door.
+    pub(crate) fn at_the_door(&self) -> Self {
+        Self { table: self.parts.tables.at_the_door(), ..self.clone() }
+    }
+
+    fn within(&self, reach: &Reach) -> Self {
+        Self { table: self.parts.tables.within(reach), ..self.clone() }
     }
 
     /// Says that somebody calls [`handle::webhooks`] in this installation. Until then no endpoint can be made: nothing
@@ -218,7 +243,7 @@ impl Platform {
     }
 
     pub(crate) fn table(&self) -> &dyn Table {
-        &*self.parts.table
+        &*self.table
     }
 
     pub(crate) fn objects(&self) -> &dyn Objects {

@@ -32,6 +32,10 @@ impl Platform {
     /// Meters an organization, for the platform's operator.
     pub async fn meter(&self, caller: &Caller, org: &OrgKey) -> Result<Metered, Error> {
         caller.may_operate()?;
+        self.operating_on(org).metered(org).await
+    }
+
+    async fn metered(&self, org: &OrgKey) -> Result<Metered, Error> {
         let organization: Stored<Organization> =
             store::standing(self.table(), &place::organization(org), "organization").await?;
         let shared = self.head_of(org, None).await?;

@@ -80,7 +80,7 @@ pub(crate) fn organization(org: &OrgKey) -> ItemKey {
     ItemKey::new(org_pk(org), "ORG")
 }
 
-/// The operator's list of organizations. `~` is in no slug, so no organization can own it.
+/// The operator's list of organizations: the installation's, and no organization's.
 pub(crate) const DIRECTORY_PK: &str = "~#orgs";
 
 pub(crate) fn directory_entry(org: &OrgKey) -> ItemKey {
@@ -265,6 +265,7 @@ pub(crate) fn idempotency(org: &OrgKey, digest: &str) -> ItemKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::Reach;
 
     #[test]
     fn a_log_is_found_again_from_its_partition_and_nothing_else_is_a_log() {
@@ -277,6 +278,16 @@ mod tests {
         assert_eq!(LogId::of_partition(&org_pk(&org)), None);
         assert_eq!(LogId::of_partition(&env_pk(&org, &EnvKey::new("log").unwrap())), None);
         assert_eq!(LogId::of_partition(DIRECTORY_PK), None);
+    }
+
+    #[test]
+    fn the_list_of_organizations_is_the_installations() {
+        let org = OrgKey::new("demo").unwrap();
+        let reaches = |reach: Reach| {
+            reach.prefixes().iter().any(|prefix| DIRECTORY_PK.starts_with(prefix.as_str()))
+        };
+        assert!(reaches(Reach::Operated(org.clone())) && !reaches(Reach::Organization(org)));
+        assert!(OrgKey::new("~").is_err());
     }
 
     #[test]

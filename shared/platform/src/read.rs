@@ -55,7 +55,7 @@ impl Platform {
         page: &PageOf,
     ) -> Result<Listing<Organization>, Error> {
         caller.may_operate()?;
-        self.page(place::DIRECTORY_PK, "ORG#", page).await
+        self.at_the_door().page(place::DIRECTORY_PK, "ORG#", page).await
     }
 
     pub async fn organization(

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use flagforge_embedded::ManualTimer;
 use flagforge_flags::keys::OrgKey;
+use flagforge_platform::ports::OneTable;
 use flagforge_platform::{HttpOutbound, Platform, handle};
 use flagforge_tests::{Endpoint, Org, World, eventually};
 use serde_json::json;
@@ -85,7 +86,7 @@ impl Told {
         let timer = ManualTimer::at(world.hands.timer.now());
         let hands = &world.hands;
         let late = Platform::new(
-            hands.table.clone(),
+            Arc::new(OneTable(hands.table.clone())),
             hands.objects.clone(),
             hands.signer.clone(),
             hands.bus.clone(),

@@ -9,7 +9,7 @@ use flagforge_platform::ports::{Bus, BusError, Notice};
 
 use crate::settings::Variable;
 use crate::unset::Unset;
-use flagforge_platform::ports::SystemTimer;
+use flagforge_platform::ports::{OneTable, SystemTimer};
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Recorder {
@@ -28,7 +28,14 @@ impl Recorder {
     pub(crate) fn platform(&self) -> Platform {
         let unset = Arc::new(Unset(Variable::Table));
         let bus = Arc::new(self.clone());
-        Platform::new(unset.clone(), unset.clone(), unset, bus, Arc::new(SystemTimer), None)
+        Platform::new(
+            Arc::new(OneTable(unset.clone())),
+            unset.clone(),
+            unset,
+            bus,
+            Arc::new(SystemTimer),
+            None,
+        )
     }
 
     /// The ids of the events that were told.

@@ -6,6 +6,7 @@ mod range;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{Builder, Credentials};
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use flagforge_platform::ports::{
     Item, ItemKey, Page, Query, Table, TableError, Write, check_transaction,
@@ -25,6 +26,17 @@ impl DynamoTable {
     /// The table of this name. Nothing is sent yet.
     pub fn new(connection: &Connection, name: &str) -> Self {
         Self { client: Client::new(connection.sdk()), name: name.to_owned() }
+    }
+
+    /// The same in a session: with its key, secret and token instead of the connection's.
+    pub(crate) fn in_session(
+        connection: &Connection,
+        name: &str,
+        (key, secret, token): (String, String, String),
+    ) -> Self {
+        let credentials = Credentials::new(key, secret, Some(token), None, "session");
+        let config = Builder::from(connection.sdk()).credentials_provider(credentials).build();
+        Self { client: Client::from_conf(config), name: name.to_owned() }
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flagforge_platform::Platform;
-use flagforge_platform::ports::{Objects, SystemTimer, Timer};
+use flagforge_platform::ports::{Objects, OneTable, SystemTimer, Timer};
 use thiserror::Error;
 
 use crate::bus::LocalBus;
@@ -90,7 +90,7 @@ impl Embedded {
     pub fn platform(&self) -> Platform {
         let (table, objects) = (self.table.clone(), self.objects.clone());
         let (signer, bus, timer) = (self.signer.clone(), self.bus.clone(), self.timer.clone());
-        Platform::new(table, objects, signer, bus, timer, None)
+        Platform::new(Arc::new(OneTable(table)), objects, signer, bus, timer, None)
     }
 
     /// The data folder; `None` in memory.

@@ -205,6 +205,19 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
     }
 }
 
+/// The platform as it acts for whoever asks. Handlers have no other: what they do for one organization cannot reach
+/// another's.
+#[derive(Debug, Clone)]
+pub(super) struct Acting(pub(super) Platform);
+
+impl<S: Send + Sync> FromRequestParts<S> for Acting {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Error::Unauthenticated.into())
+    }
+}
+
 /// An authenticated request that reads.
 #[derive(Debug)]
 pub(super) struct Reading(pub(super) Caller);

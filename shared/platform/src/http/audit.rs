@@ -1,7 +1,6 @@
 //! The log as people ask it.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, TenantKey};
@@ -12,9 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, PageBody, PageOptions};
-use super::asked::{Keys, Options, Reading};
+use super::asked::{Acting, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::audit::{AuditFilter, Audited, Chain, Explained};
 use crate::error::Error;
 use crate::place::LogId;
@@ -26,7 +24,7 @@ const MAX_EXPORT_BYTES: usize = 5 * 1024 * 1024;
 const STEP: u32 = 10;
 const STEP_BYTES: usize = STEP as usize * 300 * 1024;
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(export))
@@ -92,7 +90,7 @@ struct ChainOptions {
     (status = "default", body = ProblemBody),
 ))]
 async fn list(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     Options(page): Options<PageOptions>,
@@ -109,7 +107,7 @@ async fn list(
     (status = "default", body = ProblemBody),
 ))]
 async fn export(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     Options(page): Options<PageOptions>,
@@ -154,7 +152,7 @@ async fn export(
     (status = "default", body = ProblemBody),
 ))]
 async fn chain(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     Options(asked): Options<ChainOptions>,
@@ -169,7 +167,7 @@ async fn chain(
     (status = "default", body = ProblemBody),
 ))]
 async fn entry(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, number)): Keys<(OrgKey, u64)>,
     Options(asked): Options<WhichLog>,
@@ -185,7 +183,7 @@ async fn entry(
     (status = "default", body = ProblemBody),
 ))]
 async fn of_tenant(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, tenant)): Keys<(OrgKey, TenantKey)>,
     Options(page): Options<PageOptions>,

@@ -1,7 +1,6 @@
 //! The catalog of flags, and copies of them.
 
 use axum::Json;
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey};
 use serde::Deserialize;
@@ -10,15 +9,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer;
-use super::asked::{Asked, Keys, Options, Reading};
+use super::asked::{Acting, Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::caller::Permission;
 use crate::catalog::{Catalog, CatalogBy};
 use crate::copies::{Copied, CopyOf};
 use crate::record::Definition;
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(catalog))
         .routes(routes!(clone_flag))
@@ -58,7 +56,7 @@ struct CopyInput {
     (status = "default", body = ProblemBody),
 ))]
 async fn catalog(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     Options(options): Options<CatalogOptions>,
@@ -74,7 +72,7 @@ async fn catalog(
     (status = "default", body = ProblemBody),
 ))]
 async fn clone_flag(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, of)): Keys<(OrgKey, FlagKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -93,7 +91,7 @@ async fn clone_flag(
     (status = "default", body = ProblemBody),
 ))]
 async fn copy_environment(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {

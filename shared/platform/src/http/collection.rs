@@ -1,18 +1,16 @@
 //! Collecting what is left behind.
 
 use axum::Json;
-use axum::extract::State;
 use flagforge_flags::keys::OrgKey;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::asked::{Asked, Keys, Reading};
+use super::asked::{Acting, Asked, Keys, Reading};
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::collect::{Collection, Mode};
 use crate::commit::Request;
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(preview, collect))
 }
 
@@ -22,7 +20,7 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
     (status = "default", body = ProblemBody),
 ))]
 async fn preview(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
 ) -> Result<Json<Collection>, Problem> {
@@ -37,7 +35,7 @@ async fn preview(
     (status = "default", body = ProblemBody),
 ))]
 async fn collect(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys(org): Keys<OrgKey>,
     asked: Asked,
 ) -> Result<Json<Collection>, Problem> {

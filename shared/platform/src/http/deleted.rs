@@ -1,6 +1,5 @@
 //! What was deleted: listed, brought back, and ended for good.
 
-use axum::extract::State;
 use axum::response::Response;
 use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, SegmentKey};
 use serde::Serialize;
@@ -9,15 +8,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, ListOptions, PageBody};
-use super::asked::{Asked, Keys, Options, Reading};
+use super::asked::{Acting, Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::change::Change;
 use crate::deleted::Deleted;
 use crate::record::Definition;
 use crate::segments::Segment;
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list_flags))
         .routes(routes!(restore_flag))
@@ -45,7 +43,7 @@ struct DeletedSegment(Deleted<Segment>);
     (status = "default", body = ProblemBody),
 ))]
 async fn list_flags(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     Options(page): Options<ListOptions>,
@@ -60,7 +58,7 @@ async fn list_flags(
     (status = "default", body = ProblemBody),
 ))]
 async fn restore_flag(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, flag)): Keys<(OrgKey, FlagKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -74,7 +72,7 @@ async fn restore_flag(
     (status = "default", body = ProblemBody),
 ))]
 async fn purge_flag(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, flag)): Keys<(OrgKey, FlagKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -87,7 +85,7 @@ async fn purge_flag(
     (status = "default", body = ProblemBody),
 ))]
 async fn list_segments(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
     Options(page): Options<ListOptions>,
@@ -102,7 +100,7 @@ async fn list_segments(
     (status = "default", body = ProblemBody),
 ))]
 async fn restore_segment(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env, segment)): Keys<(OrgKey, EnvKey, SegmentKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -115,7 +113,7 @@ async fn restore_segment(
     (status = "default", body = ProblemBody),
 ))]
 async fn purge_segment(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env, segment)): Keys<(OrgKey, EnvKey, SegmentKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {

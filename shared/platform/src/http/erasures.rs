@@ -1,6 +1,5 @@
 //! Erasing what names a person.
 
-use axum::extract::State;
 use axum::response::Response;
 use flagforge_flags::keys::{EnvKey, OrgKey};
 use serde::Deserialize;
@@ -8,12 +7,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::asked::{Asked, Keys};
+use super::asked::{Acting, Asked, Keys};
 use super::problem::{Problem, ProblemBody};
 use crate::Platform;
 use crate::change::Change;
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(erase))
 }
 
@@ -40,7 +39,7 @@ enum ErasureInput {
     (status = "default", body = ProblemBody),
 ))]
 async fn erase(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys(org): Keys<OrgKey>,
     asked: Asked,
 ) -> Result<Response, Problem> {

@@ -1,6 +1,5 @@
 //! Flag definitions: what a flag is, in every environment.
 
-use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use flagforge_flags::keys::{FlagKey, OrgKey};
@@ -8,15 +7,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, ListOptions, PageBody};
-use super::asked::{Asked, Keys, Options, Reading};
+use super::asked::{Acting, Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::change::Change;
+use crate::fresh;
 use crate::input::DefinitionInput;
 use crate::record::Definition;
 use crate::search::FlagFilter;
-use crate::{Platform, fresh};
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(get, put, delete))
 }
 
@@ -26,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
     (status = "default", body = ProblemBody),
 ))]
 async fn list(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     Options(page): Options<ListOptions>,
@@ -41,7 +40,7 @@ async fn list(
     (status = "default", body = ProblemBody),
 ))]
 async fn get(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, flag)): Keys<(OrgKey, FlagKey)>,
     headers: HeaderMap,
@@ -57,7 +56,7 @@ async fn get(
     (status = "default", body = ProblemBody),
 ))]
 async fn put(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, flag)): Keys<(OrgKey, FlagKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -73,7 +72,7 @@ async fn put(
     (status = "default", body = ProblemBody),
 ))]
 async fn delete(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, flag)): Keys<(OrgKey, FlagKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {

@@ -1,6 +1,5 @@
 //! Tenant groups and their members.
 
-use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use flagforge_flags::keys::{GroupKey, OrgKey, TenantKey};
@@ -12,14 +11,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, ListOptions, PageBody};
-use super::asked::{Asked, Keys, Options, Reading};
+use super::asked::{Acting, Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::change::Change;
 use crate::error::Error;
 use crate::record::{Group, Member};
-use crate::{Platform, fresh, search, strict};
+use crate::{fresh, search, strict};
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(get, put, delete))
@@ -46,7 +45,7 @@ struct GroupInput {
     (status = "default", body = ProblemBody),
 ))]
 async fn list(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     Options(page): Options<ListOptions>,
@@ -60,7 +59,7 @@ async fn list(
     (status = "default", body = ProblemBody),
 ))]
 async fn get(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, group)): Keys<(OrgKey, GroupKey)>,
     headers: HeaderMap,
@@ -76,7 +75,7 @@ async fn get(
     (status = "default", body = ProblemBody),
 ))]
 async fn put(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, group)): Keys<(OrgKey, GroupKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -93,7 +92,7 @@ async fn put(
     (status = "default", body = ProblemBody),
 ))]
 async fn delete(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, group)): Keys<(OrgKey, GroupKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -106,7 +105,7 @@ async fn delete(
     (status = "default", body = ProblemBody),
 ))]
 async fn list_members(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, group)): Keys<(OrgKey, GroupKey)>,
     Options(page): Options<ListOptions>,
@@ -121,7 +120,7 @@ async fn list_members(
     (status = "default", body = ProblemBody),
 ))]
 async fn add_member(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, group, tenant)): Keys<(OrgKey, GroupKey, TenantKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -134,7 +133,7 @@ async fn add_member(
     (status = "default", body = ProblemBody),
 ))]
 async fn remove_member(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, group, tenant)): Keys<(OrgKey, GroupKey, TenantKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {

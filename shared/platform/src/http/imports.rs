@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::{Bytes, to_bytes};
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use flagforge_flags::keys::OrgKey;
@@ -12,14 +12,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, ListOptions, PageBody};
-use super::asked::{Asked, Keys, Options, Reading};
+use super::asked::{Acting, Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::caller::{Caller, Role};
 use crate::error::Error;
 use crate::import::{BadLine, Import, MAX_IMPORT_PART_BYTES, NewImport};
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list, begin))
         .routes(routes!(get))
@@ -75,7 +74,7 @@ impl<S: Send + Sync> FromRequest<S> for Part {
     (status = "default", body = ProblemBody),
 ))]
 async fn list(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     Options(page): Options<ListOptions>,
@@ -89,7 +88,7 @@ async fn list(
     (status = "default", body = ProblemBody),
 ))]
 async fn begin(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys(org): Keys<OrgKey>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -106,7 +105,7 @@ async fn begin(
     (status = "default", body = ProblemBody),
 ))]
 async fn get(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, import)): Keys<(OrgKey, String)>,
     headers: HeaderMap,
@@ -120,7 +119,7 @@ async fn get(
     (status = "default", body = ProblemBody),
 ))]
 async fn put_part(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, import, part)): Keys<(OrgKey, String, u32)>,
     sent: Part,
 ) -> Result<Response, Problem> {
@@ -134,7 +133,7 @@ async fn put_part(
     (status = "default", body = ProblemBody),
 ))]
 async fn start(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, import)): Keys<(OrgKey, String)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -151,7 +150,7 @@ async fn start(
     (status = "default", body = ProblemBody),
 ))]
 async fn go_on(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, import)): Keys<(OrgKey, String)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -166,7 +165,7 @@ async fn go_on(
     (status = "default", body = ProblemBody),
 ))]
 async fn report(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, import)): Keys<(OrgKey, String)>,
     Options(asked): Options<ReportOptions>,

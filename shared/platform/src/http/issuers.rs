@@ -1,6 +1,5 @@
 //! Issuers: who says who people are.
 
-use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use flagforge_flags::keys::{IssuerKey, OrgKey};
@@ -8,15 +7,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, ListOptions, PageBody};
-use super::asked::{Asked, Keys, Options, Reading};
+use super::asked::{Acting, Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::caller::Permission;
 use crate::change::Change;
 use crate::people::{Issuer, IssuerRecord};
 use crate::place::LogId;
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(get, put, delete))
 }
 
@@ -26,7 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
     (status = "default", body = ProblemBody),
 ))]
 async fn list(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     Options(page): Options<ListOptions>,
@@ -40,7 +38,7 @@ async fn list(
     (status = "default", body = ProblemBody),
 ))]
 async fn get(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, issuer)): Keys<(OrgKey, IssuerKey)>,
     headers: HeaderMap,
@@ -56,7 +54,7 @@ async fn get(
     (status = "default", body = ProblemBody),
 ))]
 async fn put(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, key)): Keys<(OrgKey, IssuerKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -73,7 +71,7 @@ async fn put(
     (status = "default", body = ProblemBody),
 ))]
 async fn delete(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, issuer)): Keys<(OrgKey, IssuerKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {

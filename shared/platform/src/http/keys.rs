@@ -1,7 +1,6 @@
 //! Access keys.
 
 use axum::Json;
-use axum::extract::State;
 use axum::response::Response;
 use flagforge_flags::keys::OrgKey;
 use flagforge_flags::time::Timestamp;
@@ -11,10 +10,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, ListOptions, PageBody};
-use super::asked::{Asked, Keys, Options, Reading};
+use super::asked::{Acting, Asked, Keys, Options, Reading};
 use super::organizations::with_secret;
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::access::KeySpec;
 use crate::caller::Permission;
 use crate::change::Change;
@@ -22,7 +20,7 @@ use crate::place::LogId;
 use crate::record::KeyFacts;
 use crate::store::{Listing, Stored};
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(get, revoke))
@@ -67,7 +65,7 @@ fn a_day() -> u32 {
     (status = "default", body = ProblemBody),
 ))]
 async fn list(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     Options(page): Options<ListOptions>,
@@ -87,7 +85,7 @@ async fn list(
     (status = "default", body = ProblemBody),
 ))]
 async fn get(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, id)): Keys<(OrgKey, String)>,
 ) -> Result<Json<KeySeen>, Problem> {
@@ -103,7 +101,7 @@ async fn get(
     (status = "default", body = ProblemBody),
 ))]
 async fn rotate(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, id)): Keys<(OrgKey, String)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -122,7 +120,7 @@ async fn rotate(
     (status = "default", body = ProblemBody),
 ))]
 async fn create(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys(org): Keys<OrgKey>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -140,7 +138,7 @@ async fn create(
     (status = "default", body = ProblemBody),
 ))]
 async fn revoke(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, id)): Keys<(OrgKey, String)>,
     asked: Asked,
 ) -> Result<Response, Problem> {

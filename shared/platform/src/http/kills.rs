@@ -1,6 +1,5 @@
 //! Kill switches for many flags at once.
 
-use axum::extract::State;
 use axum::response::Response;
 use flagforge_flags::keys::{EnvKey, GroupKey, OrgKey};
 use serde::Deserialize;
@@ -9,14 +8,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, ListOptions, PageBody};
-use super::asked::{Asked, Keys, Options, Reading};
+use super::asked::{Acting, Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::caller::Permission;
 use crate::change::Change;
 use crate::kills::{KillScope, KillSwitch};
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(pull, take_back))
 }
 
@@ -42,7 +40,7 @@ struct ForWhom {
     (status = "default", body = ProblemBody),
 ))]
 async fn list(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
     Options(page): Options<ListOptions>,
@@ -59,7 +57,7 @@ async fn list(
     (status = "default", body = ProblemBody),
 ))]
 async fn pull(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env, scope)): Keys<(OrgKey, EnvKey, KillScope)>,
     Options(ForWhom { group }): Options<ForWhom>,
     asked: Asked,
@@ -75,7 +73,7 @@ async fn pull(
     (status = "default", body = ProblemBody),
 ))]
 async fn take_back(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env, scope)): Keys<(OrgKey, EnvKey, KillScope)>,
     Options(ForWhom { group }): Options<ForWhom>,
     asked: Asked,

@@ -1,19 +1,17 @@
 //! The logs: what was changed, by whom and why.
 
-use axum::extract::State;
 use axum::response::Response;
 use flagforge_flags::keys::{EnvKey, OrgKey};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, PageBody, PageOptions};
-use super::asked::{Keys, Options, Reading};
+use super::asked::{Acting, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::log::LogEntry;
 use crate::place::LogId;
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(of_organization)).routes(routes!(of_environment))
 }
 
@@ -23,7 +21,7 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
     (status = "default", body = ProblemBody),
 ))]
 async fn of_organization(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     Options(page): Options<PageOptions>,
@@ -38,7 +36,7 @@ async fn of_organization(
     (status = "default", body = ProblemBody),
 ))]
 async fn of_environment(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
     Options(page): Options<PageOptions>,

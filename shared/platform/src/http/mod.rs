@@ -49,6 +49,7 @@ use crate::Platform;
 use crate::error::Error;
 use crate::limits::{KEY_REQUESTS_PER_SECOND, REQUEST_BURST_SECONDS};
 use crate::people::Asking;
+use asked::Acting;
 use problem::Problem;
 
 pub use asked::MAX_BODY_BYTES;
@@ -82,7 +83,7 @@ impl utoipa::Modify for KeyAuth {
     }
 }
 
-fn routes() -> OpenApiRouter<Platform> {
+fn routes() -> OpenApiRouter {
     OpenApiRouter::with_openapi(Api::openapi())
         .merge(organizations::routes())
         .merge(tenants::routes())
@@ -130,7 +131,6 @@ pub fn app(platform: Platform) -> Router {
         .route_layer(middleware::from_fn_with_state(platform.clone(), authenticate))
         .route("/v1/{*rest}", any(nowhere))
         .method_not_allowed_fallback(not_allowed)
-        .with_state(platform)
         .layer(middleware::from_fn(identify))
         .route("/openapi.json", get(described))
 }
@@ -158,17 +158,18 @@ async fn authenticate(
     let key = presented.and_then(|value| value.split_once(' ')).and_then(|(scheme, key)| {
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim().to_owned())
     });
+    let path = request.uri().path();
+    let (org, accepts) = (asked::organization(path), people::accepts(path));
+    let asking = Asking { org: org.as_ref(), accepts };
     let caller = match key {
         None => Err(Error::Unauthenticated),
-        Some(key) => {
-            let path = request.uri().path();
-            let (org, accepts) = (asked::organization(path), people::accepts(path));
-            platform.authenticate(&key, Asking { org: org.as_ref(), accepts }).await
-        }
+        Some(key) => platform.authenticate(&key, asking).await,
     };
     match caller {
         Ok(caller) => {
+            let acting = Acting(platform.acting_for_caller(&caller, asking));
             let left = caller.requests_left;
+            request.extensions_mut().insert(acting);
             request.extensions_mut().insert(caller);
             let mut response = next.run(request).await;
             // Who turned out to be nobody hears no more than who was nobody from the beginning.

@@ -1,21 +1,19 @@
 //! What the installation's operator does with an organization. None of it shows what the organization made.
 
 use axum::Json;
-use axum::extract::State;
 use axum::response::Response;
 use flagforge_flags::keys::OrgKey;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::asked::{Asked, Keys, Reading};
+use super::asked::{Acting, Asked, Keys, Reading};
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::change::Change;
 use crate::limits::Limits;
 use crate::meter::Metered;
 use crate::record::Organization;
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(meter))
         .routes(routes!(set_limits))
@@ -29,7 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
     (status = "default", body = ProblemBody),
 ))]
 async fn meter(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
 ) -> Result<Json<Metered>, Problem> {
@@ -42,7 +40,7 @@ async fn meter(
     (status = "default", body = ProblemBody),
 ))]
 async fn set_limits(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys(org): Keys<OrgKey>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -58,7 +56,7 @@ async fn set_limits(
     (status = "default", body = ProblemBody),
 ))]
 async fn suspend(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys(org): Keys<OrgKey>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -71,7 +69,7 @@ async fn suspend(
     (status = "default", body = ProblemBody),
 ))]
 async fn resume(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys(org): Keys<OrgKey>,
     asked: Asked,
 ) -> Result<Response, Problem> {

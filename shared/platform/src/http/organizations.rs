@@ -1,7 +1,6 @@
 //! Organizations and their environments.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use flagforge_flags::keys::{EnvKey, OrgKey};
@@ -11,9 +10,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, ListOptions, PageBody, SearchOptions};
-use super::asked::{Asked, Keys, Options, Reading};
+use super::asked::{Acting, Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::caller::Permission;
 use crate::change::Change;
 use crate::place::LogId;
@@ -21,7 +19,7 @@ use crate::record::{Environment, Organization};
 use crate::search::Search;
 use crate::store::Listing;
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(get))
@@ -61,7 +59,7 @@ struct NewEnvironment {
     (status = "default", body = ProblemBody),
 ))]
 async fn list(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Options(page): Options<ListOptions>,
 ) -> Result<Response, Problem> {
@@ -73,7 +71,7 @@ async fn list(
     (status = 201, body = Founded),
     (status = "default", body = ProblemBody),
 ))]
-async fn create(State(platform): State<Platform>, asked: Asked) -> Result<Response, Problem> {
+async fn create(Acting(platform): Acting, asked: Asked) -> Result<Response, Problem> {
     asked.caller.may_operate()?;
     let new: NewOrganization = asked.body()?;
     let name = if new.name.is_empty() { new.key.to_string() } else { new.name };
@@ -90,7 +88,7 @@ async fn create(State(platform): State<Platform>, asked: Asked) -> Result<Respon
     (status = "default", body = ProblemBody),
 ))]
 async fn get(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     headers: HeaderMap,
@@ -104,7 +102,7 @@ async fn get(
     (status = "default", body = ProblemBody),
 ))]
 async fn list_environments(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     Options(SearchOptions { search }): Options<SearchOptions>,
@@ -120,7 +118,7 @@ async fn list_environments(
     (status = "default", body = ProblemBody),
 ))]
 async fn create_environment(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys(org): Keys<OrgKey>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -136,7 +134,7 @@ async fn create_environment(
     (status = "default", body = ProblemBody),
 ))]
 async fn get_environment(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
     headers: HeaderMap,

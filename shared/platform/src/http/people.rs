@@ -1,6 +1,5 @@
 //! The people of an organization, and invitations.
 
-use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use flagforge_flags::keys::{EnvKey, OrgKey};
@@ -10,17 +9,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, ListOptions, PageBody};
-use super::asked::{Asked, Keys, Options, Reading};
+use super::asked::{Acting, Asked, Keys, Options, Reading};
 use super::organizations::with_secret;
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::caller::{Permission, RoleName};
 use crate::change::Change;
 use crate::error::Error;
 use crate::people::{INVITATION_SECONDS, Invitation, Part, PersonRecord};
 use crate::place::LogId;
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list, add))
         .routes(routes!(get, put, remove))
@@ -97,7 +95,7 @@ struct Acceptance {
     (status = "default", body = ProblemBody),
 ))]
 async fn list(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     Options(page): Options<ListOptions>,
@@ -111,7 +109,7 @@ async fn list(
     (status = "default", body = ProblemBody),
 ))]
 async fn add(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys(org): Keys<OrgKey>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -129,7 +127,7 @@ async fn add(
     (status = "default", body = ProblemBody),
 ))]
 async fn get(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, person)): Keys<(OrgKey, String)>,
     headers: HeaderMap,
@@ -143,7 +141,7 @@ async fn get(
     (status = "default", body = ProblemBody),
 ))]
 async fn put(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, person)): Keys<(OrgKey, String)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -158,7 +156,7 @@ async fn put(
     (status = "default", body = ProblemBody),
 ))]
 async fn remove(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, person)): Keys<(OrgKey, String)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -171,7 +169,7 @@ async fn remove(
     (status = "default", body = ProblemBody),
 ))]
 async fn list_invitations(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     Options(page): Options<ListOptions>,
@@ -186,7 +184,7 @@ async fn list_invitations(
     (status = "default", body = ProblemBody),
 ))]
 async fn invite(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys(org): Keys<OrgKey>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -205,7 +203,7 @@ async fn invite(
     (status = "default", body = ProblemBody),
 ))]
 async fn accept(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     asked: Result<Asked, Problem>,
@@ -230,7 +228,7 @@ async fn accept(
     (status = "default", body = ProblemBody),
 ))]
 async fn withdraw(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, invitation)): Keys<(OrgKey, String)>,
     asked: Asked,
 ) -> Result<Response, Problem> {

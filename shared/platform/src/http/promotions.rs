@@ -1,7 +1,6 @@
 //! From one environment to another, and from one state of a flag back to an earlier one.
 
 use axum::Json;
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, SegmentKey};
 use serde::{Deserialize, Serialize};
@@ -10,16 +9,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, PageBody, PageOptions};
-use super::asked::{Asked, Keys, Options, Reading};
+use super::asked::{Acting, Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::caller::Permission;
 use crate::change::Change;
 use crate::comparison::{Differing, Past, Preview, Promoted};
 use crate::error::Error;
 use crate::states::FlagState;
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(compare))
         .routes(routes!(promote))
@@ -71,7 +69,7 @@ struct RestoreInput {
     (status = "default", body = ProblemBody),
 ))]
 async fn compare(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
     Options(page): Options<PageOptions>,
@@ -89,7 +87,7 @@ async fn compare(
     (status = "default", body = ProblemBody),
 ))]
 async fn promote(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
     Options(options): Options<PromoteOptions>,
     asked: Asked,
@@ -119,7 +117,7 @@ enum PromotedOrPreview {
     (status = "default", body = ProblemBody),
 ))]
 async fn history(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, env, flag)): Keys<(OrgKey, EnvKey, FlagKey)>,
     Options(page): Options<PageOptions>,
@@ -133,7 +131,7 @@ async fn history(
     (status = "default", body = ProblemBody),
 ))]
 async fn restore(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env, flag)): Keys<(OrgKey, EnvKey, FlagKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {

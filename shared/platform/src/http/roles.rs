@@ -1,6 +1,5 @@
 //! Roles: those that every organization has, and those it made.
 
-use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use flagforge_flags::keys::{OrgKey, RoleKey};
@@ -10,14 +9,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, ListOptions, PageBody};
-use super::asked::{Asked, Keys, Options, Reading};
+use super::asked::{Acting, Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::caller::{Permission, PermissionSet};
 use crate::change::Change;
 use crate::record::RoleRecord;
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(get, put, delete))
 }
 
@@ -36,7 +34,7 @@ struct RoleInput {
     (status = "default", body = ProblemBody),
 ))]
 async fn list(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     Options(page): Options<ListOptions>,
@@ -50,7 +48,7 @@ async fn list(
     (status = "default", body = ProblemBody),
 ))]
 async fn get(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, role)): Keys<(OrgKey, RoleKey)>,
     headers: HeaderMap,
@@ -66,7 +64,7 @@ async fn get(
     (status = "default", body = ProblemBody),
 ))]
 async fn put(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, role)): Keys<(OrgKey, RoleKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -81,7 +79,7 @@ async fn put(
     (status = "default", body = ProblemBody),
 ))]
 async fn delete(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, role)): Keys<(OrgKey, RoleKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {

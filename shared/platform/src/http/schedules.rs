@@ -1,6 +1,5 @@
 //! Changes that take effect at an instant.
 
-use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use flagforge_flags::keys::{EnvKey, OrgKey};
@@ -10,13 +9,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, ListOptions, PageBody};
-use super::asked::{Asked, Keys, Options, Reading};
+use super::asked::{Acting, Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::caller::Permission;
 use crate::schedule::{Schedule, ScheduleInput};
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(list, make)).routes(routes!(get, cancel))
 }
 
@@ -33,7 +31,7 @@ struct Which {
     (status = "default", body = ProblemBody),
 ))]
 async fn list(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
     Options(page): Options<ListOptions>,
@@ -50,7 +48,7 @@ async fn list(
     (status = "default", body = ProblemBody),
 ))]
 async fn make(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -67,7 +65,7 @@ async fn make(
     (status = "default", body = ProblemBody),
 ))]
 async fn get(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, env, schedule)): Keys<(OrgKey, EnvKey, String)>,
     headers: HeaderMap,
@@ -82,7 +80,7 @@ async fn get(
     (status = "default", body = ProblemBody),
 ))]
 async fn cancel(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env, schedule)): Keys<(OrgKey, EnvKey, String)>,
     asked: Asked,
 ) -> Result<Response, Problem> {

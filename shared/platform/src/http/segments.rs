@@ -1,7 +1,6 @@
 //! Segments: saved sets of users, per environment.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use flagforge_flags::compile::MAX_SEGMENT_IDS;
@@ -12,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, ListOptions, PageBody, Shape};
-use super::asked::{Asked, Keys, Options, Reading, Upload};
+use super::asked::{Acting, Asked, Keys, Options, Reading, Upload};
 use super::problem::{Problem, ProblemBody};
 use crate::caller::Role;
 use crate::change::Change;
@@ -21,7 +20,7 @@ use crate::lists::{ListEdit, MAX_EDITED_IDS};
 use crate::segments::{ListName, ListPlace, Segment};
 use crate::{Platform, lists};
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(get, put, delete))
@@ -46,7 +45,7 @@ struct IdsPage {
     (status = "default", body = ProblemBody),
 ))]
 async fn list(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
     Options(page): Options<ListOptions>,
@@ -61,7 +60,7 @@ async fn list(
     (status = "default", body = ProblemBody),
 ))]
 async fn get(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, env, segment)): Keys<(OrgKey, EnvKey, SegmentKey)>,
     Options(shape): Options<Shape>,
@@ -79,7 +78,7 @@ async fn get(
     (status = "default", body = ProblemBody),
 ))]
 async fn put(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env, segment)): Keys<(OrgKey, EnvKey, SegmentKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -98,7 +97,7 @@ async fn put(
     (status = "default", body = ProblemBody),
 ))]
 async fn delete(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env, segment)): Keys<(OrgKey, EnvKey, SegmentKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -113,7 +112,7 @@ type ListKeys = Keys<(OrgKey, EnvKey, SegmentKey, ListName)>;
     (status = "default", body = ProblemBody),
 ))]
 async fn ids(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, env, segment, list)): ListKeys,
     Options(page): Options<ListOptions>,
@@ -131,7 +130,7 @@ async fn ids(
     (status = "default", body = ProblemBody),
 ))]
 async fn replace(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env, segment, list)): ListKeys,
     upload: Upload,
 ) -> Result<Response, Problem> {
@@ -151,7 +150,7 @@ async fn replace(
     (status = "default", body = ProblemBody),
 ))]
 async fn add(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env, segment, list)): ListKeys,
     upload: Upload,
 ) -> Result<Response, Problem> {
@@ -165,7 +164,7 @@ async fn add(
     (status = "default", body = ProblemBody),
 ))]
 async fn remove(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env, segment, list)): ListKeys,
     upload: Upload,
 ) -> Result<Response, Problem> {

@@ -1,7 +1,6 @@
 //! Where tenants come from.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use flagforge_flags::keys::OrgKey;
@@ -11,15 +10,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer;
-use super::asked::{Asked, Keys, Reading};
+use super::asked::{Acting, Asked, Keys, Reading};
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::caller::Permission;
 use crate::import::OnError;
 use crate::import::source::{Missing, SourceFormat, SourceRun, SourceSeen, TenantSource};
 use crate::place::LogId;
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(get, put, delete)).routes(routes!(run))
 }
 
@@ -70,7 +68,7 @@ struct RunInput {
     (status = "default", body = ProblemBody),
 ))]
 async fn get(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
 ) -> Result<Json<SourceSeen>, Problem> {
@@ -84,7 +82,7 @@ async fn get(
     (status = "default", body = ProblemBody),
 ))]
 async fn put(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys(org): Keys<OrgKey>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -106,7 +104,7 @@ async fn put(
     (status = "default", body = ProblemBody),
 ))]
 async fn delete(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys(org): Keys<OrgKey>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -121,7 +119,7 @@ async fn delete(
     (status = "default", body = ProblemBody),
 ))]
 async fn run(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys(org): Keys<OrgKey>,
     asked: Asked,
 ) -> Result<Response, Problem> {

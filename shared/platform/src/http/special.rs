@@ -1,6 +1,5 @@
 //! What is special about a tenant.
 
-use axum::extract::State;
 use axum::response::Response;
 use flagforge_flags::keys::{EnvKey, OrgKey, TenantKey};
 use serde::Deserialize;
@@ -9,15 +8,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, ListOptions, PageBody, SearchOptions};
-use super::asked::{Keys, Options, Reading};
+use super::asked::{Acting, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::effective::Effective;
 use crate::search::{FlagFilter, Search};
 use crate::special::{Membership, Special};
 use crate::store::Listing;
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(overrides_everywhere))
         .routes(routes!(overrides))
@@ -31,7 +29,7 @@ pub(super) fn routes() -> OpenApiRouter<Platform> {
     (status = "default", body = ProblemBody),
 ))]
 async fn overrides_everywhere(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, tenant)): Keys<(OrgKey, TenantKey)>,
     Options(page): Options<ListOptions>,
@@ -46,7 +44,7 @@ async fn overrides_everywhere(
     (status = "default", body = ProblemBody),
 ))]
 async fn overrides(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, env, tenant)): Keys<(OrgKey, EnvKey, TenantKey)>,
     Options(page): Options<ListOptions>,
@@ -68,7 +66,7 @@ struct EffectiveOptions {
     (status = "default", body = ProblemBody),
 ))]
 async fn effective(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, env, tenant)): Keys<(OrgKey, EnvKey, TenantKey)>,
     Options(page): Options<ListOptions>,
@@ -86,7 +84,7 @@ async fn effective(
     (status = "default", body = ProblemBody),
 ))]
 async fn groups(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, tenant)): Keys<(OrgKey, TenantKey)>,
     Options(SearchOptions { search }): Options<SearchOptions>,

@@ -1,6 +1,5 @@
 //! What flags do in one environment.
 
-use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, RuleId, TenantKey, VariantKey};
@@ -12,9 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, ListOptions, PageBody, Shape};
-use super::asked::{Asked, Keys, Options, Reading};
+use super::asked::{Acting, Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::caller::Role;
 use crate::change::Change;
 use crate::input::{StateInput, WeightInput};
@@ -22,7 +20,7 @@ use crate::record::Override;
 use crate::search::FlagFilter;
 use crate::states::FlagState;
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(get, put, patch))
@@ -63,7 +61,7 @@ struct OverrideInput {
     (status = "default", body = ProblemBody),
 ))]
 async fn list(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, env)): Keys<(OrgKey, EnvKey)>,
     Options(page): Options<ListOptions>,
@@ -80,7 +78,7 @@ async fn list(
     (status = "default", body = ProblemBody),
 ))]
 async fn get(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, env, flag)): Keys<(OrgKey, EnvKey, FlagKey)>,
     Options(shape): Options<Shape>,
@@ -97,7 +95,7 @@ async fn get(
     (status = "default", body = ProblemBody),
 ))]
 async fn put(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env, flag)): Keys<(OrgKey, EnvKey, FlagKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -116,7 +114,7 @@ async fn put(
     (status = "default", body = ProblemBody),
 ))]
 async fn patch(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env, flag)): Keys<(OrgKey, EnvKey, FlagKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -132,7 +130,7 @@ async fn patch(
     (status = "default", body = ProblemBody),
 ))]
 async fn enable(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env, flag)): Keys<(OrgKey, EnvKey, FlagKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -146,7 +144,7 @@ async fn enable(
     (status = "default", body = ProblemBody),
 ))]
 async fn kill(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env, flag)): Keys<(OrgKey, EnvKey, FlagKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -160,7 +158,7 @@ async fn kill(
     (status = "default", body = ProblemBody),
 ))]
 async fn set_weights(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env, flag)): Keys<(OrgKey, EnvKey, FlagKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -175,7 +173,7 @@ async fn set_weights(
     (status = "default", body = ProblemBody),
 ))]
 async fn list_overrides(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, env, flag)): Keys<(OrgKey, EnvKey, FlagKey)>,
     Options(page): Options<ListOptions>,
@@ -190,7 +188,7 @@ async fn list_overrides(
     (status = "default", body = ProblemBody),
 ))]
 async fn set_override(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env, flag, tenant)): Keys<(OrgKey, EnvKey, FlagKey, TenantKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -206,7 +204,7 @@ async fn set_override(
     (status = "default", body = ProblemBody),
 ))]
 async fn clear_override(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, env, flag, tenant)): Keys<(OrgKey, EnvKey, FlagKey, TenantKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {

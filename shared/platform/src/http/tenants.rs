@@ -1,6 +1,5 @@
 //! Tenants.
 
-use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use flagforge_flags::keys::{OrgKey, TenantKey};
@@ -11,17 +10,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, ListOptions, PageBody};
-use super::asked::{Asked, Keys, Options, Reading};
+use super::asked::{Acting, Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::change::Change;
 use crate::error::Error;
+use crate::fresh;
 use crate::import::Counts;
 use crate::record::Tenant;
 use crate::schema::TenantSchema;
 use crate::search::TenantFilter;
-use crate::{Platform, fresh};
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list, upsert))
         .routes(routes!(get, put, delete))
@@ -94,7 +93,7 @@ struct SchemaOptions {
     (status = "default", body = ProblemBody),
 ))]
 async fn list(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     Options(page): Options<ListOptions>,
@@ -111,7 +110,7 @@ async fn list(
     (status = "default", body = ProblemBody),
 ))]
 async fn upsert(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys(org): Keys<OrgKey>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -127,7 +126,7 @@ async fn upsert(
     (status = "default", body = ProblemBody),
 ))]
 async fn get_schema(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     headers: HeaderMap,
@@ -143,7 +142,7 @@ async fn get_schema(
     (status = "default", body = ProblemBody),
 ))]
 async fn put_schema(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys(org): Keys<OrgKey>,
     Options(options): Options<SchemaOptions>,
     asked: Asked,
@@ -160,7 +159,7 @@ async fn put_schema(
     (status = "default", body = ProblemBody),
 ))]
 async fn get(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, tenant)): Keys<(OrgKey, TenantKey)>,
     headers: HeaderMap,
@@ -175,7 +174,7 @@ async fn get(
     (status = "default", body = ProblemBody),
 ))]
 async fn put(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, tenant)): Keys<(OrgKey, TenantKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -193,7 +192,7 @@ async fn put(
     (status = "default", body = ProblemBody),
 ))]
 async fn delete(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, tenant)): Keys<(OrgKey, TenantKey)>,
     asked: Asked,
 ) -> Result<Response, Problem> {

@@ -1,17 +1,15 @@
 //! The trust document, for the installation's operator.
 
 use axum::Json;
-use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::asked::Asked;
+use super::asked::{Acting, Asked};
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(put))
 }
 
@@ -26,7 +24,7 @@ struct Installed {
     (status = 200, body = Installed),
     (status = "default", body = ProblemBody),
 ))]
-async fn put(State(platform): State<Platform>, asked: Asked) -> Result<Json<Installed>, Problem> {
+async fn put(Acting(platform): Acting, asked: Asked) -> Result<Json<Installed>, Problem> {
     let number = platform.install_trust(&asked.caller, asked.bytes()).await?;
     Ok(Json(Installed { number }))
 }

@@ -1,7 +1,6 @@
 //! Webhook endpoints: what they hear, their secrets, what did not reach them.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use flagforge_flags::keys::OrgKey;
@@ -12,17 +11,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, ListOptions, PageBody};
-use super::asked::{Asked, Keys, Options, Reading};
+use super::asked::{Acting, Asked, Keys, Options, Reading};
 use super::organizations::with_secret;
 use super::problem::{Problem, ProblemBody};
-use crate::Platform;
 use crate::caller::Role;
 use crate::change::Change;
 use crate::error::Error;
 use crate::place::LogId;
 use crate::webhooks::{Dead, Webhook, WebhookInput};
 
-pub(super) fn routes() -> OpenApiRouter<Platform> {
+pub(super) fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(get, put, delete))
@@ -64,7 +62,7 @@ struct DeadLetters {
     (status = "default", body = ProblemBody),
 ))]
 async fn list(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys(org): Keys<OrgKey>,
     Options(page): Options<ListOptions>,
@@ -78,7 +76,7 @@ async fn list(
     (status = "default", body = ProblemBody),
 ))]
 async fn create(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys(org): Keys<OrgKey>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -96,7 +94,7 @@ async fn create(
     (status = "default", body = ProblemBody),
 ))]
 async fn get(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, webhook)): Keys<(OrgKey, String)>,
     headers: HeaderMap,
@@ -110,7 +108,7 @@ async fn get(
     (status = "default", body = ProblemBody),
 ))]
 async fn put(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, webhook)): Keys<(OrgKey, String)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -127,7 +125,7 @@ async fn put(
     (status = "default", body = ProblemBody),
 ))]
 async fn delete(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, webhook)): Keys<(OrgKey, String)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -140,7 +138,7 @@ async fn delete(
     (status = "default", body = ProblemBody),
 ))]
 async fn rotate(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, webhook)): Keys<(OrgKey, String)>,
     asked: Asked,
 ) -> Result<Response, Problem> {
@@ -156,7 +154,7 @@ async fn rotate(
     (status = "default", body = ProblemBody),
 ))]
 async fn dead_letters(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Reading(caller): Reading,
     Keys((org, webhook)): Keys<(OrgKey, String)>,
 ) -> Result<Json<DeadLetters>, Problem> {
@@ -169,7 +167,7 @@ async fn dead_letters(
     (status = "default", body = ProblemBody),
 ))]
 async fn replay(
-    State(platform): State<Platform>,
+    Acting(platform): Acting,
     Keys((org, webhook)): Keys<(OrgKey, String)>,
     asked: Asked,
 ) -> Result<Response, Problem> {

@@ -257,7 +257,8 @@ impl Platform {
             Vouching::Failed(error) => error,
         })?;
         let (grants, found) = match org {
-            Some(org) => self.grants_of(org, &issuer, &person).await?,
+            // The issuer vouched for them: what is noted of people is read and written in the organization's own session.
+            Some(org) => self.acting_for(org).grants_of(org, &issuer, &person).await?,
             None => (Vec::new(), None),
         };
         let heard = person.by_installation || accepts;
@@ -268,7 +269,7 @@ impl Platform {
         };
         let home = self.home(org).await?;
         caller.requests_left = left.min(self.rates().org(&home, digest, now)?);
-        caller.actor = Actor::person(self.identify(org, &identity, found).await?);
+        caller.actor = Actor::person(self.acting_for(org).identify(org, &identity, found).await?);
         (caller.org, caller.grants, caller.home) = (Some(org.clone()), grants, Some(home));
         Ok(caller)
     }

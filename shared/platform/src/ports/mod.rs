@@ -9,6 +9,7 @@ mod objects;
 mod outbound;
 mod signer;
 mod table;
+mod tables;
 mod timer;
 
 pub use bus::{Bus, BusError, Notice};
@@ -22,4 +23,5 @@ pub use table::{
     Condition, FeedRecord, Item, ItemKey, MAX_ITEM_BYTES, MAX_PAGE_ITEMS, MAX_TRANSACTION_BYTES,
     MAX_TRANSACTION_WRITES, Page, PageToken, Query, Table, TableError, Write, check_transaction,
 };
+pub use tables::{OneTable, Reach, Tables};
 pub use timer::{SystemTimer, Timer};

@@ -1,0 +1,32 @@
+"""What Terraform made of the roles, in one file: tests ask a policy evaluator about it (`infra/policies.json` is kept of it)."""
+
+import json
+
+from .ground import RUN
+
+POLICIES = RUN / "policies.json"
+
+# These are drawn anew for each stack, and say nothing.
+STREAM_LABEL = "2026-01-01T00:00:00.000"
+KEY_ID = "00000000-0000-0000-0000-000000000000"
+
+
+def write(resources):
+    """Writes each role's trust and policy, by the role's word: a function's, and `<function>-org` for its sessions."""
+    of = lambda kind: [resource["values"] for resource in resources if resource["type"] == kind]
+    (table,) = of("aws_dynamodb_table")
+    (key,) = of("aws_kms_key")
+    prefix = f"{table['name']}-"
+    policies = {policy["role"]: json.loads(policy["policy"]) for policy in of("aws_iam_role_policy")}
+    roles = {
+        role["name"].removeprefix(prefix): {
+            "arn": role["arn"],
+            "trust": json.loads(role["assume_role_policy"]),
+            "policy": policies[role["id"]],
+        }
+        for role in of("aws_iam_role")
+    }
+    rendered = {"table": table["arn"], "stream": table["stream_arn"], "roles": roles}
+    text = json.dumps(rendered, indent=2, sort_keys=True) + "\n"
+    text = text.replace(table["stream_arn"], f"{table['arn']}/stream/{STREAM_LABEL}")
+    POLICIES.write_text(text.replace(key["key_id"], KEY_ID))
