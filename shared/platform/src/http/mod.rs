@@ -128,7 +128,7 @@ pub fn app(platform: Platform) -> Router {
     };
     router
         .route_layer(middleware::from_fn_with_state(taken, query::read))
-        .route_layer(middleware::from_fn_with_state(platform.clone(), authenticate))
+        .route_layer(middleware::from_fn_with_state(platform, authenticate))
         .route("/v1/{*rest}", any(nowhere))
         .method_not_allowed_fallback(not_allowed)
         .layer(middleware::from_fn(identify))
