@@ -21,9 +21,12 @@ pub struct Server {
     pub admin_key: String,
 }
 
-/// Builds the program, which takes no time once it is up to date, and says where it is: in this test's own
-/// profile, and wherever cargo puts it.
+/// The program: the one that `FLAGFORGE_CLI` names, or else built here, which takes no time once it is up to date, in
+/// this test's own profile.
 pub fn program() -> anyhow::Result<PathBuf> {
+    if let Some(named) = std::env::var_os("FLAGFORGE_CLI") {
+        return Ok(named.into());
+    }
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut build = std::process::Command::new(cargo);
     build.args(["build", "--package", "flagforge-cli", "--message-format", "json"]);
