@@ -149,6 +149,7 @@ mod installation {
 
     impl Api {
         fn of(stack: &Json) -> Self {
+            let _ = rustls::crypto::ring::default_provider().install_default();
             let text = |name: &str| stack[name].as_str().unwrap().to_owned();
             let (url, endpoint, operator_key) =
                 (text("url"), text("endpoint"), text("operatorKey"));
