@@ -87,6 +87,23 @@ pub(crate) struct Serve {
     /// tokens are for, say https://login.example.com=flagforge. Repeat it for several. What its tokens claim gives no role.
     #[arg(long = "issuer", value_name = "URL=AUDIENCE", value_parser = issuer)]
     pub(crate) issuers: Vec<Issuer>,
+    #[command(flatten)]
+    pub(crate) events: EventsTo,
+}
+
+/// Somebody's own message bus.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct EventsTo {
+    /// A NATS server, or several with commas between, that hears of every change, as CloudEvents under
+    /// flagforge.<org>.<env>.<type>. An address may hold a user and password, or a token: the environment variable
+    /// keeps them out of the list of processes.
+    #[cfg(feature = "nats")]
+    #[arg(long, value_name = "URL", env = "FLAGFORGE_NATS_URL", hide_env_values = true)]
+    pub(crate) nats: Option<String>,
+    /// A file of credentials for it, as `nsc` makes them.
+    #[cfg(feature = "nats")]
+    #[arg(long, value_name = "FILE", env = "FLAGFORGE_NATS_CREDENTIALS", requires = "nats")]
+    pub(crate) nats_credentials: Option<PathBuf>,
 }
 
 /// An issuer of the whole installation. What else can be said of one is as for everybody.

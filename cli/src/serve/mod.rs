@@ -1,5 +1,6 @@
 //! `flagforge serve`: the composition root of the whole product on one machine's hands.
 
+mod events;
 mod greeting;
 mod in_force;
 mod keys;
@@ -47,12 +48,17 @@ pub(crate) async fn run(args: &Serve) -> anyhow::Result<()> {
     let listener = listen(args.listen).await?;
     let address = listener.local_addr().context("asking for the address")?;
     let embedded = Embedded::open(&home.folder)?;
-    let house = furnish(&home, embedded, address.port()).await?;
+    let sink = events::sink(&args.events).await?;
+    let mut house = furnish(&home, embedded, address.port()).await?;
     let loopback = args.allow_loopback;
     let outbound =
         if loopback { HttpOutbound::with_loopback() } else { HttpOutbound::public_only() };
     house.platform.fetch_with(Arc::new(outbound));
     house.platform.believe_issuers(args.issuers.clone())?;
+
+    if let Some(sink) = sink {
+        house.works.tell_events(&house.platform, sink);
+    }
 
     let base = format!("http://{}", reachable(address));
     let greeting = Greeting {
@@ -111,7 +117,7 @@ struct House {
     /// Where the sample service's sayings go, in the demo.
     said: Option<watch::Sender<Vec<sample::Saying>>>,
     /// Publishes as long as the house stands.
-    _works: Works,
+    works: Works,
 }
 
 impl House {
@@ -158,7 +164,7 @@ async fn furnish(home: &Home, embedded: Embedded, port: u16) -> anyhow::Result<H
         says: home.is_demo.then_some(says),
     };
     let said = home.is_demo.then_some(said);
-    Ok(House { platform, relay, keys, page: Arc::new(page), said, _works: works })
+    Ok(House { platform, relay, keys, page: Arc::new(page), said, works })
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

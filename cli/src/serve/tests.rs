@@ -27,7 +27,9 @@ fn in_a_demo<F: Future<Output = ()>>(folder: &Path, test: impl FnOnce(House) -> 
 fn home<'p>(data: impl Into<Option<&'p Path>>, demo: bool) -> Home {
     let (data, listen) = (data.into().map(Path::to_owned), ([127, 0, 0, 1], PORT).into());
     let (cors_origins, allow_loopback, issuers) = (Vec::new(), false, Vec::new());
-    Home::of(&Serve { demo, data, listen, cors_origins, allow_loopback, issuers }).unwrap()
+    let events = crate::args::EventsTo::default();
+    let serve = Serve { demo, data, listen, cors_origins, allow_loopback, issuers, events };
+    Home::of(&serve).unwrap()
 }
 
 struct Answer {

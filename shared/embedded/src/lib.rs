@@ -9,6 +9,8 @@ mod fault;
 mod feed;
 mod files;
 mod key_file;
+#[cfg(feature = "nats")]
+mod nats;
 mod objects;
 mod signer;
 mod table;
@@ -22,6 +24,8 @@ pub use embedded::{Embedded, EmbeddedError};
 pub use fault::{FaultCounts, FaultPlan, FaultTable, InjectedFault};
 pub use feed::{Feed, FeedChaos, FeedEvent, MAX_FEED_BATCHES, MAX_FEED_BYTES, MAX_HELD_RECORDS};
 pub use key_file::KeyFileError;
+#[cfg(feature = "nats")]
+pub use nats::{NATS_PREFIX, NatsError, NatsSink};
 pub use objects::{
     FolderError, FolderObjects, MAX_NAME_BYTES, MAX_PART_BYTES, MemoryObjects, NameError,
     ObjectTooLarge,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flagforge_flags::keys::{EnvKey, OrgKey};
-use flagforge_platform::ports::{Notice, Timer};
+use flagforge_platform::ports::{EventSink, Notice, Timer};
 use flagforge_platform::{Caller, HttpOutbound, Platform, handle};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -35,8 +35,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The tasks that publish. Dropping it stops them; nothing is lost, the next start catches up.
 #[derive(Debug)]
 pub struct Works {
-    #[expect(dead_code, reason = "held so that the tasks end with it")]
+    // Held so that the tasks end with it.
     tasks: JoinSet<()>,
+    hands: Arc<Embedded>,
 }
 
 impl Works {
@@ -66,8 +67,41 @@ impl Works {
         tasks.spawn(fire(platform.clone(), hands.timer.clone()));
         tasks.spawn(collect(platform.clone(), hands.timer.clone()));
         tasks.spawn(pull(platform.clone(), hands.timer.clone()));
-        tasks.spawn(renew_trust(hands));
-        Self { tasks }
+        tasks.spawn(renew_trust(hands.clone()));
+        Self { tasks, hands }
+    }
+
+    /// Tells every event to somebody's own bus, too, from now on.
+    pub fn tell_events(&mut self, platform: &Platform, sink: Arc<dyn EventSink>) {
+        let (notices, timer) = (self.hands.bus.subscribe(), self.hands.timer.clone());
+        self.tasks.spawn(tell_sink(platform.clone(), sink, notices, timer));
+    }
+}
+
+/// From the bus to somebody's own. Nothing is told before it is kept where each organization stands, so that what comes
+/// later is told from its beginning.
+async fn tell_sink(
+    platform: Platform,
+    sink: Arc<dyn EventSink>,
+    mut notices: Receiver<Notice>,
+    timer: Arc<dyn Timer>,
+) {
+    while let Err(error) = handle::begin_events(&platform).await {
+        tracing::error!(%error, "events cannot be told yet; trying again");
+        timer.sleep(RETRY_AFTER).await;
+    }
+    loop {
+        if let Err(error) = handle::all_events(&platform, &*sink).await {
+            tracing::error!(%error, "events were not told; trying again");
+        }
+        // A bell, or the time for what is to be tried again. Bells that rang meanwhile are answered by one look.
+        tokio::select! {
+            rung = notices.recv() => match rung {
+                Ok(_) | Err(RecvError::Lagged(_)) => while notices.try_recv().is_ok() {},
+                Err(RecvError::Closed) => return,
+            },
+            () = timer.sleep(TELL_EVERY) => {}
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::events;
 use crate::log::LogEntry;
 use crate::place::{self, LOG_PREFIX, LogId};
-use crate::ports::{FeedRecord, Notice, Outbound};
+use crate::ports::{EventSink, FeedRecord, Notice, Outbound};
 use crate::publish::Bulk;
 use crate::record::{Environment, Organization};
 use crate::store::{self, Stored};
@@ -109,6 +109,33 @@ pub async fn all_webhooks(
     let organizations = organizations(platform).await?;
     let telling = organizations.iter().map(|org| webhooks_until(platform, outbound, org, until));
     some_at_a_time(telling).await.into_iter().collect()
+}
+
+/// From now on somebody's own bus hears of every organization ([`all_events`]). Call it once at start.
+pub async fn begin_events(platform: &Platform) -> Result<(), Error> {
+    for org in organizations(platform).await? {
+        platform.acting_for(&org).begin_sink(&org).await?;
+    }
+    Ok(())
+}
+
+/// Tells somebody's own bus what is due of every organization, as [`webhooks_until`] does endpoints. Run on any notice, and
+/// on a schedule. One organization that fails does not stop the others.
+pub async fn all_events(platform: &Platform, sink: &dyn EventSink) -> Result<(), Error> {
+    for org in organizations(platform).await? {
+        let acting = platform.acting_for(&org);
+        loop {
+            match acting.tell_sink(sink, &org).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(%org, %error, "events were not told; they are tried again");
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Makes the scheduled changes that are due at `now`. Run on a schedule of its own, every second or minute; it may run

@@ -4,6 +4,7 @@
 //! world's; the domain's are in [`crate::error`].
 
 mod bus;
+mod events;
 mod fetch;
 mod objects;
 mod outbound;
@@ -13,6 +14,7 @@ mod tables;
 mod timer;
 
 pub use bus::{Bus, BusError, Notice};
+pub use events::{EventSink, Outgoing};
 pub use fetch::{Ask, Fetch, Got};
 pub use objects::{
     ETag, Fetched, ListedObject, MAX_LISTED_OBJECTS, MAX_OBJECT_BYTES, ObjectError, Objects, PutIf,

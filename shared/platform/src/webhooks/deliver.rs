@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use flagforge_flags::keys::OrgKey;
 use flagforge_flags::time::Timestamp;
@@ -14,15 +15,29 @@ use crate::error::Error;
 use crate::events::{Event, of_entry};
 use crate::log::LogEntry;
 use crate::place::{self, LogId, log_sk};
-use crate::ports::{Outbound, Query};
+use crate::ports::{EventSink, Outbound, Outgoing, PutIf, Query};
 use crate::store::{self, Stored, decode};
 
+/// The name under which it is kept how far somebody's own bus was told; no endpoint's id has letters beyond `f`.
+const SINK: &str = "event-sink";
 /// Deliveries to one endpoint in one run, after which its state is kept: a crash repeats no more than these.
 const MAX_DELIVERIES: usize = 50;
 /// How long one endpoint is called in one run: a function has to end, and one slow endpoint is one of many.
 const TRIED_FOR_AT_MOST: Duration = Duration::from_secs(60);
 /// Entries of one log that are read in one run.
 const MAX_ENTRIES: u32 = 50;
+
+/// Whoever is told: an endpoint, or somebody's own bus.
+#[async_trait]
+trait Hearer: Sync {
+    /// Under which it is kept how far it has been told.
+    fn id(&self) -> &str;
+
+    fn wants(&self, event: &Event) -> bool;
+
+    /// Tells it one event. The inner error says why it did not take it.
+    async fn take(&self, log: &LogId, event: &Event) -> Result<Result<(), String>, Error>;
+}
 
 impl Platform {
     /// Tells every endpoint of an organization what is due. Answers whether there is more at once. An endpoint that
@@ -34,35 +49,46 @@ impl Platform {
     ) -> Result<bool, Error> {
         let endpoints: Vec<Stored<WebhookRecord>> =
             store::all(self.table(), &place::org_pk(org), "WEBHOOK#").await?;
-        let active = endpoints.iter().map(|e| &e.value).filter(|e| !e.webhook.asked.paused);
+        let active = endpoints.into_iter().filter(|e| !e.value.webhook.asked.paused);
+        let endpoints: Vec<_> =
+            active.map(|e| Endpoint { platform: self, outbound, record: e.value }).collect();
         // All at once: one that does not answer holds up itself and not the others.
-        let telling: Vec<_> =
-            active.map(|endpoint| self.tell_or_warn(outbound, org, endpoint)).collect();
+        let telling = endpoints.iter().map(|endpoint| self.tell_or_warn(org, endpoint));
         Ok(join_all(telling).await.into_iter().any(|more| more))
     }
 
-    async fn tell_or_warn(
-        &self,
-        outbound: &dyn Outbound,
-        org: &OrgKey,
-        endpoint: &WebhookRecord,
-    ) -> bool {
-        let told = self.tell(outbound, org, endpoint).await;
-        told.unwrap_or_else(|error| {
-            let id = &endpoint.webhook.id;
+    async fn tell_or_warn(&self, org: &OrgKey, endpoint: &Endpoint<'_>) -> bool {
+        self.tell(org, endpoint).await.unwrap_or_else(|error| {
+            let id = endpoint.id();
             tracing::warn!(%org, webhook = id, %error, "an endpoint was not told");
             false
         })
     }
 
-    async fn tell(
+    /// Tells somebody's own bus what is due of an organization. Answers whether there is more at once.
+    pub(crate) async fn tell_sink(
         &self,
-        outbound: &dyn Outbound,
+        sink: &dyn EventSink,
         org: &OrgKey,
-        endpoint: &WebhookRecord,
     ) -> Result<bool, Error> {
-        let id = &endpoint.webhook.id;
+        self.tell(org, &Bus { sink, org }).await
+    }
+
+    /// From now on a bus is told of the organizations that are there; of later ones from their beginning. One that was
+    /// told before goes on where it was.
+    pub(crate) async fn begin_sink(&self, org: &OrgKey) -> Result<(), Error> {
+        match self.deliveries(org, SINK).await? {
+            (state, PutIf::Absent) => self.keep_deliveries(org, SINK, &state, PutIf::Absent).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn tell(&self, org: &OrgKey, hearer: &dyn Hearer) -> Result<bool, Error> {
+        let id = hearer.id();
         let (mut state, condition) = self.deliveries(org, id).await?;
+        if id == SINK && condition == PutIf::Absent {
+            state = State::default();
+        }
         let before = state.clone();
         let now = self.timer().now();
         let mut due = self.retries(org, &mut state, now).await?;
@@ -72,7 +98,7 @@ impl Platform {
                 more = state.pending.len() < MAX_PENDING;
                 break;
             }
-            more |= self.news(&log, endpoint, &mut state, &mut due).await?;
+            more |= self.news(&log, hearer, &mut state, &mut due).await?;
         }
         let mut down = false;
         for (event, mut delivery) in due {
@@ -83,10 +109,11 @@ impl Platform {
                 state.pending.push(delivery);
                 continue;
             }
+            let log = LogId { org: org.clone(), env: delivery.env.clone() };
             let sent = match down {
                 // It failed a moment ago; what is new waits its turn without being tried.
                 true if delivery.tries == 0 => Err("waits for an endpoint that failed".to_owned()),
-                _ => self.post(outbound, endpoint, &event).await?,
+                _ => hearer.take(&log, &event).await?,
             };
             if let Err(why) = sent {
                 tracing::info!(%org, webhook = id, event = event.id, why, "a delivery failed");
@@ -130,7 +157,7 @@ impl Platform {
     async fn news(
         &self,
         log: &LogId,
-        endpoint: &WebhookRecord,
+        hearer: &dyn Hearer,
         state: &mut State,
         due: &mut Vec<(Event, Pending)>,
     ) -> Result<bool, Error> {
@@ -144,7 +171,7 @@ impl Platform {
         for item in &page.items {
             let entry: LogEntry = decode(item)?.value;
             let (number, next) = (entry.number, entry.at);
-            let wants = |event: &Event| endpoint.webhook.asked.wants(event);
+            let wants = |event: &Event| hearer.wants(event);
             if of_entry(log, &entry).iter().any(wants) {
                 let events = self.events_of(log, entry).await?.into_iter().enumerate();
                 for (index, event) in events.filter(|(_, event)| wants(event)) {
@@ -166,19 +193,30 @@ impl Platform {
         self.unseal_reasons(log, &mut [&mut entry]).await?;
         Ok(of_entry(log, &entry))
     }
+}
 
-    /// Sends one event. The inner error says why the endpoint did not take it.
-    async fn post(
-        &self,
-        outbound: &dyn Outbound,
-        endpoint: &WebhookRecord,
-        event: &Event,
-    ) -> Result<Result<(), String>, Error> {
-        let body = serde_json::to_vec(event)
-            .map_err(|error| Error::internal("an event did not serialize", error))?;
-        let now = self.timer().now();
+struct Endpoint<'p> {
+    platform: &'p Platform,
+    outbound: &'p dyn Outbound,
+    record: WebhookRecord,
+}
+
+#[async_trait]
+impl Hearer for Endpoint<'_> {
+    fn id(&self) -> &str {
+        &self.record.webhook.id
+    }
+
+    fn wants(&self, event: &Event) -> bool {
+        self.record.webhook.asked.wants(event)
+    }
+
+    async fn take(&self, _: &LogId, event: &Event) -> Result<Result<(), String>, Error> {
+        let body = json_of(event)?;
+        let now = self.platform.timer().now();
         let seconds = now.as_seconds();
-        let standing = endpoint.secrets.iter().filter(|s| s.until.is_none_or(|until| until > now));
+        let standing =
+            self.record.secrets.iter().filter(|s| s.until.is_none_or(|until| until > now));
         let signatures: Vec<String> = standing
             .map(|secret| sign::signature(&secret.key, &event.id, seconds, &body))
             .collect::<Result<_, _>>()?;
@@ -188,11 +226,43 @@ impl Platform {
             ("webhook-timestamp", seconds.to_string()),
             ("webhook-signature", signatures.join(" ")),
         ];
-        let url = &endpoint.webhook.asked.url;
-        Ok(match outbound.post(url, &headers, Bytes::from(body)).await {
+        let url = &self.record.webhook.asked.url;
+        Ok(match self.outbound.post(url, &headers, body).await {
             Ok(200..=299) => Ok(()),
             Ok(status) => Err(format!("it answered {status}")),
             Err(error) => Err(error.to_string()),
         })
     }
+}
+
+struct Bus<'p> {
+    sink: &'p dyn EventSink,
+    org: &'p OrgKey,
+}
+
+#[async_trait]
+impl Hearer for Bus<'_> {
+    fn id(&self) -> &str {
+        SINK
+    }
+
+    fn wants(&self, _: &Event) -> bool {
+        true
+    }
+
+    async fn take(&self, log: &LogId, event: &Event) -> Result<Result<(), String>, Error> {
+        let outgoing = Outgoing {
+            id: event.id.clone(),
+            org: self.org.clone(),
+            env: log.env.clone(),
+            kind: event.kind.clone(),
+            body: json_of(event)?,
+        };
+        Ok(self.sink.take(&outgoing).await)
+    }
+}
+
+fn json_of(event: &Event) -> Result<Bytes, Error> {
+    let json = serde_json::to_vec(event);
+    json.map(Bytes::from).map_err(|error| Error::internal("an event did not serialize", error))
 }
