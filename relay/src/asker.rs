@@ -12,6 +12,7 @@ use flagforge_flags::{AccessKey, KeyKind};
 use crate::clock;
 use crate::environment::{EnvId, Environment, Shelf};
 use crate::problem::Refused;
+use crate::rates::Rates;
 use crate::relay::{NoEnvironment, Relay};
 
 const ENVIRONMENT: &str = "FlagForge-Environment";
@@ -26,6 +27,7 @@ pub(crate) struct Asker {
     /// What is handed out, as it was when the key was looked up.
     pub(crate) shelf: Arc<Shelf>,
     bound_tenant: Option<TenantKey>,
+    rates: Arc<Rates>,
 }
 
 impl Asker {
@@ -33,7 +35,7 @@ impl Asker {
     /// or the header's counts.
     ///
     /// An unknown organization, environment or key, a wrong secret, an expired key, a management key and no
-    /// key at all are the same refusal.
+    /// key at all are the same refusal. Each request counts as the key's, whatever becomes of it.
     pub(crate) async fn of(
         relay: &Relay,
         headers: &HeaderMap,
@@ -55,16 +57,18 @@ impl Asker {
         let shelf = environment.shelf();
         let known = shelf.manifest.snapshot().key(key.id()).and_then(Result::ok);
         let known = verified(&key, known).ok_or(Refused::Unauthenticated)?;
+        relay.rates.key(&environment.id, &key)?;
         let elsewhere = |envs: &Vec<EnvKey>| !envs.contains(&environment.id.env);
         if known.envs.as_ref().is_some_and(elsewhere) {
             return Err(Refused::Forbidden("the key is not for this environment"));
         }
         let bound_tenant = known.tenant.clone();
-        Ok(Self { kind: key.kind(), environment, shelf, bound_tenant })
+        let rates = Arc::clone(&relay.rates);
+        Ok(Self { kind: key.kind(), environment, shelf, bound_tenant, rates })
     }
 
     /// The tenant on whose behalf flags are asked: the key's, the header's or the context's, which may
-    /// not contradict one another.
+    /// not contradict one another. The request counts as that tenant's.
     pub(crate) fn tenant(
         &self,
         headers: &HeaderMap,
@@ -89,10 +93,12 @@ impl Asker {
                 }
             }
         }
-        tenant.ok_or_else(|| {
+        let tenant = tenant.ok_or_else(|| {
             let detail = format!("name the tenant: header {TENANT}, or `tenant` in the context");
             Refused::Invalid(detail)
-        })
+        })?;
+        self.rates.tenant(&self.environment.id, &tenant)?;
+        Ok(tenant)
     }
 
     /// Refuses keys of other kinds than those given.

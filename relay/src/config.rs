@@ -20,6 +20,10 @@ pub struct Config {
     pub max_environments: usize,
     /// Bytes of chunks held for SDKs to fetch.
     pub max_chunk_bytes: usize,
+    /// Requests a second of one key to this process, sustained; five seconds' worth may come at once.
+    pub requests_per_second_of_a_key: u32,
+    /// The same of one tenant of an environment, whichever keys ask on its behalf.
+    pub requests_per_second_of_a_tenant: u32,
     /// Streams open at a time; each costs a socket and a few kilobytes.
     pub max_streams: usize,
     /// The silence after which a stream sends a comment. SDKs give a stream up after 50 seconds.
@@ -38,6 +42,10 @@ pub enum Freshness {
     OnRequest(Duration),
 }
 
+/// A backend of a busy tenant that asks for one flag at a time: five such tenants fill a key's share.
+const PER_SECOND_OF_A_TENANT: u32 = 2_000;
+const PER_SECOND_OF_A_KEY: u32 = 5 * PER_SECOND_OF_A_TENANT;
+
 impl Config {
     /// A server's configuration: polls every 30 seconds and holds 1,024 environments.
     pub const fn new(pinned: Vec<Thumbprint>) -> Self {
@@ -48,6 +56,8 @@ impl Config {
             cache_dir: None,
             max_environments: 1_024,
             max_chunk_bytes: 64 * 1024 * 1024,
+            requests_per_second_of_a_key: PER_SECOND_OF_A_KEY,
+            requests_per_second_of_a_tenant: PER_SECOND_OF_A_TENANT,
             max_streams: 10_000,
             heartbeat: Duration::from_secs(15),
             max_stream_age: Duration::from_secs(30 * 60),

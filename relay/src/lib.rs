@@ -10,6 +10,7 @@ mod data;
 mod environment;
 mod ofrep;
 mod problem;
+mod rates;
 mod relay;
 mod router;
 

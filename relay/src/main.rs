@@ -1,7 +1,8 @@
 //! `flagforge-relay`: the data plane as a server of its own.
 //!
 //! `FLAGFORGE_CONNECTION` (or the first argument) says where manifests come from and which roots are
-//! believed; `FLAGFORGE_LISTEN` (or the second) where to listen; `FLAGFORGE_CACHE_DIR` keeps last good manifests.
+//! believed; `FLAGFORGE_LISTEN` (or the second) where to listen; `FLAGFORGE_CACHE_DIR` keeps last good manifests;
+//! `FLAGFORGE_REQUESTS_PER_SECOND_OF_A_KEY` and `…_OF_A_TENANT` bound what one of them may ask.
 
 use anyhow::Context;
 use flagforge::{Connection, origin};
@@ -20,6 +21,16 @@ async fn main() -> anyhow::Result<()> {
     let connection = Connection::parse(&connection)?;
     let mut config = Config::new(connection.roots().to_vec());
     config.cache_dir = std::env::var_os("FLAGFORGE_CACHE_DIR").map(Into::into);
+    for (name, rate) in [
+        ("FLAGFORGE_REQUESTS_PER_SECOND_OF_A_KEY", &mut config.requests_per_second_of_a_key),
+        ("FLAGFORGE_REQUESTS_PER_SECOND_OF_A_TENANT", &mut config.requests_per_second_of_a_tenant),
+    ] {
+        if let Ok(text) = std::env::var(name) {
+            let set: std::num::NonZeroU32 =
+                text.parse().with_context(|| format!("{name}={text}: not a number from 1"))?;
+            *rate = set.get();
+        }
+    }
     let relay = Relay::new(origin::open(&connection)?, config);
     let listener =
         TcpListener::bind(&listen).await.with_context(|| format!("listen on {listen}"))?;

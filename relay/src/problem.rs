@@ -29,6 +29,8 @@ pub(crate) enum Refused {
     Evaluation(&'static str, String),
     /// The body is over the limit in bytes.
     TooLarge(usize),
+    /// The key or the tenant asks too often.
+    TooMany { whose: &'static str, per_second: u32, retry_after_seconds: u32 },
     /// The origin does not answer, or all streams are taken.
     Unavailable(&'static str),
 }
@@ -82,6 +84,11 @@ impl Refused {
                 let detail = format!("the body is over the limit of {limit} bytes");
                 of(S::PAYLOAD_TOO_LARGE, "body-too-large", "Body too large", "GENERAL", &detail)
             }
+            Self::TooMany { whose, per_second, .. } => {
+                let detail =
+                    format!("this {whose} asks more than {per_second} times a second here");
+                of(S::TOO_MANY_REQUESTS, "rate-limited", "Too many requests", "GENERAL", &detail)
+            }
             Self::Unavailable(why) => {
                 of(S::SERVICE_UNAVAILABLE, "busy", "Try again", "GENERAL", why)
             }
@@ -113,14 +120,18 @@ impl Refused {
                 let bearer = HeaderValue::from_static("Bearer");
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
             }
-            Self::Unavailable(_) => {
-                let seconds = HeaderValue::from(RETRY_AFTER_SECONDS);
-                response.headers_mut().insert(header::RETRY_AFTER, seconds);
+            Self::Unavailable(_) => retry_after(&mut response, RETRY_AFTER_SECONDS),
+            Self::TooMany { retry_after_seconds, .. } => {
+                retry_after(&mut response, *retry_after_seconds);
             }
             _ => {}
         }
         private(response)
     }
+}
+
+fn retry_after(response: &mut Response, seconds: u32) {
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
 }
 
 /// An answer to whoever has the key, and to nobody else: no shared cache may keep it.

@@ -16,6 +16,7 @@ use tracing::debug;
 use crate::chunks::ChunkCache;
 use crate::config::{Config, Freshness};
 use crate::environment::{EnvId, Environment, Found};
+use crate::rates::Rates;
 
 /// How long a request waits for a first load. The load goes on, for those who come later.
 const LOAD_WITHIN: Duration = Duration::from_secs(5);
@@ -34,6 +35,7 @@ const LOADS_PER_SECOND: u32 = 50;
 pub struct Relay {
     pub(crate) config: Config,
     pub(crate) origin: Arc<dyn Origin>,
+    pub(crate) rates: Arc<Rates>,
     places: Arc<Mutex<Places>>,
     streams: Arc<Semaphore>,
     uses: AtomicU64,
@@ -71,6 +73,7 @@ impl Relay {
             places: Arc::new(Mutex::new(places)),
             streams: Arc::new(Semaphore::new(config.max_streams)),
             uses: AtomicU64::new(0),
+            rates: Arc::new(Rates::new(&config)),
             config,
         })
     }

@@ -100,6 +100,22 @@ pub async fn quotas_hold_at_the_limit_and_one_past_it(stack: &Stack) -> anyhow::
     // What goes makes room; a limit below what there is lets it shrink.
     org.api.delete(&over("acme")).await?.expect(204)?;
     org.api.put(&over("globex"), &json!({"variant": "on"})).await?.expect(201)?;
+    // One tenant's share of them is its own, in each environment.
+    let resources = json!({"overrides": 9, "overrides-of-a-tenant": 1});
+    set_limits(stack, &org, &json!({"resources": resources})).await?;
+    let second = org.path("environments/prod/flags/b/overrides/globex");
+    let full = org.api.put(&second, &json!({"variant": "on"})).await?.expect(409)?;
+    ensure!(
+        full.body["field"] == "overrides-of-a-tenant" && full.body["limit"] == 1,
+        "{}",
+        full.body
+    );
+    org.api.put(&over("globex"), &json!({"variant": "off"})).await?.expect(200)?;
+    org.api.put(&over("acme"), &json!({"variant": "on"})).await?.expect(201)?;
+    let elsewhere = org.path("environments/dev/flags/b/overrides/globex");
+    org.api.put(&elsewhere, &json!({"variant": "on"})).await?.expect(201)?;
+    org.api.delete(&over("globex")).await?.expect(204)?;
+    org.api.put(&second, &json!({"variant": "on"})).await?.expect(201)?;
     set_limits(stack, &org, &json!({"resources": {"tenants": 1}})).await?;
     org.api.delete(&org.path("tenants/third")).await?.expect(204)?;
     org.api.put(&org.path("tenants/third"), &json!({})).await?.expect(409)?;

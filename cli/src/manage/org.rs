@@ -81,6 +81,7 @@ pub(crate) enum OrgCommand {
     /// Set what an organization may have and ask; what is not said stays. For the installation's operator.
     #[command(after_help = "\
   flagforge org limits acme --writes-per-second 50 --resource flags=200 --resource tenants=5000
+  flagforge org limits acme --resource overrides-of-a-tenant=50
   flagforge org limits acme --as-everybody")]
     Limits {
         /// Which.

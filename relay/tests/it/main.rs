@@ -9,4 +9,5 @@ mod kit;
 mod live;
 mod loading;
 mod ofrep;
+mod rates;
 mod world;

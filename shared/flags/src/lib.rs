@@ -21,6 +21,7 @@ pub mod keys;
 pub mod manifest;
 mod operators;
 mod pinned;
+pub mod rate;
 mod revision;
 mod run;
 mod segment;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use flagforge_flags::access_key::AccessKey;
 use flagforge_flags::keys::{EnvKey, OrgKey, TenantKey};
 use flagforge_flags::manifest::{Digest, KeyKind};
+use flagforge_flags::rate::{Buckets, Empty, Rate, Refusals};
 use flagforge_flags::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -17,7 +18,6 @@ use crate::limits::{KEY_REQUESTS_PER_SECOND, REQUEST_BURST_SECONDS};
 use crate::people::{self, Asking};
 use crate::place;
 use crate::ports::Table;
-use crate::rate::{Buckets, Empty, Rate, Refusals};
 use crate::record::{KeyFacts, KeyRecord, Organization, RoleRecord};
 use crate::store::{self, Stored};
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use flagforge_flags::manifest::Digest;
+use flagforge_flags::rate::{Bucket, Rate};
 use flagforge_flags::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -21,7 +22,6 @@ use crate::log::{Head, LogEntry};
 use crate::place::{self, LogId};
 use crate::plan::{self, Plan};
 use crate::ports::{Condition, Item, TableError, Write};
-use crate::rate::{Bucket, Rate};
 use crate::record::Organization;
 use crate::store::{self, Stored};
 
@@ -200,6 +200,9 @@ impl Platform {
         let number = head.as_ref().map_or(0, |head| head.value.number) + 1;
         let mut plan = Plan::new(number, self.timer().now());
         plan::draw_all(self.table(), request, caller, &mut plan).await?;
+        if let Standing::Within { limits, .. } = home {
+            limits.allow_tenants(self.table(), log, &plan.writes).await?;
+        }
         let committed = Committed {
             number,
             at: plan.at,

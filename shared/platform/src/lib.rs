@@ -40,7 +40,6 @@ mod place;
 mod plan;
 pub mod ports;
 mod publish;
-mod rate;
 pub mod read;
 pub mod record;
 mod schedule;

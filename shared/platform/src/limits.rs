@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use crate::deleted::{self, KEPT_DAYS, MAX_KEPT_DAYS};
 use crate::error::Error;
 use crate::input::bounded;
-use crate::place::LogId;
-use crate::ports::{Condition, ItemKey, Write};
+use crate::place::{self, LogId};
+use crate::ports::{Condition, ItemKey, MAX_PAGE_ITEMS, Table, Write};
 
 /// What is counted. Exactly: the count stands in the head of the log that every such change writes, in the same
 /// transaction as the thing itself.
@@ -33,11 +33,13 @@ pub enum Resource {
     Segments,
     /// In each environment. Those of flags and tenants that are gone count until they are collected.
     Overrides,
+    /// As overrides, of each tenant by itself.
+    OverridesOfATenant,
 }
 
 impl Resource {
     /// Everything that is counted, for those who enumerate.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Environments,
         Self::Flags,
         Self::Tenants,
@@ -48,6 +50,7 @@ impl Resource {
         Self::Invitations,
         Self::Segments,
         Self::Overrides,
+        Self::OverridesOfATenant,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -62,6 +65,7 @@ impl Resource {
             Self::Invitations => "invitations",
             Self::Segments => "segments",
             Self::Overrides => "overrides",
+            Self::OverridesOfATenant => "overrides-of-a-tenant",
         }
     }
 
@@ -80,6 +84,8 @@ impl Resource {
             Self::Invitations => 1_000,
             Self::Segments => 1_000,
             Self::Overrides => 1_000_000,
+            // A hundred times the design load's ten of each: who needs more has a plan, which is a group.
+            Self::OverridesOfATenant => MAX_PAGE_ITEMS as u64,
         }
     }
 
@@ -90,9 +96,12 @@ impl Resource {
             Self::Environments | Self::Keys | Self::Roles | Self::People | Self::Invitations => {
                 self.default_limit()
             }
-            Self::Flags | Self::Tenants | Self::Groups | Self::Segments | Self::Overrides => {
-                10 * self.default_limit()
-            }
+            Self::Flags
+            | Self::Tenants
+            | Self::Groups
+            | Self::Segments
+            | Self::Overrides
+            | Self::OverridesOfATenant => 10 * self.default_limit(),
         }
     }
 
@@ -171,7 +180,7 @@ impl Counts {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// How many of each there may be; `segments` and `overrides` in each environment.
+    /// How many of each there may be; `segments`, `overrides` and `overrides-of-a-tenant` in each environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = Object, example = json!({"flags": 500}))]
     pub resources: BTreeMap<Resource, u64>,
@@ -250,6 +259,35 @@ impl Limits {
         Ok(())
     }
 
+    /// Refuses a new override of a tenant that has as many as it may. Each is counted anew, in the second order of
+    /// overrides: exactly, since whoever sets another meanwhile writes the same log's head.
+    pub(crate) async fn allow_tenants(
+        &self,
+        table: &dyn Table,
+        log: &LogId,
+        writes: &[Write],
+    ) -> Result<(), Error> {
+        let resource = Resource::OverridesOfATenant;
+        let limit = self.resource(resource);
+        for tenant in writes.iter().filter_map(newly_special) {
+            let Some(env) = &log.env else { continue };
+            let mut query = place::overrides_of(&log.org, env, tenant);
+            let mut standing = 0;
+            loop {
+                let page = table.query(&query).await?;
+                standing += page.items.len() as u64;
+                query.page = page.next;
+                if standing >= limit {
+                    return Err(Error::QuotaExceeded { resource: resource.as_str(), limit });
+                }
+                if query.page.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses a change after which there would be more of something than may be. What is above a limit that
     /// was lowered stays, and can shrink.
     pub(crate) fn allow(&self, before: &Counts, after: &Counts) -> Result<(), Error> {
@@ -261,6 +299,13 @@ impl Limits {
         }
         Ok(())
     }
+}
+
+/// The tenant, where a write is an override that was not there.
+fn newly_special(write: &Write) -> Option<&str> {
+    let Write::Put { item, condition: Condition::Absent } = write else { return None };
+    let (_, tenant) = item.key.sk.strip_prefix("OVERRIDE#")?.split_once('#')?;
+    Some(tenant)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The log: audit, outbox and the publisher's input at once (DESIGN §6).
 
 use flagforge_flags::manifest::Digest;
+use flagforge_flags::rate::Bucket;
 use flagforge_flags::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -9,7 +10,6 @@ use utoipa::ToSchema;
 use crate::caller::Actor;
 use crate::limits::Counts;
 use crate::link::Link;
-use crate::rate::Bucket;
 use crate::store::ABSENT;
 
 /// One entry of a log. Numbers are contiguous from 1, never reused.

@@ -8,7 +8,7 @@ use flagforge_flags::time::Timestamp;
 
 use crate::kills::KillScope;
 use crate::personal::Identity;
-use crate::ports::ItemKey;
+use crate::ports::{ItemKey, Query};
 
 /// Every log entry's sort key begins with it.
 pub(crate) const LOG_PREFIX: &str = "LOG#";
@@ -238,6 +238,11 @@ pub(crate) fn tenant_override(
 /// a partition of its own, so that the publisher does not read it.
 pub(crate) fn by_tenant_pk(org: &OrgKey, env: &EnvKey) -> String {
     format!("{org}#env#{env}#by-tenant")
+}
+
+/// All overrides of one tenant in an environment.
+pub(crate) fn overrides_of(org: &OrgKey, env: &EnvKey, tenant: &str) -> Query {
+    Query::prefix(by_tenant_pk(org, env), &format!("OVERRIDE#{tenant}#"))
 }
 
 pub(crate) fn override_of_tenant(

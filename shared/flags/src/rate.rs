@@ -1,13 +1,15 @@
-//! Token buckets. Writes are counted exactly, in the head of the log that each of them writes; requests are
-//! counted in each process by itself, so that several processes together let pass several times as many.
+//! Token buckets: time goes in, a verdict comes out. Evaluation uses none of it; who serves does. The control plane counts
+//! writes exactly, with a bucket in the head of the log that each of them writes; requests are counted in each process by
+//! itself, so that several processes together let pass several times as many.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use flagforge_flags::time::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
 
 /// A token in thousandths, so that a slow rate still drips every millisecond.
 const TOKEN: u64 = 1_000;
@@ -17,14 +19,16 @@ const MAX_BUCKETS: usize = 20_000;
 
 /// A rate and how much of it may come at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rate {
-    pub(crate) per_second: u32,
-    pub(crate) burst_seconds: u32,
+pub struct Rate {
+    /// Tokens a second, sustained; 0 counts as 1.
+    pub per_second: u32,
+    /// Seconds' worth of them that may come at once.
+    pub burst_seconds: u32,
 }
 
 impl Rate {
     /// Tokens of a full bucket.
-    pub(crate) fn burst(self) -> u64 {
+    pub fn burst(self) -> u64 {
         u64::from(self.per_second) * u64::from(self.burst_seconds)
     }
 }
@@ -32,7 +36,7 @@ impl Rate {
 /// What is left of a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Bucket {
+pub struct Bucket {
     /// Thousandths of a token.
     tokens: u64,
     at: Timestamp,
@@ -40,18 +44,21 @@ pub(crate) struct Bucket {
 
 /// The bucket was empty; there will be a token after so many whole seconds, and at that instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Empty {
-    pub(crate) retry_after_seconds: u32,
-    pub(crate) until: Timestamp,
+pub struct Empty {
+    /// Whole seconds to wait, at least 1.
+    pub retry_after_seconds: u32,
+    /// The instant from which there is a token, if nobody takes it before.
+    pub until: Timestamp,
 }
 
 impl Bucket {
-    pub(crate) fn full(rate: Rate, now: Timestamp) -> Self {
+    /// One that nothing was taken from.
+    pub fn full(rate: Rate, now: Timestamp) -> Self {
         Self { tokens: rate.burst() * TOKEN, at: now }
     }
 
     /// The bucket with one token less, if it has one. A clock that went back fills nothing.
-    pub(crate) fn take(self, rate: Rate, now: Timestamp) -> Result<Self, Empty> {
+    pub fn take(self, rate: Rate, now: Timestamp) -> Result<Self, Empty> {
         let millis = u64::try_from(now.as_millis() - self.at.as_millis()).unwrap_or(0);
         let dripped = millis.saturating_mul(u64::from(rate.per_second));
         let tokens = self.tokens.saturating_add(dripped).min(rate.burst() * TOKEN);
@@ -68,7 +75,7 @@ impl Bucket {
     }
 
     /// Whole tokens left.
-    pub(crate) fn left(self) -> u64 {
+    pub fn left(self) -> u64 {
         self.tokens / TOKEN
     }
 }
@@ -80,9 +87,9 @@ fn make_room<K: Hash + Eq, V>(memory: &mut HashMap<K, V>, key: &K) {
     }
 }
 
-/// The buckets of one process.
+/// The buckets of one process, in memory; each call holds a lock for a lookup.
 #[derive(Debug)]
-pub(crate) struct Buckets<K>(Mutex<HashMap<K, Bucket>>);
+pub struct Buckets<K>(Mutex<HashMap<K, Bucket>>);
 
 impl<K> Default for Buckets<K> {
     fn default() -> Self {
@@ -91,8 +98,8 @@ impl<K> Default for Buckets<K> {
 }
 
 impl<K: Hash + Eq> Buckets<K> {
-    /// Takes a token; answers how many are left.
-    pub(crate) fn take(&self, key: K, rate: Rate, now: Timestamp) -> Result<u64, Empty> {
+    /// Takes a token from the bucket of `key`, which is full when it is new; answers how many are left.
+    pub fn take(&self, key: K, rate: Rate, now: Timestamp) -> Result<u64, Empty> {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         make_room(&mut buckets, &key);
         let bucket = buckets.entry(key).or_insert_with(|| Bucket::full(rate, now));
@@ -103,7 +110,7 @@ impl<K: Hash + Eq> Buckets<K> {
 
 /// Who found a bucket empty, and until when it stays so: they are refused without looking anything up.
 #[derive(Debug)]
-pub(crate) struct Refusals<K>(Mutex<HashMap<K, Empty>>);
+pub struct Refusals<K>(Mutex<HashMap<K, Empty>>);
 
 impl<K> Default for Refusals<K> {
     fn default() -> Self {
@@ -112,14 +119,15 @@ impl<K> Default for Refusals<K> {
 }
 
 impl<K: Hash + Eq> Refusals<K> {
-    pub(crate) fn note(&self, key: K, empty: Empty) {
+    /// Remembers that the bucket of `key` is empty, and until when.
+    pub fn note(&self, key: K, empty: Empty) {
         let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         make_room(&mut refused, &key);
         refused.insert(key, empty);
     }
 
     /// An error while the bucket that this key found empty has no token.
-    pub(crate) fn check(&self, key: &K, now: Timestamp) -> Result<(), Empty> {
+    pub fn check(&self, key: &K, now: Timestamp) -> Result<(), Empty> {
         let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match refused.get(key) {
             Some(empty) if now < empty.until => Err(*empty),

@@ -1,0 +1,59 @@
+//! How often one key and one tenant may ask, so that a loop somewhere does not take everybody's share. Each process counts by
+//! itself: several together let pass several times as many.
+
+use flagforge_flags::AccessKey;
+use flagforge_flags::keys::TenantKey;
+use flagforge_flags::rate::{Buckets, Rate};
+
+use crate::clock;
+use crate::config::Config;
+use crate::environment::EnvId;
+use crate::problem::Refused;
+
+/// Seconds' worth that may come at once: a fleet that starts, or a page with many components.
+const BURST_SECONDS: u32 = 5;
+
+#[derive(Debug)]
+pub(crate) struct Rates {
+    of_a_key: Rate,
+    of_a_tenant: Rate,
+    keys: Buckets<(EnvId, String)>,
+    tenants: Buckets<(EnvId, TenantKey)>,
+}
+
+impl Rates {
+    pub(crate) fn new(config: &Config) -> Self {
+        let rate = |per_second| Rate { per_second, burst_seconds: BURST_SECONDS };
+        Self {
+            of_a_key: rate(config.requests_per_second_of_a_key),
+            of_a_tenant: rate(config.requests_per_second_of_a_tenant),
+            keys: Buckets::default(),
+            tenants: Buckets::default(),
+        }
+    }
+
+    /// Counts a request of a key that was verified.
+    pub(crate) fn key(&self, environment: &EnvId, key: &AccessKey) -> Result<(), Refused> {
+        let place = (environment.clone(), key.id().to_owned());
+        take(&self.keys, place, self.of_a_key, "key")
+    }
+
+    /// Counts a request on behalf of a tenant, whichever key asks.
+    pub(crate) fn tenant(&self, environment: &EnvId, tenant: &TenantKey) -> Result<(), Refused> {
+        take(&self.tenants, (environment.clone(), tenant.clone()), self.of_a_tenant, "tenant")
+    }
+}
+
+fn take<K: std::hash::Hash + Eq>(
+    buckets: &Buckets<K>,
+    key: K,
+    rate: Rate,
+    whose: &'static str,
+) -> Result<(), Refused> {
+    let taken = buckets.take(key, rate, clock::now());
+    taken.map(drop).map_err(|empty| Refused::TooMany {
+        whose,
+        per_second: rate.per_second,
+        retry_after_seconds: empty.retry_after_seconds,
+    })
+}
