@@ -106,7 +106,6 @@ impl Run<'_> {
         for env in envs {
             let pk = place::env_pk(self.org, env);
             let log = LogId { org: self.org.clone(), env: Some(env.clone()) };
-            self.lately_named(&log, since, &mut named).await?;
             let segments: Vec<Stored<SegmentRecord>> = store::all(table, &pk, "SEGMENT#").await?;
             let deleted: Vec<Stored<Deleted<SegmentRecord>>> =
                 store::all(table, &pk, "DELETED-SEGMENT#").await?;
@@ -114,6 +113,8 @@ impl Run<'_> {
             for segment in segments.into_iter().map(|stored| stored.value).chain(deleted) {
                 name(&mut named, &segment.excluded, &segment.included);
             }
+            // After what stands: a list that was replaced in between is named by the one or the other.
+            self.lately_named(&log, since, &mut named).await?;
         }
         Ok(named)
     }
