@@ -97,7 +97,8 @@ fn unavailable(source: impl std::error::Error + Send + Sync + 'static) -> TableE
 impl Table for EmbeddedTable {
     async fn get(&self, key: &ItemKey) -> Result<Option<Item>, TableError> {
         // A few pages that are nearly always in memory: some microseconds, where handing it to another thread takes tens, and
-        // hundreds when that thread sleeps.
+        // hundreds when that thread sleeps. Whoever reads many lets others have their turn in between.
+        tokio::task::coop::consume_budget().await;
         self.store.get(key).map_err(unavailable)
     }
 
