@@ -6,20 +6,24 @@
 //! ```
 //!
 //! A `flagforge serve` of its own. One organization reads and writes at a steady rate, alone and while the other, which
-//! may ask a hundred times a second, asks five thousand times; in turns, so that a busy machine moves both alike.
+//! may ask a hundred times a second, asks five thousand times; in turns, so that a busy machine moves both alike. The loud one's
+//! callers are a process of their own at the lowest priority.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use flagforge_tests::{Delivery, Org, Stack, server};
+use flagforge_tests::{Api, Delivery, Org, Stack, server};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 const ROUNDS: usize = 3;
+/// Starts this program as the loud one.
+const NOISE: &str = "noise";
 /// What the loud organization may ask in a second, and what it does ask.
 const ALLOWED: u32 = 100;
 const ASKED: u32 = 50 * ALLOWED;
@@ -36,8 +40,13 @@ struct Times {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let seconds =
-        std::env::args().nth(1).map(|text| text.parse()).transpose().context("seconds")?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, base, key, path] = arguments.as_slice()
+        && word == NOISE
+    {
+        return be_loud(base, key, path).await;
+    }
+    let seconds = arguments.first().map(|text| text.parse()).transpose().context("seconds")?;
     let each = Duration::from_secs(seconds.unwrap_or(20));
     let folder = std::env::temp_dir().join(format!("flagforge-neighbours-{}", std::process::id()));
     let server = server::Server::start(&server::program()?, &folder, server::free_port()?).await?;
@@ -59,7 +68,7 @@ async fn main() -> anyhow::Result<()> {
     let (mut asked, mut refused) = (0, 0);
     for _ in 0..ROUNDS {
         ask(&quiet, each, &mut alone).await?;
-        let noise = Noise::begin(&loud);
+        let noise = Noise::begin(&stack.url, &loud)?;
         ask(&quiet, each, &mut beside).await?;
         let (more, denied) = noise.end().await?;
         asked += more;
@@ -103,42 +112,57 @@ async fn ask(org: &Org, during: Duration, times: &mut Times) -> anyhow::Result<(
     Ok(())
 }
 
-struct Noise {
-    stop: Arc<AtomicBool>,
-    callers: JoinSet<anyhow::Result<()>>,
-    asked: Arc<AtomicUsize>,
-    refused: Arc<AtomicUsize>,
-}
+/// The loud organization's callers: a process of its own that gives way to everybody else on the machine, since what is
+/// measured is what its requests do to the server, and not what its caller does to a machine that both share.
+struct Noise(tokio::process::Child);
 
 impl Noise {
-    fn begin(org: &Org) -> Self {
-        let (stop, asked, refused) = Default::default();
-        let mut noise = Self { stop, callers: JoinSet::new(), asked, refused };
-        for _ in 0..CALLERS {
-            let (org, stop) = (org.clone(), noise.stop.clone());
-            let (asked, refused) = (noise.asked.clone(), noise.refused.clone());
-            noise.callers.spawn(async move {
-                let mut tick = tokio::time::interval(Duration::from_secs(1) * CALLERS / ASKED);
-                tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                while !stop.load(Ordering::Relaxed) {
-                    tick.tick().await;
-                    let answer = org.api.get(&org.path("environments/prod/flags/f")).await?;
-                    asked.fetch_add(1, Ordering::Relaxed);
-                    refused.fetch_add(usize::from(answer.status == 429), Ordering::Relaxed);
-                }
-                Ok(())
-            });
-        }
-        noise
+    fn begin(base: &str, org: &Org) -> anyhow::Result<Self> {
+        let mut caller = tokio::process::Command::new("nice");
+        caller.args(["-n", "19"]).arg(std::env::current_exe()?).args([NOISE, base]);
+        caller.args([&org.admin_key, &org.path("environments/prod/flags/f")]);
+        caller.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        Ok(Self(caller.spawn().context("starting the loud one")?))
     }
 
+    /// Answers how often it asked, and how often it was refused.
     async fn end(mut self) -> anyhow::Result<(usize, usize)> {
-        self.stop.store(true, Ordering::Relaxed);
-        while let Some(caller) = self.callers.join_next().await {
-            caller??;
-        }
-        Ok((self.asked.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed)))
+        drop(self.0.stdin.take());
+        let output = self.0.wait_with_output().await?;
+        ensure!(output.status.success(), "the loud one failed");
+        serde_json::from_slice(&output.stdout).context("what the loud one counted")
     }
+}
+
+/// Asks until nobody holds its standard input any more, and says how often, and how often it was refused.
+async fn be_loud(base: &str, key: &str, path: &str) -> anyhow::Result<()> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        let (api, path, stop) = (Api::new(base, Some(key)), path.to_owned(), stop.clone());
+        callers.spawn(async move {
+            let mut tick = tokio::time::interval(Duration::from_secs(1) * CALLERS / ASKED);
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let (mut asked, mut refused) = (0, 0);
+            while !stop.load(Ordering::Relaxed) {
+                tick.tick().await;
+                let answer = api.get(&path).await?;
+                asked += 1;
+                refused += usize::from(answer.status == 429);
+            }
+            anyhow::Ok((asked, refused))
+        });
+    }
+    tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
+    stop.store(true, Ordering::Relaxed);
+    let (mut asked, mut refused) = (0, 0);
+    while let Some(caller) = callers.join_next().await {
+        let (more, denied): (usize, usize) = caller??;
+        asked += more;
+        refused += denied;
+    }
+    say(&json!([asked, refused]).to_string());
+    Ok(())
 }
 
 fn row(what: &str, times: &mut [Duration]) -> String {
