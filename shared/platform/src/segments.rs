@@ -41,6 +41,7 @@ pub struct Segment {
     pub entity: String,
     /// Who else is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<crate::conditions::ConditionInput>)]
     pub when: Option<ConditionWire>,
     /// How many ids are excluded. The list itself is at `lists/excluded`.
     pub excluded_ids: u64,

@@ -2,9 +2,9 @@
 //! means, that errors are problems.
 
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{AnyOf, ObjectBuilder, Schema, Type};
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{OpenApi, PathItem, RefOr, Required};
+use utoipa::openapi::{OpenApi, PathItem, Ref, RefOr, Required};
 
 use super::query::FIELDS;
 
@@ -41,11 +41,29 @@ pub(super) fn complete(mut openapi: OpenApi) -> OpenApi {
             }
         }
     }
+    say_conditions(&mut openapi);
     let tag = |(name, about): &(&str, &str)| {
         TagBuilder::new().name(*name).description(Some(*about)).build()
     };
     openapi.tags = Some(TAGS.iter().map(tag).collect());
     openapi
+}
+
+/// A rule's condition is answered as text when that is asked for. And `"always"` is both a tree and a text.
+fn say_conditions(openapi: &mut OpenApi) {
+    let Some(components) = &mut openapi.components else { return };
+    if let Some(RefOr::T(Schema::Object(rule))) = components.schemas.get_mut("RuleWire") {
+        let condition = RefOr::Ref(Ref::from_schema_name("ConditionInput"));
+        rule.properties.insert("when".to_owned(), condition);
+    }
+    if let Some(RefOr::T(condition)) = components.schemas.get_mut("ConditionInput")
+        && let Schema::OneOf(forms) = condition
+    {
+        let (items, description) = (forms.items.clone(), forms.description.clone());
+        let mut any = AnyOf::new();
+        (any.items, any.description) = (items, description);
+        *condition = Schema::AnyOf(any);
+    }
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
