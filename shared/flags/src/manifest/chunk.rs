@@ -32,12 +32,30 @@ pub(crate) const fn shard_of(hash: u64, shards: u32) -> u32 {
     // The high half, because the places inside a shard are sorted by the whole hash: the low bits stay
     // free for whoever hashes the key again.
     let high = (hash >> 32) as u32;
-    match shards {
-        0 => 0,
-        // As many as ours always are; a division would take as long as all of the rest.
-        _ if shards.is_power_of_two() => high & (shards - 1),
-        _ => high % shards,
+    if shards.is_power_of_two() {
+        return high & (shards - 1);
     }
+    // Linear hashing: between two powers the first shards are split already, and the others not yet.
+    let mask = mask(shards);
+    let shard = high & mask;
+    if shard < shards { shard } else { shard & (mask >> 1) }
+}
+
+/// The bits that tell this many shards apart, all of them split.
+const fn mask(shards: u32) -> u32 {
+    match u32::MAX.checked_shr(shards.saturating_sub(1).leading_zeros()) {
+        Some(mask) => mask,
+        None => 0,
+    }
+}
+
+/// How many bits of a key's hash say that it is in this shard. With the shard's number that is which keys it holds, and
+/// stays so while others are split.
+pub(crate) const fn shard_bits(shard: u32, shards: u32) -> u32 {
+    let mask = mask(shards);
+    let half = (mask >> 1) + 1;
+    let is_split = shard >= half || shard.saturating_add(half) < shards;
+    if is_split || mask == 0 { mask.count_ones() } else { mask.count_ones() - 1 }
 }
 
 /// The shard of a flag, below `shards`.
@@ -55,10 +73,17 @@ pub fn segment_shard(key: &str, shards: u32) -> u32 {
     shard_of(key_hash(key), shards)
 }
 
-/// How many shards content of `total_bytes` should have: a power of two, about 32 KiB a shard, 1 to 4,096.
+/// How many shards flags or segments of `total_bytes` should have: a power of two, about 32 KiB a shard, 1 to 4,096.
 pub fn shards_for(total_bytes: usize) -> u32 {
+    tenant_shards_for(total_bytes).next_power_of_two()
+}
+
+/// How many shards tenants of `total_bytes` should have: 1 to 4,096, about 32 KiB a shard. A directory grows by an import, and
+/// each new shard takes its tenants from one other, so that only what came and two shards for each new one are made
+/// and fetched again, never all.
+pub fn tenant_shards_for(total_bytes: usize) -> u32 {
     let wanted = u32::try_from(total_bytes.div_ceil(TARGET_CHUNK_BYTES)).unwrap_or(MAX_SHARDS);
-    wanted.min(MAX_SHARDS).next_power_of_two()
+    wanted.clamp(1, MAX_SHARDS)
 }
 
 /// A key that may ask, as a relay knows it.

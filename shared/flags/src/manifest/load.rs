@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::chunk::{Entry, entries, entries_at_once, key_hash, shard_of};
+use super::chunk::{Entry, entries, entries_at_once, key_hash, shard_bits, shard_of};
 
 use super::{ChunkKind, ChunkRef, Digest, KeyWire, Refusal, Root, RootClaims};
 use crate::fault::EntryFault;
@@ -73,11 +73,13 @@ pub fn missing<'r>(root: &'r Root, previous: Option<&Snapshot>) -> Vec<&'r Chunk
     claims.chunks.iter().filter(|listed| !held.has(&identity(claims, listed))).collect()
 }
 
-/// What makes a compiled shard the same: its bytes, and the place for which its keys were checked.
+/// What makes a compiled shard the same: its bytes, and for which keys they were checked, which its number says
+/// with [`shard_bits`].
 type Identity = (ChunkKind, u32, u32, Digest);
 
 fn identity(claims: &RootClaims, listed: &ChunkRef) -> Identity {
-    (listed.kind, listed.shard, claims.shards(listed.kind), listed.sha256)
+    let bits = shard_bits(listed.shard, claims.shards(listed.kind));
+    (listed.kind, listed.shard, bits, listed.sha256)
 }
 
 /// The shards of a snapshot by their identity.

@@ -20,11 +20,13 @@ pub use crate::access_key::KeyKind;
 pub use certificate::{
     KeyClaims, MAX_CERTIFICATE_BYTES, certificate, certificate_message, verify_certificate,
 };
+#[cfg(test)]
+pub(crate) use chunk::shard_bits;
 pub(crate) use chunk::{Entry, key_hash, shard_of};
 pub use chunk::{
     KeyWire, PreviousSecret, encode_entries, encode_entry, encode_flags, encode_keys,
     encode_segments, encode_tenants, entries_bytes, flag_shard, segment_shard, shards_for,
-    tenant_shard,
+    tenant_shard, tenant_shards_for,
 };
 pub use digest::{Digest, DigestError};
 pub use key::{KeyMaterialError, PublicKey, SecretKey, Thumbprint, signature_from_der};

@@ -130,7 +130,7 @@ pub struct RootClaims {
     pub committed: Timestamp,
     /// Shards of flags: a power of two.
     pub flag_shards: u32,
-    /// Shards of tenants: a power of two.
+    /// Shards of tenants: 1 to 4,096.
     pub tenant_shards: u32,
     /// Shards of segments: a power of two; absent: 1.
     #[serde(default = "one", skip_serializing_if = "is_one")]
@@ -168,11 +168,11 @@ impl RootClaims {
         if self.expires <= self.issued {
             return malformed("it expires before it is issued".into());
         }
-        for (kind, shards) in [
-            ("flag", self.flag_shards),
-            ("tenant", self.tenant_shards),
-            ("segment", self.segment_shards),
-        ] {
+        if self.tenant_shards == 0 || self.tenant_shards > MAX_SHARDS {
+            let shards = self.tenant_shards;
+            return malformed(format!("{shards} tenant shards: not 1 to {MAX_SHARDS}"));
+        }
+        for (kind, shards) in [("flag", self.flag_shards), ("segment", self.segment_shards)] {
             if !shards.is_power_of_two() || shards > MAX_SHARDS {
                 return malformed(format!(
                     "{shards} {kind} shards: neither a power of two nor at most {MAX_SHARDS}"

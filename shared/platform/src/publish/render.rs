@@ -7,7 +7,8 @@ use bytes::Bytes;
 use flagforge_flags::Revision;
 use flagforge_flags::keys::GroupKey;
 use flagforge_flags::manifest::{
-    ChunkKind, ChunkRef, Digest, Encoding, KeyWire, encode_keys, flag_shard, tenant_shard,
+    ChunkKind, ChunkRef, Digest, Encoding, KeyWire, encode_keys, flag_shard, shards_for,
+    tenant_shard, tenant_shards_for,
 };
 use flagforge_flags::wire::{FlagWire, StateWire, TenantWire};
 
@@ -59,9 +60,9 @@ pub(crate) enum Bulk {
 impl Default for Renderings {
     fn default() -> Self {
         Self {
-            flags: Shards::new(ChunkKind::Flags, flag_shard),
+            flags: Shards::new(ChunkKind::Flags, flag_shard, shards_for),
             owed_flags: Owed::default(),
-            tenants: Shards::new(ChunkKind::Tenants, tenant_shard),
+            tenants: Shards::new(ChunkKind::Tenants, tenant_shard, tenant_shards_for),
             owed_tenants: Owed::default(),
             backlog: Backlog::default(),
         }

@@ -3,9 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use flagforge_flags::manifest::{
-    ChunkKind, encode_entries, encode_entry, entries_bytes, shards_for,
-};
+use flagforge_flags::manifest::{ChunkKind, encode_entries, encode_entry, entries_bytes};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -13,11 +11,14 @@ use super::render::{Chunk, chunk};
 
 /// The shard of a key, below a number of shards.
 type ShardOf = fn(&str, u32) -> u32;
+/// How many shards so many bytes should have.
+type CountFor = fn(usize) -> u32;
 
 #[derive(Debug)]
 pub(super) struct Shards {
     kind: ChunkKind,
     shard_of: ShardOf,
+    count_for: CountFor,
     /// As many as their content asked for when they were last cut; one at first.
     cut: Vec<Shard>,
     entries: usize,
@@ -33,8 +34,8 @@ struct Shard {
 }
 
 impl Shards {
-    pub(super) fn new(kind: ChunkKind, shard_of: ShardOf) -> Self {
-        Self { kind, shard_of, cut: vec![Shard::default()], entries: 0, bytes: 0 }
+    pub(super) fn new(kind: ChunkKind, shard_of: ShardOf, count_for: CountFor) -> Self {
+        Self { kind, shard_of, count_for, cut: vec![Shard::default()], entries: 0, bytes: 0 }
     }
 
     /// Sets what stands under a key, or that nothing does. What stands there already costs nothing.
@@ -68,9 +69,12 @@ impl Shards {
 
     /// How many shards there are, and the chunks of those that are not empty.
     pub(super) fn chunks(&mut self) -> (u32, Vec<Chunk>) {
-        let shards = shards_for(entries_bytes(self.kind, self.entries, self.bytes));
-        if self.cut.len() != shards as usize {
-            self.cut_into(shards);
+        let shards = (self.count_for)(entries_bytes(self.kind, self.entries, self.bytes));
+        while self.cut.len() < shards as usize {
+            self.split();
+        }
+        while self.cut.len() > shards as usize {
+            self.merge();
         }
         let mut chunks = Vec::with_capacity(self.cut.len());
         for (number, shard) in (0..).zip(&mut self.cut) {
@@ -87,15 +91,33 @@ impl Shards {
         (shards, chunks)
     }
 
-    fn cut_into(&mut self, shards: u32) {
-        let before = std::mem::take(&mut self.cut);
-        self.cut.resize_with(shards as usize, Shard::default);
-        for (key, body) in before.into_iter().flat_map(|shard| shard.entries) {
-            if let Some(shard) = home(&mut self.cut, self.shard_of, &key) {
-                shard.entries.insert(key, body);
-            }
+    /// One shard more, whose entries come from one other.
+    fn split(&mut self) {
+        let new = count(&self.cut);
+        if let Some(from) = self.cut.get_mut(parent(new)) {
+            let entries = std::mem::take(&mut from.entries);
+            let goes = |key: &str| (self.shard_of)(key, new + 1) == new;
+            let (gone, left) = entries.into_iter().partition(|(key, _)| goes(key));
+            *from = Shard { entries: left, chunk: None };
+            self.cut.push(Shard { entries: gone, chunk: None });
         }
     }
+
+    /// One shard less, whose entries go back to where they came from.
+    fn merge(&mut self) {
+        let Some(last) = self.cut.pop() else { return };
+        let into = parent(count(&self.cut));
+        if let Some(into) = self.cut.get_mut(into) {
+            into.entries.extend(last.entries);
+            into.chunk = None;
+        }
+    }
+}
+
+/// The shard that a new one is split from: its number without the highest bit.
+fn parent(new: u32) -> usize {
+    let highest = new.checked_ilog2().map_or(0, |bit| 1 << bit);
+    (new ^ highest) as usize
 }
 
 fn home<'s>(cut: &'s mut [Shard], shard_of: ShardOf, key: &str) -> Option<&'s mut Shard> {
@@ -112,11 +134,13 @@ fn count(cut: &[Shard]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use flagforge_flags::manifest::{Digest, tenant_shard};
+    use flagforge_flags::manifest::{
+        Digest, flag_shard, shards_for, tenant_shard, tenant_shards_for,
+    };
     use serde_json::{Value as Json, json};
 
     /// What one pass over all entries makes.
-    fn whole(entries: &BTreeMap<String, Json>) -> (u32, Vec<(u32, Digest)>) {
+    fn whole(shards_for: CountFor, entries: &BTreeMap<String, Json>) -> (u32, Vec<(u32, Digest)>) {
         let all: BTreeMap<&str, Box<RawValue>> =
             entries.iter().map(|(key, body)| (key.as_str(), encode_entry(body))).collect();
         let encode = |wanted: &dyn Fn(&str) -> bool| {
@@ -133,7 +157,12 @@ mod tests {
 
     #[test]
     fn what_is_changed_bit_by_bit_is_what_is_made_at_once() {
-        let mut shards = Shards::new(ChunkKind::Tenants, tenant_shard);
+        follow(tenant_shard, tenant_shards_for);
+        follow(flag_shard, shards_for);
+    }
+
+    fn follow(shard_of: ShardOf, count_for: CountFor) {
+        let mut shards = Shards::new(ChunkKind::Tenants, shard_of, count_for);
         let mut model = BTreeMap::new();
         let (mut seed, mut most) = (20_261_121_u64, 1);
         let mut dice = |sides: u64| {
@@ -161,7 +190,7 @@ mod tests {
                 .iter()
                 .map(|chunk| (chunk.reference.shard, chunk.reference.sha256))
                 .collect();
-            assert_eq!((count, made), whole(&model), "after round {round}");
+            assert_eq!((count, made), whole(count_for, &model), "after round {round}");
             assert!(shards.keys().count() == model.len());
             most = most.max(count);
         }

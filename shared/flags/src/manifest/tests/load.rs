@@ -330,6 +330,11 @@ fn shards_are_powers_of_two_of_about_32_kib() {
     for (bytes, shards) in sizes {
         assert_eq!(shards_for(bytes), shards, "{bytes}");
     }
+    for (bytes, shards) in
+        [(0, 1), (32 << 10, 1), ((32 << 10) + 1, 2), (65 << 10, 3), (usize::MAX, MAX_SHARDS)]
+    {
+        assert_eq!(tenant_shards_for(bytes), shards, "{bytes}");
+    }
     for shards in [1, 2, 64, MAX_SHARDS] {
         for i in 0..1_000 {
             assert!(flag_shard(&format!("k{i}"), shards) < shards);
@@ -338,6 +343,34 @@ fn shards_are_powers_of_two_of_about_32_kib() {
     }
     // Pinned, because writers and readers of different versions must agree. Computed with Python's xxhash.
     assert_eq!(["a", "checkout.express", "ü"].map(|k| flag_shard(k, 1_024)), [694, 214, 263]);
+}
+
+/// Each new shard takes keys from one other, and a shard that is not split holds the keys that it held.
+#[test]
+fn one_shard_more_moves_the_keys_of_one_shard() {
+    let keys: Vec<u64> = (0..2_000).map(|i| key_hash(&format!("tenant-{i}"))).collect();
+    for shards in 1..=300_u32 {
+        let new = shards;
+        let parent = new ^ (1 << new.ilog2());
+        for hash in &keys {
+            let (before, after) = (shard_of(*hash, shards), shard_of(*hash, shards + 1));
+            assert!(before < shards);
+            assert!(after == before || (before, after) == (parent, new), "{shards}");
+            let bits = shard_bits(after, shards + 1);
+            assert_eq!((hash >> 32) as u32 & !(u32::MAX << bits), after, "{shards}");
+        }
+        for shard in (0..shards).filter(|shard| *shard != parent) {
+            assert_eq!(
+                shard_bits(shard, shards),
+                shard_bits(shard, shards + 1),
+                "{shard} of {shards}"
+            );
+        }
+    }
+    // Whatever a root says.
+    for shards in [0, 1, MAX_SHARDS, u32::MAX - 1, u32::MAX] {
+        assert!(shard_of(u64::MAX, shards) < shards.max(1) && shard_bits(0, shards) <= 32);
+    }
 }
 
 proptest::proptest! {
