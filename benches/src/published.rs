@@ -7,8 +7,7 @@ use flagforge_flags::manifest::{
     ChunkKind, ChunkRef, Digest, Encoding, KeyClaims, RootClaims, Scope, ScopeId, SecretKey, Trust,
     TrustClaims, certificate, certificate_message, encode_flags, encode_segments, encode_tenants,
     flag_shard, load, segment_shard, shards_for, sign_root, sign_trust, tenant_shard,
-    tenant_shards_for, verify_root,
-    verify_trust,
+    tenant_shards_for, verify_root, verify_trust,
 };
 use flagforge_flags::time::Timestamp;
 use flagforge_flags::wire::{FlagWire, SegmentWire, TenantWire};
@@ -112,7 +111,8 @@ impl Published {
         let mut segments: Vec<SegmentWire> = (0..world.segments).map(unasked_segment).collect();
         segments.push(list(&world.listed));
         let flag_shards = shards_for(encode_flags(flags.iter()).len());
-        let tenant_shards = tenant_shards_for(encode_tenants(tenants.iter().map(|(k, t)| (k, t))).len());
+        let tenant_shards =
+            tenant_shards_for(encode_tenants(tenants.iter().map(|(k, t)| (k, t))).len());
         let segment_shards = shards_for(encode_segments(segments.iter()).len());
         let mut chunks = Chunks::default();
         let by_shard =
