@@ -63,7 +63,7 @@ fn say(tenant: &Tenant) -> Saying {
         flags.get(&STORAGE),
     );
     let revision = flags.revision().map(|revision| revision.to_string());
-    Saying { tenant: tenant.id().to_string(), says, revision }
+    Saying { tenant: tenant.key().to_string(), says, revision }
 }
 
 /// `flagforge sample`: the same service as a process of its own. Prints what is new until Ctrl-C.

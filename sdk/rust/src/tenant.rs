@@ -14,27 +14,34 @@ use flagforge_flags::{
 };
 use thiserror::Error;
 
-use crate::client::Inner;
 use crate::clock;
 use crate::flag::{Flag, FlagType};
 use crate::loader::Manifest;
+use crate::shared::Inner;
+use crate::tenant_id::TenantId;
 
 /// A tenant: the handle that every question about flags goes through. Owned, `Clone`, `Send` and `Sync`;
 /// a job carries it, a message carries [`Tenant::id`].
 #[derive(Debug, Clone)]
 pub struct Tenant {
     inner: Arc<Inner>,
-    id: TenantKey,
+    key: TenantKey,
 }
 
 impl Tenant {
-    pub(crate) const fn new(inner: Arc<Inner>, id: TenantKey) -> Self {
-        Self { inner, id }
+    pub(crate) const fn new(inner: Arc<Inner>, key: TenantKey) -> Self {
+        Self { inner, key }
     }
 
-    /// The tenant's id, which serializes as its text and is parsed when it is read back.
-    pub const fn id(&self) -> &TenantKey {
-        &self.id
+    /// The tenant's key.
+    pub const fn key(&self) -> &TenantKey {
+        &self.key
+    }
+
+    /// The tenant's id, for a message or a job: with organization and environment, so that
+    /// [`Client::tenant_of`](crate::Client::tenant_of) refuses it where it does not belong.
+    pub fn id(&self) -> TenantId {
+        TenantId::new(&self.inner.shared.scope, self.key.clone())
     }
 
     /// Somebody of the tenant, by the key that percentage splits hash.
@@ -55,7 +62,7 @@ impl Tenant {
 
     #[inline]
     fn asking(&self) -> Asking<'_> {
-        Asking { inner: &self.inner, context: Context::for_tenant(&self.id) }
+        Asking { inner: &self.inner, context: Context::for_tenant(&self.key) }
     }
 }
 

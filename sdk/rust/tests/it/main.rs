@@ -11,3 +11,4 @@ mod live;
 mod serving;
 mod start;
 mod trust;
+mod waiting;

@@ -127,15 +127,32 @@ fn a_fixed_client_needs_no_runtime_and_tenants_travel() {
     assert_eq!((client.status(), client.age()), (Status::Ready, Some(Duration::ZERO)));
 
     let acme = client.tenant("acme").unwrap();
-    let message = serde_json::to_string(acme.id()).unwrap();
+    let message = serde_json::to_string(&acme.id()).unwrap();
+    assert_eq!(message, "\"demo/test/acme\"");
     let worker = std::thread::spawn(move || {
         let id: TenantId = serde_json::from_str(&message).unwrap();
-        let tenant = client.tenant(id).unwrap();
+        let tenant = client.tenant_of(&id).unwrap();
         tenant.flags().get(&DASHBOARD)
     });
     assert!(worker.join().unwrap());
     assert!(acme.flags().get(&DASHBOARD));
-    assert!(serde_json::from_str::<TenantId>("\"a/b\"").is_err());
+}
+
+#[test]
+fn a_job_that_went_astray_is_refused() {
+    let client_of = |org: &str, env: &str| {
+        let scope = serde_json::from_value(json!({"org": org, "env": env, "scope": "environment"}));
+        Client::fixed(Snapshot::from_parts(scope.unwrap(), "1.1".parse().unwrap(), [], []))
+    };
+    let job = client_of("demo", "prod").tenant("acme").unwrap().id();
+    assert_eq!(client_of("demo", "prod").tenant_of(&job).unwrap().key().as_str(), "acme");
+    for (org, env) in [("demo", "dev"), ("rival", "prod")] {
+        let refused = client_of(org, env).tenant_of(&job).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            format!("the tenant demo/prod/acme was handed to a client of {org}/{env}")
+        );
+    }
 }
 
 #[test]

@@ -1,0 +1,170 @@
+//! Starting a client, and the task that follows its manifest.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flagforge_flags::manifest::{ScopeId, Thumbprint};
+use thiserror::Error;
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tracing::info;
+
+use crate::client::{Client, Status};
+use crate::connection::ConnectionError;
+use crate::follow::{self, Pace};
+use crate::loader::{Loader, Refreshed, chain};
+use crate::origin::{Origin, SetupError};
+use crate::shared::{Inner, Shared};
+
+/// How long a start waits for the origin unless told otherwise.
+const START_WITHIN: Duration = Duration::from_secs(5);
+/// How often the origin is asked unless told otherwise.
+const POLL_EVERY: Duration = Duration::from_secs(30);
+/// The shortest interval that can be asked for: a hundred requests a second are an accident.
+const MIN_POLL: Duration = Duration::from_millis(10);
+/// The time that one refresh may take, with all its chunks: 256 MiB at 50 Mbit/s need 43 s.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(60);
+/// The least time between two refreshes, however often announcements ring.
+const MIN_SPACING: Duration = Duration::from_millis(10);
+
+/// Bad configuration: the one thing for which a start fails.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// The connection string.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// The origin that it describes.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// Awaited outside a tokio runtime, on which the manifest would be followed.
+    #[error("a client is started inside a tokio runtime")]
+    NoRuntime,
+}
+
+/// Whose manifest, from where, and who is believed.
+pub(crate) struct Described {
+    origin: Arc<dyn Origin>,
+    scope: ScopeId,
+    roots: Vec<Thumbprint>,
+}
+
+impl Described {
+    pub(crate) fn new(origin: Arc<dyn Origin>, scope: ScopeId, roots: Vec<Thumbprint>) -> Self {
+        Self { origin, scope, roots }
+    }
+}
+
+/// A client that is described and not started; `.await` starts it.
+#[must_use = "a client starts when it is awaited"]
+pub struct Connect {
+    described: Result<Described, ConnectError>,
+    start_within: Duration,
+    poll_every: Duration,
+    cache: Option<PathBuf>,
+}
+
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect").field("start_within", &self.start_within).finish_non_exhaustive()
+    }
+}
+
+impl Connect {
+    pub(crate) fn new(described: Result<Described, ConnectError>) -> Self {
+        Self { described, start_within: START_WITHIN, poll_every: POLL_EVERY, cache: None }
+    }
+
+    /// How long the start waits for the origin; 5 s unless said otherwise. Zero waits for nothing, not even the disk.
+    pub const fn start_within(mut self, limit: Duration) -> Self {
+        self.start_within = limit;
+        self
+    }
+
+    /// How often the origin is asked, announcements or not; 30 s unless said otherwise, 10 ms at least.
+    pub const fn poll_every(mut self, interval: Duration) -> Self {
+        self.poll_every = interval;
+        self
+    }
+
+    /// Keeps the last good manifest in a folder, for starts without an origin. Processes may share it.
+    pub fn cache_dir(mut self, folder: impl AsRef<Path>) -> Self {
+        self.cache = Some(folder.as_ref().to_owned());
+        self
+    }
+
+    async fn start(self) -> Result<Client, ConnectError> {
+        tokio::runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
+        let deadline = Instant::now() + self.start_within;
+        let Described { origin, scope, roots } = self.described?;
+        let shared = Arc::new(Shared::following(scope.clone()));
+        let mut progress = shared.progress.subscribe();
+
+        let loader = Loader::new(Arc::clone(&origin), scope.clone(), roots, self.cache.as_deref());
+        let poll = self.poll_every.max(MIN_POLL);
+        let following = tokio::spawn(follow(Arc::clone(&shared), loader, poll));
+        let bell = Arc::clone(&shared);
+        let listening = tokio::spawn(async move {
+            tokio::select! {
+                () = follow::listen(origin, scope, || bell.bell.notify_one()) => {}
+                () = bell.ended() => {}
+            }
+        });
+        let client = Client { inner: Arc::new(Inner::new(shared, vec![following, listening])) };
+
+        // The first refresh to end well ends the wait; so does the first to end badly when the disk had a manifest.
+        let mut seen = 0;
+        while client.status() == Status::Defaults {
+            let another = progress.wait_for(|progress| progress.refreshes != seen);
+            let Ok(Ok(ended)) = timeout_at(deadline, another).await else { break };
+            seen = ended.refreshes;
+        }
+        let trouble = client.trouble();
+        let (scope, status) = (client.scope(), client.status());
+        info!(%scope, %status, trouble = trouble.as_ref().map(|text| text.as_str()), "started");
+        Ok(client)
+    }
+}
+
+impl IntoFuture for Connect {
+    type Output = Result<Client, ConnectError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.start())
+    }
+}
+
+/// Follows the manifest until the client is closed or dropped.
+async fn follow(shared: Arc<Shared>, mut loader: Loader, poll: Duration) {
+    if let Some(manifest) = loader.restore().await {
+        shared.take_up(manifest);
+    }
+    let mut pace = Pace::new(poll);
+    loop {
+        let earliest = Instant::now() + MIN_SPACING;
+        let refreshed = tokio::select! {
+            refreshed = timeout(REFRESH_TIMEOUT, loader.refresh()) => refreshed,
+            () = shared.ended() => return,
+        };
+        let trouble = match refreshed {
+            Ok(Ok(Refreshed::Changed(manifest))) => {
+                shared.take_up(manifest);
+                None
+            }
+            Ok(Ok(Refreshed::Confirmed)) => None,
+            Ok(Err(error)) => Some(chain(&error)),
+            Err(late) => Some(format!("the refresh took over {REFRESH_TIMEOUT:?}: {late}")),
+        };
+        let wait = if trouble.is_none() { pace.after_success() } else { pace.after_failure() };
+        shared.settle(trouble);
+        loader.store().await;
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = shared.bell.notified() => sleep_until(earliest).await,
+            () = shared.ended() => return,
+        }
+    }
+}
