@@ -12,6 +12,7 @@ mod jitter;
 pub mod loader;
 pub mod origin;
 mod shared;
+mod subscription;
 mod tenant;
 mod tenant_id;
 mod trust;
@@ -28,6 +29,7 @@ pub use flagforge_flags::{
 pub use loader::{Loader, Manifest, chain};
 pub use origin::Origin;
 pub use serde_json::Value as Json;
+pub use subscription::{Ended, Subscription};
 pub use tenant::{Asking, Basis, Details, FlagError, Flags, Tenant, Untenanted};
 pub use tenant_id::{Elsewhere, TenantId, TenantIdError};
 pub use waiting::{Close, Refresh, WaitFor};

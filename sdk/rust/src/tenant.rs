@@ -18,6 +18,7 @@ use crate::clock;
 use crate::flag::{Flag, FlagType};
 use crate::loader::Manifest;
 use crate::shared::Inner;
+use crate::subscription::Subscription;
 use crate::tenant_id::TenantId;
 
 /// A tenant: the handle that every question about flags goes through. Owned, `Clone`, `Send` and `Sync`;
@@ -60,6 +61,11 @@ impl Tenant {
         self.asking().flags()
     }
 
+    /// Changes to a flag as this tenant sees it.
+    pub fn subscribe<T: FlagType>(&self, flag: &Flag<T>) -> Subscription {
+        Subscription::new(Arc::clone(&self.inner), flag.key(), Some(self.key.clone()))
+    }
+
     #[inline]
     fn asking(&self) -> Asking<'_> {
         Asking { inner: &self.inner, context: Context::for_tenant(&self.key) }
@@ -91,6 +97,11 @@ impl Untenanted {
     /// The flags.
     pub fn flags(&self) -> Flags<'_> {
         self.asking().flags()
+    }
+
+    /// Changes to a flag as nobody's tenant sees it.
+    pub fn subscribe<T: FlagType>(&self, flag: &Flag<T>) -> Subscription {
+        Subscription::new(Arc::clone(&self.inner), flag.key(), None)
     }
 
     fn asking(&self) -> Asking<'_> {

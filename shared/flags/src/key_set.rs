@@ -177,6 +177,11 @@ impl HashSet {
         Self { slots: slots.into(), spread, zero: hashes.first() == Some(&0) }
     }
 
+    /// What it is made of; of the same hashes always the same.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = u64> {
+        self.slots.iter().copied()
+    }
+
     #[inline]
     pub(crate) fn has(&self, hash: u64) -> bool {
         let rest = self.slots.get(place(hash, self.spread)..).unwrap_or_default();

@@ -46,10 +46,10 @@ impl Tenant {
     }
 
     /// The override of a flag, whose key has this hash.
-    pub(crate) fn override_of(&self, hash: u64, flag: &FlagKey) -> Option<&OverrideWire> {
+    pub(crate) fn override_of(&self, hash: u64, flag: &str) -> Option<&OverrideWire> {
         let start = self.overrides.partition_point(|(held, ..)| *held < hash);
         let mut held = self.overrides.get(start..)?.iter().take_while(|(held, ..)| *held == hash);
-        held.find(|(_, held, _)| held == flag).map(|(.., entry)| entry)
+        held.find(|(_, held, _)| held.as_str() == flag).map(|(.., entry)| entry)
     }
 
     pub(crate) fn is_in(&self, group: &GroupKey) -> bool {

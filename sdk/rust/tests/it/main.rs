@@ -10,5 +10,6 @@ mod limits;
 mod live;
 mod serving;
 mod start;
+mod subscription;
 mod trust;
 mod waiting;

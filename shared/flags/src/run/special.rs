@@ -35,7 +35,7 @@ impl<'s, V: Visitor> Run<'_, '_, 's, V> {
         tenant: &Tenant,
     ) -> Result<Option<Decision>, Failed> {
         let own = match tenant.has_overrides() {
-            true => tenant.override_of(key_hash(flag.key.as_str()), &flag.key),
+            true => tenant.override_of(key_hash(flag.key.as_str()), flag.key.as_str()),
             false => None,
         };
         let expired = own.and_then(|own| own.expires()).is_some_and(|at| at <= self.asked.now());
