@@ -6,7 +6,7 @@ use flagforge_flags::keys::{EnvKey, OrgKey, TenantKey};
 use flagforge_flags::manifest::{
     ChunkKind, ChunkRef, Digest, Encoding, KeyClaims, RootClaims, Scope, ScopeId, SecretKey, Trust,
     TrustClaims, certificate, certificate_message, encode_flags, encode_segments, encode_tenants,
-    flag_shard, load, segment_shard, shards_for, sign_root, sign_trust, tenant_shard,
+    flag_shard, index, load, segment_shard, shards_for, sign_root, sign_trust, tenant_shard,
     tenant_shards_for, verify_root, verify_trust,
 };
 use flagforge_flags::time::Timestamp;
@@ -128,6 +128,9 @@ impl Published {
             segment_shard(segment.key.as_str(), segment_shards)
         });
         chunks.put(ChunkKind::Segments, by_shard, |here| encode_segments(here.iter().copied()));
+        let listed = index(chunks.listed);
+        let indexes = listed.indexes.iter().map(|(named, bytes)| (named.sha256, bytes.clone()));
+        chunks.stored.extend(indexes);
         let ScopeId { org, env, scope } = scope();
         let claims = RootClaims {
             format: 1,
@@ -143,7 +146,8 @@ impl Published {
             flag_shards,
             tenant_shards,
             segment_shards,
-            chunks: chunks.listed,
+            chunks: listed.chunks,
+            indexes: listed.indexes.iter().map(|(named, _)| *named).collect(),
         };
         let (trust, root) = signed(&claims);
         Self { root, trust, chunks: chunks.stored }

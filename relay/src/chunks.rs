@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use flagforge::origin::{Announcements, Fetched, Origin, OriginError};
-use flagforge_flags::manifest::{Digest, ScopeId};
+use flagforge_flags::manifest::{Digest, Named, ScopeId};
 
 use crate::environment::EnvId;
 
@@ -80,13 +80,13 @@ impl Origin for ChunkCache {
     }
 
     /// The chunk, from memory where it was asked for before. Only bytes that have the digest are held.
-    async fn chunk(&self, scope: &ScopeId, digest: &Digest) -> Result<Option<Bytes>, OriginError> {
-        let key = (EnvId::of(scope), *digest);
+    async fn chunk(&self, scope: &ScopeId, named: Named) -> Result<Option<Bytes>, OriginError> {
+        let key = (EnvId::of(scope), named.sha256);
         if let Some(bytes) = self.held().get(&key) {
             return Ok(Some(bytes));
         }
-        let found = self.origin.chunk(scope, digest).await?;
-        if let Some(bytes) = found.as_ref().filter(|bytes| Digest::of(bytes) == *digest) {
+        let found = self.origin.chunk(scope, named).await?;
+        if let Some(bytes) = found.as_ref().filter(|bytes| Digest::of(bytes) == named.sha256) {
             self.held().put(key, bytes.clone());
         }
         Ok(found)

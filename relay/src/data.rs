@@ -118,17 +118,15 @@ pub(crate) async fn chunk(
         let asker = admitted(&relay, &headers, &org, &env).await?;
         let digest: Digest = digest.parse().map_err(|_| Refused::NotFound("chunk"))?;
         let shelf = &asker.shelf;
-        let named = shelf.environment.as_ref().is_some_and(|root| root.names(&digest))
-            || (asker.kind == KeyKind::Relay && shelf.relay.names(&digest));
-        if !named {
-            return Err(Refused::NotFound("chunk"));
-        }
+        let relays = || shelf.relay.named(digest).filter(|_| asker.kind == KeyKind::Relay);
+        let named = shelf.environment.as_ref().and_then(|root| root.named(digest)).or_else(relays);
+        let named = named.ok_or(Refused::NotFound("chunk"))?;
         let etag = format!("\"{digest}\"");
         if holds(&headers, &etag) {
             return Ok(tagged("", JSON, &etag, FOR_EVER, true));
         }
         let scope = asker.environment.id.scope(Scope::Environment);
-        let bytes = passed_on(relay.origin.chunk(&scope, &digest).await)?;
+        let bytes = passed_on(relay.origin.chunk(&scope, named).await)?;
         let bytes = bytes.filter(|bytes| Digest::of(bytes) == digest);
         let bytes = bytes.ok_or(Refused::Unavailable("the origin has lost this chunk"))?;
         Ok(tagged(bytes, JSON, &etag, FOR_EVER, false))

@@ -1,7 +1,7 @@
 //! One environment of one organization, as a relay holds it: the relay scope's manifest to evaluate and
 //! authenticate with, the roots to pass on, and the news for streams.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use flagforge::follow::{Pace, listen};
 use flagforge::loader::{LoadError, Loader, Manifest, Refreshed, RootNews, RootReader};
 use flagforge::origin::{Announcement, Origin};
 use flagforge_flags::keys::{EnvKey, OrgKey};
-use flagforge_flags::manifest::{Digest, Root, Scope, ScopeId, Trust};
+use flagforge_flags::manifest::{Digest, Listing, Named, Root, Scope, ScopeId, Trust};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
@@ -47,20 +47,28 @@ impl EnvId {
 pub(crate) struct Document {
     pub(crate) text: Bytes,
     pub(crate) etag: String,
-    chunks: VecDeque<Arc<HashSet<Digest>>>,
+    /// Those of the newest root first: by digest, how many bytes each has.
+    chunks: VecDeque<Arc<HashMap<Digest, u64>>>,
 }
 
 impl Document {
-    fn followed_by(&self, root: &Root) -> Self {
+    fn followed_by(&self, root: &Root, listing: &Listing) -> Self {
         let mut chunks = self.chunks.clone();
-        chunks.push_front(Arc::new(root.claims().chunks.iter().map(|c| c.sha256).collect()));
+        chunks.push_front(Arc::new(listing.named().map(|n| (n.sha256, n.bytes)).collect()));
         chunks.truncate(RECENT_ROOTS);
         let text = Bytes::copy_from_slice(root.text().as_bytes());
         Self { text, etag: format!("\"{}\"", root.digest()), chunks }
     }
 
-    pub(crate) fn names(&self, digest: &Digest) -> bool {
-        self.chunks.iter().any(|chunks| chunks.contains(digest))
+    fn followed_by_manifest(&self, manifest: &Manifest) -> Self {
+        let followed =
+            manifest.root().map(|root| self.followed_by(root, manifest.snapshot().listing()));
+        followed.unwrap_or_else(|| self.clone())
+    }
+
+    pub(crate) fn named(&self, digest: Digest) -> Option<Named> {
+        let bytes = self.chunks.iter().find_map(|chunks| chunks.get(&digest))?;
+        Some(Named { sha256: digest, bytes: *bytes })
     }
 }
 
@@ -146,9 +154,8 @@ impl Environment {
         };
         relay.store().await;
         let environment = reader(scope(Scope::Environment));
-        let document = manifest.root().map(|root| Document::default().followed_by(root));
         let shelf = Shelf {
-            relay: document.unwrap_or_default(),
+            relay: Document::default().followed_by_manifest(&manifest),
             environment: None,
             trust: relay.trust().cloned(),
             manifest,
@@ -218,16 +225,11 @@ impl Environment {
         match timeout(REFRESH_TIMEOUT, following.relay.refresh()).await {
             Ok(Ok(Refreshed::Changed(manifest))) => {
                 let trust = following.relay.trust().cloned();
-                self.shelf.rcu(|shelf| {
-                    let root = manifest.root();
-                    let relay = root
-                        .map_or_else(|| shelf.relay.clone(), |root| shelf.relay.followed_by(root));
-                    Shelf {
-                        manifest: Arc::clone(&manifest),
-                        relay,
-                        environment: shelf.environment.clone(),
-                        trust: trust.clone(),
-                    }
+                self.shelf.rcu(|shelf| Shelf {
+                    manifest: Arc::clone(&manifest),
+                    relay: shelf.relay.followed_by_manifest(&manifest),
+                    environment: shelf.environment.clone(),
+                    trust: trust.clone(),
                 });
                 true
             }
@@ -244,11 +246,19 @@ impl Environment {
             Ok(Err(error)) => return self.warn(Scope::Environment, &flagforge::chain(&error)),
             Err(late) => return self.warn(Scope::Environment, &late.to_string()),
         };
+        // Both scopes share their indexes, and the relay's was read a moment ago.
+        let held = following.relay.held().map(|manifest| manifest.snapshot().listing());
+        let listing = match timeout(REFRESH_TIMEOUT, following.environment.list(&root, held)).await
+        {
+            Ok(Ok((listing, _))) => listing,
+            Ok(Err(error)) => return self.warn(Scope::Environment, &flagforge::chain(&error)),
+            Err(late) => return self.warn(Scope::Environment, &late.to_string()),
+        };
         following.environment.accept(&root, etag);
         let trust = following.environment.trust().cloned();
         self.shelf.rcu(|shelf| {
             let before = shelf.environment.clone().unwrap_or_default();
-            let environment = Some(before.followed_by(&root));
+            let environment = Some(before.followed_by(&root, &listing));
             Shelf { environment, trust: trust.clone(), ..Shelf::clone(shelf) }
         });
         let revision = root.claims().revision.to_string();

@@ -4,17 +4,14 @@
 pub(crate) mod chance;
 mod made;
 
-use std::collections::HashMap;
-
 use flagforge_embedded::Embedded;
 use flagforge_flags::keys::{SegmentKey, TenantKey};
-use flagforge_flags::manifest::{self, Digest, Scope, ScopeId, Trust, verify_root};
+use flagforge_flags::manifest::{self, Scope, ScopeId, Trust};
 use flagforge_flags::{Context, EvalError, Snapshot, View, evaluate};
-use flagforge_platform::ports::Fetched;
 use flagforge_platform::{Change, Error, Platform, Request, handle};
 use serde_json::{Value as Json, json};
 
-use crate::kit::{caller, env, flag, furnished, org};
+use crate::kit::{caller, env, flag, furnished, listed, org, verified};
 use chance::Chance;
 
 /// Rounds of a day, and tries of changes in one.
@@ -54,20 +51,9 @@ async fn taken(platform: &Platform, change: Change) -> bool {
 /// The snapshot that a reader has, of what stands published.
 async fn loaded(hands: &Embedded, trust: &Trust) -> Snapshot {
     let id = ScopeId { org: org(), env: env("prod"), scope: Scope::Environment };
-    let fetched = |name: String| async move {
-        match hands.objects.get(&name, None).await.unwrap() {
-            Fetched::Found { bytes, .. } => bytes,
-            other => panic!("{name}: {other:?}"),
-        }
-    };
-    let text = fetched(format!("{}/{}/{}.jws", id.org, id.env, id.scope)).await;
-    let root = verify_root(&text, trust, &id, None, hands.timer.now()).unwrap();
-    let mut chunks: HashMap<Digest, bytes::Bytes> = HashMap::new();
-    for chunk in &root.claims().chunks {
-        let bytes = fetched(format!("{}/chunks/{}", org(), chunk.sha256)).await;
-        chunks.insert(chunk.sha256, bytes);
-    }
-    manifest::load(root, &mut |digest| chunks.get(digest).cloned(), None).unwrap()
+    let root = verified(hands, trust, &id).await;
+    let (_, chunks) = listed(hands, &root).await;
+    manifest::load(root, &mut |digest| chunks.get(digest), None).unwrap()
 }
 
 fn context(chance: &mut Chance) -> Context<'static> {

@@ -9,13 +9,13 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use flagforge_flags::keys::{EnvKey, OrgKey};
-use flagforge_flags::manifest::{Scope, ScopeId, verify_root};
-use flagforge_platform::ports::Fetched;
+use flagforge_flags::manifest::{Scope, ScopeId};
 use flagforge_tests::{Answer, Org, World};
 use reqwest::Method;
 use serde_json::{Value as Json, json};
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::kit::{listed, verified};
 use told::Told;
 
 const ORGS: usize = 5;
@@ -184,15 +184,8 @@ async fn manifests(world: &World, org: &Org, at: usize) -> usize {
     for scope in [Scope::Environment, Scope::Relay] {
         let (key, env) = (OrgKey::new(&org.key).unwrap(), EnvKey::new("prod").unwrap());
         let id = ScopeId { org: key, env, scope };
-        let name = format!("{}/{}/{}.jws", id.org, id.env, id.scope);
-        let fetched = world.hands.objects.get(&name, None).await.unwrap();
-        let Fetched::Found { bytes, .. } = fetched else { panic!("no root {name}") };
-        let now = flagforge_platform::ports::Timer::now(&*world.hands.timer);
-        let root = verify_root(&bytes, &trust, &id, None, now).unwrap();
-        for chunk in &root.claims().chunks {
-            let name = format!("{}/chunks/{}", id.org, chunk.sha256);
-            let fetched = world.hands.objects.get(&name, None).await.unwrap();
-            let Fetched::Found { bytes, .. } = fetched else { panic!("no chunk {name}") };
+        let root = verified(&world.hands, &trust, &id).await;
+        for bytes in listed(&world.hands, &root).await.1.into_values() {
             let text = String::from_utf8(bytes.to_vec()).unwrap();
             seen += check(&text, at, None, "a chunk");
         }

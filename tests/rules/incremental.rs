@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use crate::accepted::chance::Chance;
 use crate::kit::{
-    caller, commit, define, enable, env, furnished, heads, org, platform, root, tenant,
+    self, caller, commit, define, enable, env, furnished, heads, org, platform, root, tenant,
 };
 
 const ROUNDS: usize = 50;
@@ -73,7 +73,7 @@ fn of_organization() -> Notice {
 
 async fn chunks(hands: &Embedded, trust: &Trust) -> (u32, Vec<ChunkRef>) {
     let claims = root(hands, trust, Scope::Relay).await;
-    (claims.tenant_shards, claims.chunks)
+    (claims.tenant_shards, kit::chunks(hands, trust, Scope::Relay).await)
 }
 
 #[tokio::test]
@@ -130,22 +130,25 @@ async fn a_kill_passes_between_two_slices_of_an_import() {
     import(&platform, 3_000, "x").await;
     handle::resign(&platform).await.unwrap();
     let before = root(&hands, &trust, Scope::Environment).await;
+    let before_chunks = kit::chunks(&hands, &trust, Scope::Environment).await;
     assert!(before.tenant_shards >= 64, "{} shards", before.tenant_shards);
     import(&platform, 3_000, "y").await;
     let imported = of_organization();
     assert!(handle::snapshot_some(&platform, &imported).await.unwrap(), "all in one slice");
-    let slice = root(&hands, &trust, Scope::Environment).await;
-    let stands = |chunk: &&ChunkRef| before.chunks.contains(chunk);
-    assert_eq!(slice.chunks.len() - slice.chunks.iter().filter(stands).count(), 32);
+    let slice = kit::chunks(&hands, &trust, Scope::Environment).await;
+    let stands = |chunk: &&ChunkRef| before_chunks.contains(chunk);
+    assert_eq!(slice.len() - slice.iter().filter(stands).count(), 32);
     commit(&platform, enable("f", true)).await;
     commit(&platform, tenant("by-hand")).await;
     let (env, change) = (Some(env("prod")), "set-enabled".to_owned());
     let kill = Notice::Changed { org: org(), env, number: 0, change };
     assert!(!handle::snapshot_some(&platform, &kill).await.unwrap());
     let between = root(&hands, &trust, Scope::Environment).await;
-    let stands = |chunk: &&ChunkRef| slice.chunks.contains(chunk);
-    let others: Vec<ChunkKind> =
-        between.chunks.iter().filter(|chunk| !stands(chunk)).map(|chunk| chunk.kind).collect();
+    let between_chunks = kit::chunks(&hands, &trust, Scope::Environment).await;
+    let stands = |chunk: &&ChunkRef| slice.contains(chunk);
+    let mut others: Vec<ChunkKind> =
+        between_chunks.iter().filter(|chunk| !stands(chunk)).map(|chunk| chunk.kind).collect();
+    others.sort();
     assert_eq!(others, [ChunkKind::Flags, ChunkKind::Tenants], "the flag, and one tenant by hand");
     let now = heads(&platform).await;
     assert_eq!(between.revision.env, now.env);

@@ -1,11 +1,15 @@
 //! A platform without listeners, and a few words to talk to it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use flagforge_embedded::Embedded;
 use flagforge_flags::Revision;
 use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, TenantKey};
-use flagforge_flags::manifest::{RootClaims, Scope, ScopeId, Trust, verify_root};
+use flagforge_flags::manifest::{
+    ChunkRef, Digest, Listing, Root, RootClaims, Scope, ScopeId, Trust, verify_root,
+};
 use flagforge_flags::wire::{FlagClass, ValueType};
 use flagforge_platform::input::DefinitionInput;
 use flagforge_platform::log::LogEntry;
@@ -104,9 +108,38 @@ pub(crate) async fn heads(platform: &Platform) -> Revision {
 /// The claims of the root that stands, verified.
 pub(crate) async fn root(hands: &Embedded, trust: &Trust, scope: Scope) -> RootClaims {
     let id = ScopeId { org: org(), env: env("prod"), scope };
-    let name = format!("{}/{}/{}.jws", id.org, id.env, id.scope);
-    let Fetched::Found { bytes, .. } = hands.objects.get(&name, None).await.unwrap() else {
-        panic!("there is no root");
-    };
-    verify_root(&bytes, trust, &id, None, hands.timer.now()).unwrap().claims().clone()
+    verified(hands, trust, &id).await.claims().clone()
+}
+
+/// The chunks of the root that stands.
+pub(crate) async fn chunks(hands: &Embedded, trust: &Trust, scope: Scope) -> Vec<ChunkRef> {
+    let id = ScopeId { org: org(), env: env("prod"), scope };
+    let root = verified(hands, trust, &id).await;
+    listed(hands, &root).await.0.chunks().cloned().collect()
+}
+
+pub(crate) async fn verified(hands: &Embedded, trust: &Trust, id: &ScopeId) -> Root {
+    let text = object(hands, &format!("{}/{}/{}.jws", id.org, id.env, id.scope)).await;
+    verify_root(&text, trust, id, None, hands.timer.now()).unwrap()
+}
+
+/// All that a root lists, with the bytes of its indexes and chunks, read from the store.
+pub(crate) async fn listed(hands: &Embedded, root: &Root) -> (Listing, HashMap<Digest, Bytes>) {
+    let mut bytes = HashMap::new();
+    let org = &root.claims().org;
+    for index in Listing::lacking(root, None) {
+        bytes.insert(index.sha256, object(hands, &format!("{org}/chunks/{}", index.sha256)).await);
+    }
+    let listing = Listing::of(root, &mut |digest| bytes.get(digest), None).unwrap();
+    for chunk in listing.chunks() {
+        bytes.insert(chunk.sha256, object(hands, &format!("{org}/chunks/{}", chunk.sha256)).await);
+    }
+    (listing, bytes)
+}
+
+async fn object(hands: &Embedded, name: &str) -> Bytes {
+    match hands.objects.get(name, None).await.unwrap() {
+        Fetched::Found { bytes, .. } => bytes,
+        other => panic!("{name}: {other:?}"),
+    }
 }

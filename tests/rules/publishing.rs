@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use flagforge_embedded::{Embedded, FaultPlan, FaultTable};
-use flagforge_flags::manifest::{ChunkKind, Digest, Position, RootClaims, Scope, Trust};
+use flagforge_flags::manifest::{ChunkKind, Digest, Position, RootClaims, Scope, ScopeId, Trust};
 use flagforge_flags::time::Timestamp;
 use flagforge_platform::ports::{Fetched, Timer};
 use flagforge_platform::{Change, Platform, RESIGN_AFTER, handle};
 
 use crate::kit::{
-    commit, define, enable, env, flag, furnished, heads, org, platform, root, tenant,
+    self, commit, define, enable, env, flag, furnished, heads, org, platform, root, tenant,
 };
 
 /// A platform that remembers nothing: what another process would publish.
@@ -18,8 +18,8 @@ fn fresh(hands: &Embedded) -> Platform {
 }
 
 async fn chunks(hands: &Embedded, trust: &Trust) -> Vec<Digest> {
-    let claims = root(hands, trust, Scope::Relay).await;
-    claims.chunks.iter().map(|chunk| chunk.sha256).collect()
+    let chunks = kit::chunks(hands, trust, Scope::Relay).await;
+    chunks.iter().map(|chunk| chunk.sha256).collect()
 }
 
 #[tokio::test]
@@ -45,6 +45,35 @@ async fn publishing_again_changes_nothing_and_following_the_log_equals_reading_e
     handle::resign(&fresh(&hands)).await.unwrap();
     assert_eq!(chunks(&hands, &trust).await, followed, "a full rebuild finds another state");
     assert_eq!(root(&hands, &trust, Scope::Relay).await.revision, heads(&platform).await);
+}
+
+#[tokio::test]
+async fn in_a_large_environment_a_flip_is_one_chunk_one_index_and_the_roots() {
+    let (hands, platform, trust) = furnished().await;
+    define(&platform, "f").await;
+    for number in 0..200 {
+        let note = "x".repeat(16_000);
+        let json = serde_json::json!({"change": "put-tenant", "org": "home", "tenant": format!("t-{number}"),
+            "uid": format!("u-{number}"), "name": "T", "attributes": {"note": note}});
+        commit(&platform, serde_json::from_value(json).unwrap()).await;
+    }
+    handle::resign(&platform).await.unwrap();
+    let before = root(&hands, &trust, Scope::Environment).await;
+    assert!(before.indexes.len() > 1 && before.chunks.is_empty(), "{before:?}");
+    let stored = async || hands.objects.list("home/chunks/", None).await.unwrap().len();
+    let count = stored().await;
+    commit(&platform, enable("f", true)).await;
+    handle::resign(&platform).await.unwrap();
+    assert_eq!(stored().await, count + 2, "a chunk and an index");
+    let after = root(&hands, &trust, Scope::Environment).await;
+    let same = after.indexes.iter().filter(|index| before.indexes.contains(index)).count();
+    assert_eq!(same, before.indexes.len() - 1);
+    let relays = root(&hands, &trust, Scope::Relay).await;
+    assert_eq!(relays.indexes, after.indexes, "scopes share them");
+    // Another publisher, which does not know what was put, finds nothing to do.
+    handle::resign(&fresh(&hands)).await.unwrap();
+    assert_eq!(stored().await, count + 2);
+    assert_eq!(root(&hands, &trust, Scope::Environment).await, after);
 }
 
 #[tokio::test]
@@ -114,13 +143,9 @@ async fn a_table_that_fails_half_the_time_publishes_nothing_half() {
     handle::resign(&platform).await.unwrap();
     let claims = root(&hands, &trust, Scope::Environment).await;
     assert_eq!(claims.revision, heads(&platform).await);
-    for chunk in &claims.chunks {
-        let name = format!("home/chunks/{}", chunk.sha256);
-        let Fetched::Found { bytes, .. } = hands.objects.get(&name, None).await.unwrap() else {
-            panic!("{name} is not there");
-        };
-        assert_eq!(Digest::of(&bytes), chunk.sha256);
-    }
+    let id = ScopeId { org: org(), env: env("prod"), scope: Scope::Environment };
+    let (_, bytes) = kit::listed(&hands, &kit::verified(&hands, &trust, &id).await).await;
+    assert!(bytes.iter().all(|(digest, bytes)| Digest::of(bytes) == *digest));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use flagforge::origin::{Fetched, Origin, OriginError};
-use flagforge_flags::manifest::{Digest, ScopeId};
+use flagforge_flags::manifest::{Named, ScopeId};
 use flagforge_platform::ports;
 
 /// Reads manifests where the publisher put them.
@@ -47,7 +47,7 @@ impl Origin for ObjectsOrigin {
         })
     }
 
-    async fn chunk(&self, scope: &ScopeId, digest: &Digest) -> Result<Option<Bytes>, OriginError> {
-        self.bytes(&format!("{}/chunks/{digest}", scope.org)).await
+    async fn chunk(&self, scope: &ScopeId, named: Named) -> Result<Option<Bytes>, OriginError> {
+        self.bytes(&format!("{}/chunks/{}", scope.org, named.sha256)).await
     }
 }

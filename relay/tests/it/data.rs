@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use flagforge_flags::KeyKind;
-use flagforge_flags::manifest::{ChunkKind, Digest, verify_root, verify_trust};
+use flagforge_flags::manifest::{ChunkKind, Digest, Listing, verify_root, verify_trust};
 
 use crate::kit::{now, secret_key};
 use crate::world::{World, publish};
@@ -55,16 +55,32 @@ async fn a_root_that_is_held_already_is_not_sent_again() {
 
 #[tokio::test]
 async fn chunks_are_handed_out_by_the_roots_that_name_them() {
+    // Listed by the root itself, and by indexes.
+    for shards in [1, 64] {
+        chunks_are_handed_out(shards).await;
+    }
+}
+
+async fn chunks_are_handed_out(shards: u32) {
     let mut relays = String::new();
-    let mut world = World::with(|publisher| relays = publisher.key(KeyKind::Relay, "r", |_| {}));
+    let mut world = World::with(|publisher| {
+        relays = publisher.key(KeyKind::Relay, "r", |_| {});
+        publisher.shards = shards;
+    });
     world.get("environment", &world.server).await;
     let named = |publisher: &crate::kit::Publisher, keys: bool| -> Vec<String> {
         let trust = verify_trust(&publisher.read("trust.json"), &publisher.pinned()).unwrap();
         let scope = publisher.scope(flagforge_flags::manifest::Scope::Relay);
         let text = publisher.read("demo/prod/relay.jws");
         let root = verify_root(&text, &trust, &scope, None, now()).unwrap();
-        let chunks = root.claims().chunks.iter().filter(|c| (c.kind == ChunkKind::Keys) == keys);
-        chunks.map(|chunk| chunk.sha256.to_string()).collect()
+        let mut index = |digest: &Digest| Some(publisher.read(&format!("demo/chunks/{digest}")));
+        let listing = Listing::of(&root, &mut index, None).unwrap();
+        assert_eq!(root.claims().indexes.is_empty(), shards == 1);
+        let of_keys = |digest: &Digest| {
+            listing.chunks().any(|c| c.kind == ChunkKind::Keys && c.sha256 == *digest)
+        };
+        let named = listing.named().map(|named| named.sha256);
+        named.filter(|digest| of_keys(digest) == keys).map(|d| d.to_string()).collect()
     };
     for digest in named(&world.publisher, false) {
         let chunk = world.get(&format!("chunks/{digest}"), &world.server).await;
@@ -78,8 +94,8 @@ async fn chunks_are_handed_out_by_the_roots_that_name_them() {
         assert_eq!(world.get(&path, &world.server).await.status, StatusCode::NOT_FOUND);
         assert_eq!(world.get(&path, &relays).await.status, StatusCode::OK);
     }
-    let unnamed = Digest::of(b"{\"flags\":{}}");
-    world.publisher.write(&format!("demo/chunks/{unnamed}"), b"{\"flags\":{}}");
+    let unnamed = Digest::of(b"{\"flags\": {}}");
+    world.publisher.write(&format!("demo/chunks/{unnamed}"), b"{\"flags\": {}}");
     for path in [format!("chunks/{unnamed}"), "chunks/x".to_owned(), "chunks/..%2Ftrust".to_owned()]
     {
         assert_eq!(world.get(&path, &relays).await.status, StatusCode::NOT_FOUND, "{path}");

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use flagforge::origin::{Fetched, FolderOrigin, Origin, OriginError};
-use flagforge_flags::manifest::{Digest, ScopeId};
+use flagforge_flags::manifest::{Named, ScopeId};
 use flagforge_flags::{AccessKey, KeyKind};
 use flagforge_relay::{Config, Freshness, Relay, app, app_without_streams};
 use futures_util::future::join_all;
@@ -59,10 +59,10 @@ impl Origin for Counted {
         self.folder.root(scope, held).await
     }
 
-    async fn chunk(&self, scope: &ScopeId, digest: &Digest) -> Result<Option<Bytes>, OriginError> {
+    async fn chunk(&self, scope: &ScopeId, named: Named) -> Result<Option<Bytes>, OriginError> {
         self.chunks.fetch_add(1, Ordering::Relaxed);
         self.reach().await?;
-        self.folder.chunk(scope, digest).await
+        self.folder.chunk(scope, named).await
     }
 }
 

@@ -10,7 +10,7 @@
 //! A chunk is written before the root that names it, the root before `seen.json`: a process that dies
 //! between leaves an older manifest or an older age, never a half one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -18,15 +18,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use flagforge_flags::manifest::{
-    Digest, MAX_CHUNK_BYTES, MAX_ROOT_BYTES, MAX_TRUST_BYTES, Position, Root, Scope, ScopeId,
-    Thumbprint,
+    Digest, Listing, MAX_INDEX_BYTES, MAX_ROOT_BYTES, MAX_TRUST_BYTES, Named, Position, Root,
+    Scope, ScopeId, Thumbprint,
 };
 use flagforge_flags::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use crate::loader::Chunks;
 use crate::origin::folder::{Capped, read_capped};
 use crate::origin::usize_of;
 
@@ -60,13 +60,30 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    pub(crate) fn chunk(&self, digest: &Digest) -> Option<Vec<u8>> {
-        let path = self.folder.join(CHUNKS).join(digest.to_string());
-        match read_capped(&path, usize_of(MAX_CHUNK_BYTES)) {
+    /// An index, whose size the verified root says and its reader checks.
+    pub(crate) fn index(&self, digest: &Digest) -> Option<Vec<u8>> {
+        self.chunk(Named { sha256: *digest, bytes: MAX_INDEX_BYTES })
+    }
+
+    pub(crate) fn chunk(&self, named: Named) -> Option<Vec<u8>> {
+        let path = self.folder.join(CHUNKS).join(named.sha256.to_string());
+        match read_capped(&path, usize_of(named.bytes)) {
             Ok(Capped::Whole(bytes)) => Some(bytes),
             Ok(Capped::Absent | Capped::TooLarge) | Err(_) => None,
         }
     }
+}
+
+/// A manifest for the disk.
+pub(crate) struct ToStore {
+    /// The documents from the pinned roots to the current one.
+    pub(crate) trust: Vec<String>,
+    pub(crate) root: Root,
+    /// All that the root lists, with its indexes.
+    pub(crate) named: HashSet<Digest>,
+    /// Those of them that are not on disk yet.
+    pub(crate) chunks: Chunks,
+    pub(crate) confirmed: Timestamp,
 }
 
 /// How far a scope had got.
@@ -100,29 +117,20 @@ impl DiskCache {
         blocking(move || Ok(read(&folder))).await.flatten()
     }
 
-    /// Which of a root's chunks are neither on disk nor among those in hand.
-    pub(crate) async fn lacks(&self, root: &Root, in_hand: &HashMap<Digest, Bytes>) -> Vec<Digest> {
+    /// Which of a root's indexes and chunks are neither on disk nor among those in hand.
+    pub(crate) async fn lacks(&self, listing: &Listing, in_hand: &Chunks) -> Vec<Named> {
         let folder = self.folder.join(CHUNKS);
-        let wanted: Vec<Digest> = root.claims().chunks.iter().map(|chunk| chunk.sha256).collect();
-        let wanted: Vec<Digest> = wanted.into_iter().filter(|d| !in_hand.contains_key(d)).collect();
-        let missing = move || {
-            Ok(wanted.into_iter().filter(|d| !folder.join(d.to_string()).exists()).collect())
-        };
+        let wanted: Vec<Named> =
+            listing.named().filter(|named| !in_hand.contains_key(&named.sha256)).collect();
+        let on_disk = move |named: &Named| folder.join(named.sha256.to_string()).exists();
+        let missing = move || Ok(wanted.into_iter().filter(|named| !on_disk(named)).collect());
         blocking(missing).await.unwrap_or_default()
     }
 
     /// Stores a manifest, unless another process has stored a later one.
-    pub(crate) async fn store(
-        &self,
-        trust: impl Iterator<Item = &str>,
-        root: &Root,
-        chunks: HashMap<Digest, Bytes>,
-        confirmed: Timestamp,
-    ) {
+    pub(crate) async fn store(&self, manifest: ToStore) {
         let folder = Arc::clone(&self.folder);
-        let trust: Vec<String> = trust.map(str::to_owned).collect();
-        let root = root.clone();
-        blocking(move || store(&folder, &trust, &root, &chunks, confirmed)).await;
+        blocking(move || store(&folder, &manifest)).await;
     }
 
     /// Notes that the manifest stored was current at that time.
@@ -167,13 +175,8 @@ fn read_seen(folder: &Path) -> Option<Seen> {
     }
 }
 
-fn store(
-    folder: &Path,
-    trust: &[String],
-    root: &Root,
-    chunks: &HashMap<Digest, Bytes>,
-    confirmed: Timestamp,
-) -> io::Result<()> {
+fn store(folder: &Path, manifest: &ToStore) -> io::Result<()> {
+    let ToStore { trust, root, named, chunks, confirmed } = manifest;
     let position = root.position();
     if read_seen(folder).is_some_and(|seen| !seen.position.allows(&position)) {
         return Ok(());
@@ -187,8 +190,8 @@ fn store(
     let chain = serde_json::to_vec(trust).map_err(io::Error::other)?;
     write(&folder.join(TRUST), &chain, Sync::Yes)?;
     write(&folder.join(ROOT), root.text().as_bytes(), Sync::Yes)?;
-    see(folder, Seen { position, confirmed })?;
-    sweep(&chunk_folder, root)
+    see(folder, Seen { position, confirmed: *confirmed })?;
+    sweep(&chunk_folder, named)
 }
 
 fn see(folder: &Path, seen: Seen) -> io::Result<()> {
@@ -199,10 +202,9 @@ fn see(folder: &Path, seen: Seen) -> io::Result<()> {
     write(&folder.join(SEEN), &seen, Sync::Yes)
 }
 
-/// Removes the chunks that the root does not name, and what dead processes left half written.
-fn sweep(chunks: &Path, root: &Root) -> io::Result<()> {
-    let named: HashSet<String> =
-        root.claims().chunks.iter().map(|chunk| chunk.sha256.to_string()).collect();
+/// Removes the chunks that are not named, and what dead processes left half written.
+fn sweep(chunks: &Path, named: &HashSet<Digest>) -> io::Result<()> {
+    let named: HashSet<String> = named.iter().map(ToString::to_string).collect();
     for entry in fs::read_dir(chunks)? {
         let entry = entry?;
         let (name, path) = (entry.file_name(), entry.path());

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flagforge_flags::manifest::{
-    Digest, Position, Refusal, Root, ScopeId, Thumbprint, Trust, load, missing, verify_root,
+    ChunkRef, Digest, Listing, Named, Position, Refusal, Root, ScopeId, Thumbprint, Trust, load,
+    missing, verify_root,
 };
 use flagforge_flags::time::Timestamp;
 use flagforge_flags::{Revision, Snapshot, View};
@@ -17,7 +18,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use thiserror::Error;
 use tracing::warn;
 
-use crate::cache::{DiskCache, Stored};
+use crate::cache::{DiskCache, Stored, ToStore};
 use crate::clock;
 use crate::origin::{Fetched, Origin, OriginError};
 use crate::trust::TrustKeeper;
@@ -120,6 +121,9 @@ pub enum RootNews {
     Same,
 }
 
+/// Chunks and indexes in hand.
+pub type Chunks = HashMap<Digest, Bytes>;
+
 /// Follows the root of one scope: its signature, its owner, its place in time. The chunks are the [`Loader`]'s.
 #[derive(Debug)]
 pub struct RootReader {
@@ -173,6 +177,31 @@ impl RootReader {
         self.floor = Some(root.position());
     }
 
+    /// Every chunk that a root lists, by itself or by its indexes. `held` is what was listed before: only what changed since
+    /// is fetched. Besides the listing it answers what was fetched for it.
+    pub async fn list(
+        &self,
+        root: &Root,
+        held: Option<&Listing>,
+    ) -> Result<(Listing, Chunks), LoadError> {
+        let fetched = self.fetch(Listing::lacking(root, held).copied().collect()).await?;
+        let listing = Listing::of(root, &mut |digest| fetched.get(digest), held)?;
+        Ok((listing, fetched))
+    }
+
+    async fn fetch(&self, wanted: Vec<Named>) -> Result<Chunks, LoadError> {
+        let (origin, scope) = (&*self.origin, &self.scope);
+        stream::iter(wanted)
+            .map(|named| async move {
+                let digest = named.sha256;
+                let bytes = origin.chunk(scope, named).await?;
+                bytes.map(|b| (digest, b)).ok_or_else(|| Refusal::ChunkMissing(digest).into())
+            })
+            .buffer_unordered(CHUNKS_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
     fn verify(&self, bytes: &[u8]) -> Result<Root, Refusal> {
         match self.trust.current() {
             Some(trust) => {
@@ -205,7 +234,7 @@ pub struct Loader {
     held: Option<Arc<Manifest>>,
     cache: Option<DiskCache>,
     /// Fetched since the cache was last written.
-    unstored: HashMap<Digest, Bytes>,
+    unstored: Chunks,
     /// The confirmation that the cache has; `None` when it does not have what is held.
     stored: Option<Timestamp>,
 }
@@ -256,7 +285,11 @@ impl Loader {
     fn take_up(&mut self, stored: &Stored) -> Result<Arc<Manifest>, Refusal> {
         self.reader.trust.restore(stored.trust.iter().map(String::as_str))?;
         let root = self.reader.verify(&stored.root)?;
-        let snapshot = load(root.clone(), &mut |digest| stored.chunk(digest), None)?;
+        let listing = Listing::of(&root, &mut |digest| stored.index(digest), None)?;
+        let sizes: HashMap<Digest, Named> =
+            listing.named().map(|named| (named.sha256, named)).collect();
+        let mut chunk = |digest: &Digest| stored.chunk(*sizes.get(digest)?);
+        let snapshot = load(root.clone(), &mut chunk, None)?;
         self.reader.accept(&root, None);
         // A writer that died before `seen.json` left a root that was current when it was signed; more is not known.
         let known = stored.position.map_or(root.claims().issued, |_| stored.confirmed);
@@ -272,9 +305,10 @@ impl Loader {
             RootNews::Same => return self.confirm(),
         };
         let previous = self.held.clone();
-        let wanted = missing(&root, previous.as_deref().map(Manifest::snapshot));
-        let wanted = wanted.into_iter().map(|chunk| chunk.sha256).collect();
-        let chunks = self.fetch(wanted).await?;
+        let held = previous.as_deref().map(Manifest::snapshot);
+        let (listing, mut chunks) = self.reader.list(&root, held.map(Snapshot::listing)).await?;
+        let wanted = missing(&root, &listing, held).into_iter().map(ChunkRef::named).collect();
+        chunks.extend(self.reader.fetch(wanted).await?);
         let snapshot = compile(root.clone(), chunks.clone(), previous).await?;
         self.reader.accept(&root, etag);
         let manifest = Arc::new(Manifest::new(snapshot, root, clock::now()));
@@ -304,11 +338,12 @@ impl Loader {
             return;
         };
         let (Some(root), confirmed) = (held.root(), held.confirmed()) else { return };
+        let listing = held.snapshot().listing();
         match self.stored {
             None => {
                 let mut chunks = std::mem::take(&mut self.unstored);
                 // Chunks that were reused in memory may have gone from the disk.
-                match self.fetch(cache.lacks(root, &chunks).await).await {
+                match self.reader.fetch(cache.lacks(listing, &chunks).await).await {
                     Ok(lacking) => chunks.extend(lacking),
                     Err(error) => {
                         warn!(error = chain(&error), "the manifest was not cached on disk");
@@ -316,31 +351,21 @@ impl Loader {
                         return;
                     }
                 }
-                cache.store(self.reader.trust.chain(), root, chunks, confirmed).await;
+                let trust = self.reader.trust.chain().map(str::to_owned).collect();
+                let named = listing.named().map(|named| named.sha256).collect();
+                cache.store(ToStore { trust, root: root.clone(), named, chunks, confirmed }).await;
             }
             Some(stored) if confirmed.since(stored) < STORE_CONFIRMATION_EVERY => return,
             Some(_) => cache.confirm(root.position(), confirmed).await,
         }
         self.stored = Some(confirmed);
     }
-
-    async fn fetch(&self, digests: Vec<Digest>) -> Result<HashMap<Digest, Bytes>, LoadError> {
-        let (origin, scope) = (&*self.reader.origin, &self.reader.scope);
-        stream::iter(digests)
-            .map(|digest| async move {
-                let bytes = origin.chunk(scope, &digest).await?;
-                bytes.map(|b| (digest, b)).ok_or_else(|| Refusal::ChunkMissing(digest).into())
-            })
-            .buffer_unordered(CHUNKS_AT_ONCE)
-            .try_collect()
-            .await
-    }
 }
 
 /// Compiles on a thread that may be busy for as long as a large manifest takes.
 async fn compile(
     root: Root,
-    chunks: HashMap<Digest, Bytes>,
+    chunks: Chunks,
     previous: Option<Arc<Manifest>>,
 ) -> Result<Snapshot, LoadError> {
     let work = move || {

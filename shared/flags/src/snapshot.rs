@@ -9,7 +9,7 @@ use crate::compile::compile;
 use crate::fault::{EntryFault, FlagFault};
 use crate::flag::Flag;
 use crate::keys::{FlagKey, SegmentKey, TenantKey};
-use crate::manifest::{Digest, KeyWire, RootClaims, ScopeId, shard_of};
+use crate::manifest::{KeyWire, Listing, RootClaims, ScopeId, shard_of};
 use crate::segment::{Segment, compile_segment};
 use crate::tenant::Tenant;
 use crate::time::Timestamp;
@@ -22,6 +22,7 @@ pub use crate::revision::{Revision, RevisionError};
 pub struct Snapshot {
     pub(crate) scope: ScopeId,
     pub(crate) root: RootClaims,
+    pub(crate) listing: Listing,
     pub(crate) stale_from: Timestamp,
     pub(crate) flags: Box<[Arc<Shard<Flag, FlagFault>>]>,
     pub(crate) tenants: Box<[Arc<Shard<Tenant, EntryFault>>]>,
@@ -43,6 +44,11 @@ impl Snapshot {
     /// What its root said.
     pub const fn root(&self) -> &RootClaims {
         &self.root
+    }
+
+    /// The chunks that it was loaded from.
+    pub const fn listing(&self) -> &Listing {
+        &self.listing
     }
 
     /// Whether its root or trust document has expired: served on, and said to be stale.
@@ -121,11 +127,6 @@ impl Snapshot {
         self.keys.find(&Mark::of(id), id)
     }
 
-    /// Whether a chunk is loaded, so that nobody need fetch it again.
-    pub fn holds(&self, digest: &Digest) -> bool {
-        self.root.chunks.iter().any(|chunk| chunk.sha256 == *digest)
-    }
-
     /// A configuration made of parts, unsigned: for tests, tools and offline use. Of two with one key the
     /// later stays; a malformed flag spoils itself only.
     pub fn from_parts(
@@ -155,10 +156,12 @@ impl Snapshot {
             tenant_shards: 1,
             segment_shards: 1,
             chunks: Vec::new(),
+            indexes: Vec::new(),
         };
         Self {
             scope,
             root,
+            listing: Listing::default(),
             stale_from: Timestamp::from_millis(i64::MAX),
             flags: [Arc::new(flags)].into(),
             tenants: [Arc::new(Shard::new(tenants))].into(),

@@ -227,6 +227,7 @@ fn signed_root(chunks: Vec<manifest::ChunkRef>) -> manifest::Root {
         tenant_shards: 1,
         segment_shards: 1,
         chunks,
+        indexes: Vec::new(),
     };
     let text = manifest::sign_root(&claims, &certificate, &signing).unwrap();
     manifest::verify_root(text.as_bytes(), &trust, &scope, None, issued).unwrap()

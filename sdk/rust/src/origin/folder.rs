@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use flagforge_flags::manifest::{
-    Digest, MAX_CHUNK_BYTES, MAX_ROOT_BYTES, MAX_TRUST_BYTES, ScopeId,
-};
+use flagforge_flags::manifest::{Digest, MAX_ROOT_BYTES, MAX_TRUST_BYTES, Named, ScopeId};
 
 use super::{Fetched, Origin, OriginError, names, usize_of};
 
@@ -58,8 +56,8 @@ impl Origin for FolderOrigin {
         Ok(Fetched::Found { bytes, etag: Some(etag) })
     }
 
-    async fn chunk(&self, scope: &ScopeId, digest: &Digest) -> Result<Option<Bytes>, OriginError> {
-        self.read(names::chunk(&scope.org, digest), usize_of(MAX_CHUNK_BYTES)).await
+    async fn chunk(&self, scope: &ScopeId, named: Named) -> Result<Option<Bytes>, OriginError> {
+        self.read(names::chunk(&scope.org, &named.sha256), usize_of(named.bytes)).await
     }
 }
 

@@ -5,9 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use flagforge_flags::access_key::AccessKey;
-use flagforge_flags::manifest::{
-    Digest, MAX_CHUNK_BYTES, MAX_ROOT_BYTES, MAX_TRUST_BYTES, Scope, ScopeId,
-};
+use flagforge_flags::manifest::{MAX_ROOT_BYTES, MAX_TRUST_BYTES, Named, Scope, ScopeId};
 use futures_util::stream;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
@@ -85,9 +83,9 @@ impl Origin for HttpOrigin {
         web::root(request, path, MAX_ROOT_BYTES).await
     }
 
-    async fn chunk(&self, scope: &ScopeId, digest: &Digest) -> Result<Option<Bytes>, OriginError> {
-        let path = format!("chunks/{digest}");
-        web::whole(self.get(scope, &path), &path, usize_of(MAX_CHUNK_BYTES)).await
+    async fn chunk(&self, scope: &ScopeId, named: Named) -> Result<Option<Bytes>, OriginError> {
+        let path = format!("chunks/{}", named.sha256);
+        web::whole(self.get(scope, &path), &path, usize_of(named.bytes)).await
     }
 
     async fn watch(&self, scope: &ScopeId) -> Result<Option<Announcements>, OriginError> {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use flagforge_flags::keys::{EnvKey, OrgKey};
-use flagforge_flags::manifest::{Digest, Scope, ScopeId};
+use flagforge_flags::manifest::{Digest, Named, Scope, ScopeId};
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -35,8 +35,8 @@ use crate::connection::{Connection, Source};
 /// A place that trust documents, roots and chunks can be read from.
 ///
 /// An origin is not believed: whatever it answers is verified by the caller against pinned roots.
-/// It bounds what it reads by the manifest's limits (`MAX_TRUST_BYTES`, `MAX_ROOT_BYTES`,
-/// `MAX_CHUNK_BYTES`), never holds more than that in memory for one answer, and ends every call
+/// It bounds what it reads by the manifest's limits (`MAX_TRUST_BYTES`, `MAX_ROOT_BYTES`, what a verified root says of a
+/// chunk), never holds more than that in memory for one answer, and ends every call
 /// within a bounded time.
 #[async_trait]
 pub trait Origin: Send + Sync + Debug {
@@ -51,8 +51,9 @@ pub trait Origin: Send + Sync + Debug {
     /// The scope's current root, unless it still has the tag that the caller `held`.
     async fn root(&self, scope: &ScopeId, held: Option<&str>) -> Result<Fetched, OriginError>;
 
-    /// A chunk by its digest; `None` when it is not there.
-    async fn chunk(&self, scope: &ScopeId, digest: &Digest) -> Result<Option<Bytes>, OriginError>;
+    /// A chunk or an index by its digest; `None` when it is not there. One that has more bytes than it is said to
+    /// have is [`OriginError::TooLarge`], and no more of it is read.
+    async fn chunk(&self, scope: &ScopeId, named: Named) -> Result<Option<Bytes>, OriginError>;
 
     /// New roots of the scope as they are announced, the current one first. `None` where the origin
     /// announces nothing: then polling finds them. The stream ends, or fails, when the origin goes

@@ -4,9 +4,7 @@ use std::{env, fmt};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use flagforge_flags::manifest::{
-    Digest, MAX_CHUNK_BYTES, MAX_ROOT_BYTES, MAX_TRUST_BYTES, ScopeId,
-};
+use flagforge_flags::manifest::{MAX_ROOT_BYTES, MAX_TRUST_BYTES, Named, ScopeId};
 use flagforge_flags::time::Timestamp;
 use reqwest::header::{AUTHORIZATION, IF_NONE_MATCH};
 use reqwest::{Client, RequestBuilder, Url};
@@ -143,9 +141,9 @@ impl Origin for S3Origin {
         web::root(request, &name, MAX_ROOT_BYTES).await
     }
 
-    async fn chunk(&self, scope: &ScopeId, digest: &Digest) -> Result<Option<Bytes>, OriginError> {
-        let name = names::chunk(&scope.org, digest);
-        web::whole(self.get(&name), &name, usize_of(MAX_CHUNK_BYTES)).await
+    async fn chunk(&self, scope: &ScopeId, named: Named) -> Result<Option<Bytes>, OriginError> {
+        let name = names::chunk(&scope.org, &named.sha256);
+        web::whole(self.get(&name), &name, usize_of(named.bytes)).await
     }
 }
 

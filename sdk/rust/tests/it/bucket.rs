@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use flagforge::origin::{Credentials, Origin, OriginError, S3Origin};
 use flagforge::{Client, Flag, Status};
-use flagforge_flags::manifest::Digest;
+use flagforge_flags::manifest::{Digest, Named};
 
 use crate::kit::{Publisher, boolean, directory};
 
@@ -101,7 +101,9 @@ async fn absent_is_not_forbidden() {
     let (endpoint, _bucket) = serve(publisher.folder.clone()).await;
     let scope = publisher.environment();
     let ours = S3Origin::new(&endpoint, "flags", "eu-central-1", credentials()).unwrap();
-    assert!(ours.chunk(&scope, &Digest::of(b"")).await.unwrap().is_none());
+    assert!(
+        ours.chunk(&scope, Named { sha256: Digest::of(b""), bytes: 0 }).await.unwrap().is_none()
+    );
     let theirs = S3Origin::new(&endpoint, "others", "eu-central-1", credentials()).unwrap();
     let refused = theirs.root(&scope, None).await;
     assert!(matches!(refused, Err(OriginError::Refused { status: 403, .. })), "{refused:?}");

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flagforge::{Client, Flag, Status};
-use serde_json::Value as Json;
+use flagforge_flags::hashed_ids;
+use flagforge_flags::keys::SegmentKey;
+use flagforge_flags::wire::{IdsWire, SegmentWire};
+use serde_json::{Value as Json, json};
 
 use crate::kit::{Publisher, ago, boolean, directory};
 
@@ -15,6 +18,7 @@ const BOUND: Duration = Duration::from_millis(500);
 struct Place {
     publisher: Publisher,
     cache: tempfile::TempDir,
+    start_within: Duration,
     _folder: tempfile::TempDir,
 }
 
@@ -24,12 +28,13 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let mut publisher = Publisher::new(folder.path());
         publisher.publish(&[boolean("new-dashboard")], &[directory("acme", &["new-dashboard"])]);
-        Self { publisher, cache: tempfile::tempdir().unwrap(), _folder: folder }
+        let cache = tempfile::tempdir().unwrap();
+        Self { publisher, cache, start_within: BOUND, _folder: folder }
     }
 
     async fn start(&self) -> Client {
         Client::connect(&self.publisher.connection())
-            .start_within(BOUND)
+            .start_within(self.start_within)
             .poll_every(Duration::from_millis(20))
             .cache_dir(self.cache.path())
             .await
@@ -84,6 +89,45 @@ async fn without_its_origin_a_start_serves_what_it_had_with_the_right_age() {
     let acme = client.tenant("acme").unwrap();
     let details_age = acme.flags().details(&DASHBOARD).basis.age.unwrap().as_secs();
     assert!((3_600..3_605).contains(&details_age), "{details_age}");
+}
+
+#[tokio::test]
+async fn a_manifest_of_many_chunks_comes_back_whole() {
+    let mut place = Place::new();
+    place.publisher.shards = 128;
+    let named = |n| boolean(&format!("flag-{n}"));
+    let flags: Vec<_> = (0..200).map(named).chain([boolean("new-dashboard")]).collect();
+    place.publisher.publish(&flags, &[directory("acme", &["new-dashboard"])]);
+    place.fill().await;
+    place.lose_the_origin();
+    let client = place.start().await;
+    assert_eq!((client.status(), on_for_acme(&client)), (Status::LastKnownGood, true));
+}
+
+#[tokio::test]
+async fn a_segment_of_a_million_ids_is_fetched_kept_and_comes_back() {
+    let mut place = Place::new();
+    place.start_within = 60 * BOUND;
+    let ids: Vec<String> = (0..1_000_000).map(|n| format!("u-{n}")).collect();
+    place.publisher.segments = vec![SegmentWire {
+        key: SegmentKey::new("beta").unwrap(),
+        version: 1,
+        entity: "user".to_owned(),
+        excluded: IdsWire::default(),
+        included: hashed_ids("salt", ids.iter().map(String::as_str)),
+        when: None,
+    }];
+    let rule = json!([{"id": "r", "when": {"inSegment": "beta"}, "serve": {"variant": "on"}}]);
+    let mut flag = serde_json::to_value(boolean("new-dashboard")).unwrap();
+    flag["state"]["rules"] = rule;
+    place.publisher.publish(&[serde_json::from_value(flag).unwrap()], &[]);
+    place.fill().await;
+    place.lose_the_origin();
+    let client = place.start().await;
+    let acme = client.tenant("acme").unwrap();
+    assert_eq!(client.status(), Status::LastKnownGood);
+    assert!(acme.user("u-999999").flags().get(&DASHBOARD));
+    assert!(!acme.user("u-1000000").flags().get(&DASHBOARD));
 }
 
 #[tokio::test]

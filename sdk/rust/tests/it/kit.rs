@@ -9,12 +9,13 @@ use std::time::{Duration, SystemTime};
 
 use flagforge_flags::keys::{EnvKey, OrgKey, TenantKey};
 use flagforge_flags::manifest::{
-    ChunkKind, ChunkRef, Digest, Encoding, KeyClaims, KeyWire, RootClaims, Scope, ScopeId,
+    ChunkKind, ChunkRef, Digest, Encoding, Indexed, KeyClaims, KeyWire, RootClaims, Scope, ScopeId,
     SecretKey, Thumbprint, TrustClaims, certificate, certificate_message, encode_flags,
-    encode_keys, encode_tenants, flag_shard, sign_root, sign_trust, tenant_shard,
+    encode_keys, encode_segments, encode_tenants, flag_shard, index, sign_root, sign_trust,
+    tenant_shard,
 };
 use flagforge_flags::time::Timestamp;
-use flagforge_flags::wire::{FlagWire, TenantWire};
+use flagforge_flags::wire::{FlagWire, SegmentWire, TenantWire};
 use flagforge_flags::{AccessKey, KeyKind, Revision};
 use serde_json::{Value as Json, json};
 
@@ -53,6 +54,7 @@ pub(crate) struct Publisher {
     pub(crate) issued: Timestamp,
     pub(crate) expires: Timestamp,
     pub(crate) shards: u32,
+    pub(crate) segments: Vec<SegmentWire>,
     pub(crate) keys: Vec<(String, KeyWire)>,
 }
 
@@ -77,6 +79,7 @@ impl Publisher {
             issued: now(),
             expires: now().plus(24 * HOUR),
             shards: 2,
+            segments: Vec::new(),
             keys: Vec::new(),
         };
         publisher.publish_trust(&[]);
@@ -154,6 +157,10 @@ impl Publisher {
             let bytes = encode_tenants(mine.map(|(key, wire)| (key, wire)));
             chunks.push(self.chunk(ChunkKind::Tenants, shard, &bytes));
         }
+        if !self.segments.is_empty() {
+            let segments = encode_segments(self.segments.iter());
+            chunks.push(self.chunk(ChunkKind::Segments, 0, &segments));
+        }
         let keys = self.keys.iter().map(|(id, wire)| (id.as_str(), wire));
         let keys = encode_keys(keys);
         let keys = self.chunk(ChunkKind::Keys, 0, &keys);
@@ -169,6 +176,10 @@ impl Publisher {
     }
 
     fn root(&self, scope: Scope, chunks: Vec<ChunkRef>) {
+        let Indexed { chunks, indexes } = index(chunks);
+        for (named, bytes) in &indexes {
+            self.write(&format!("{}/chunks/{}", self.org, named.sha256), bytes);
+        }
         let claims = RootClaims {
             format: 1,
             org: self.org.clone(),
@@ -184,6 +195,7 @@ impl Publisher {
             tenant_shards: self.shards,
             segment_shards: 1,
             chunks,
+            indexes: indexes.into_iter().map(|(named, _)| named).collect(),
         };
         let certified = KeyClaims {
             key: self.signing.public(),

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use flagforge::origin::{Fetched, FolderOrigin, HttpOrigin, Origin, OriginError};
-use flagforge_flags::manifest::{Digest, MAX_ROOT_BYTES, MAX_TRUST_BYTES};
+use flagforge_flags::manifest::{Digest, MAX_ROOT_BYTES, MAX_TRUST_BYTES, Named};
 use flagforge_flags::{AccessKey, KeyKind};
 use futures_util::{StreamExt, stream};
 
@@ -57,7 +57,8 @@ async fn a_servers_bodies_at_the_limit_and_one_byte_past_it() {
     let app = Router::new()
         .route("/data/v1/demo/prod/trust", get(move || whole(MAX_TRUST_BYTES)))
         .route("/data/v1/demo/prod/trust/2", get(move || whole(MAX_TRUST_BYTES + 1)))
-        .route("/data/v1/demo/prod/environment", get(endless));
+        .route("/data/v1/demo/prod/environment", get(endless))
+        .route(&format!("/data/v1/demo/prod/chunks/{}", Digest::of(b"a")), get(endless));
     let origin = origin(&serve(app).await, &publisher);
     let scope = publisher.environment();
     assert_eq!(origin.trust(&scope, None).await.unwrap().unwrap().len(), MAX_TRUST_BYTES);
@@ -68,7 +69,11 @@ async fn a_servers_bodies_at_the_limit_and_one_byte_past_it() {
         matches!(endless, Err(OriginError::TooLarge { limit: MAX_ROOT_BYTES, .. })),
         "{endless:?}"
     );
-    assert!(origin.chunk(&scope, &Digest::of(b"")).await.unwrap().is_none());
+    let named = |bytes| Named { sha256: Digest::of(b""), bytes };
+    assert!(origin.chunk(&scope, named(0)).await.unwrap().is_none());
+    let endless = Named { sha256: Digest::of(b"a"), bytes: 7 };
+    let cut = origin.chunk(&scope, endless).await;
+    assert!(matches!(cut, Err(OriginError::TooLarge { limit: 7, .. })), "{cut:?}");
 }
 
 #[tokio::test]

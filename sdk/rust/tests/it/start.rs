@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use flagforge::origin::{Fetched, Origin, OriginError};
 use flagforge::{Client, ConnectError, Flag, FlagError, Reason, Status};
-use flagforge_flags::manifest::{Digest, ScopeId};
+use flagforge_flags::manifest::{Named, ScopeId};
 
 use crate::kit::{Publisher, boolean, directory};
 
@@ -27,7 +27,7 @@ impl Origin for Silent {
         std::future::pending().await
     }
 
-    async fn chunk(&self, _: &ScopeId, _: &Digest) -> Result<Option<Bytes>, OriginError> {
+    async fn chunk(&self, _: &ScopeId, _: Named) -> Result<Option<Bytes>, OriginError> {
         std::future::pending().await
     }
 }

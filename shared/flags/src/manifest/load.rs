@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::chunk::{Entry, entries, entries_at_once, key_hash, shard_bits, shard_of};
-
+use super::listing::{Listing, fetch};
 use super::{ChunkKind, ChunkRef, Digest, KeyWire, Refusal, Root, RootClaims};
 use crate::fault::EntryFault;
 use crate::segment::Segment;
@@ -12,7 +12,7 @@ use crate::snapshot::{Shard, Snapshot};
 use crate::tenant::Tenant;
 use serde_json::value::RawValue;
 
-/// Loads a root. `chunk` hands over the bytes of a chunk by its digest, and is asked only for those that
+/// Loads a root. `chunk` hands over the bytes of a chunk or an index by its digest, and is asked only for those that
 /// `previous` does not hold (see [`missing`] for fetching them ahead). Every size and digest is checked. A
 /// malformed flag, tenant or key spoils itself only; anything else that is wrong refuses the whole, and
 /// `previous` goes on.
@@ -22,15 +22,16 @@ pub fn load<B: AsRef<[u8]>>(
     previous: Option<&Snapshot>,
 ) -> Result<Snapshot, Refusal> {
     let held = previous.map(Held::of).unwrap_or_default();
+    let listing = Listing::of(&root, chunk, previous.map(Snapshot::listing))?;
     let stale_from = root.stale_from();
     let claims = root.into_claims();
     let mut flags = empty(claims.flag_shards);
     let mut tenants = empty(claims.tenant_shards);
     let mut segments = empty(claims.segment_shards);
     let mut keys = Arc::default();
-    for listed in &claims.chunks {
+    for listed in listing.chunks() {
         let identity = identity(&claims, listed);
-        let mut fetch = || fetch(listed, chunk);
+        let mut fetch = || fetch(listed.named(), chunk);
         match listed.kind {
             ChunkKind::Flags => {
                 let shard = match held.flags.get(&identity) {
@@ -59,18 +60,25 @@ pub fn load<B: AsRef<[u8]>>(
                     None => compiled(&claims, listed, fetch()?.as_ref())?,
                 };
             }
+            ChunkKind::Unknown => {}
         }
     }
     let (flags, tenants, segments) = (flags.into(), tenants.into(), segments.into());
     let scope = claims.scope_id();
-    Ok(Snapshot { scope, root: claims, stale_from, flags, tenants, segments, keys })
+    Ok(Snapshot { scope, root: claims, listing, stale_from, flags, tenants, segments, keys })
 }
 
-/// What to fetch before `root` can be loaded: the chunks that `previous` does not hold.
-pub fn missing<'r>(root: &'r Root, previous: Option<&Snapshot>) -> Vec<&'r ChunkRef> {
+/// What to fetch before `root` can be loaded: the chunks of its listing that `previous` does not hold.
+pub fn missing<'l>(
+    root: &Root,
+    listing: &'l Listing,
+    previous: Option<&Snapshot>,
+) -> Vec<&'l ChunkRef> {
     let held = previous.map(Held::of).unwrap_or_default();
-    let claims = root.claims();
-    claims.chunks.iter().filter(|listed| !held.has(&identity(claims, listed))).collect()
+    let wanted = |listed: &&ChunkRef| {
+        listed.kind != ChunkKind::Unknown && !held.has(&identity(root.claims(), listed))
+    };
+    listing.chunks().filter(wanted).collect()
 }
 
 /// What makes a compiled shard the same: its bytes, and for which keys they were checked, which its number says
@@ -94,7 +102,7 @@ struct Held<'s> {
 impl<'s> Held<'s> {
     fn of(snapshot: &'s Snapshot) -> Self {
         let mut held = Self::default();
-        for listed in &snapshot.root.chunks {
+        for listed in snapshot.listing.chunks() {
             let (identity, place) = (identity(&snapshot.root, listed), listed.shard as usize);
             match listed.kind {
                 ChunkKind::Flags => {
@@ -110,6 +118,7 @@ impl<'s> Held<'s> {
                 ChunkKind::Keys => {
                     held.keys.insert(identity, &snapshot.keys);
                 }
+                ChunkKind::Unknown => {}
             }
         }
         held
@@ -133,22 +142,6 @@ fn put<S>(shards: &mut [S], place: u32, shard: S) {
     if let Some(held) = shards.get_mut(place as usize) {
         *held = shard;
     }
-}
-
-fn fetch<B: AsRef<[u8]>>(
-    listed: &ChunkRef,
-    chunk: &mut dyn FnMut(&Digest) -> Option<B>,
-) -> Result<B, Refusal> {
-    let digest = listed.sha256;
-    let bytes = chunk(&digest).ok_or(Refusal::ChunkMissing(digest))?;
-    let actual = bytes.as_ref().len() as u64;
-    if actual != listed.bytes {
-        return Err(Refusal::ChunkSize { digest, declared: listed.bytes, actual });
-    }
-    if Digest::of(bytes.as_ref()) != digest {
-        return Err(Refusal::ChunkDigest(digest));
-    }
-    Ok(bytes)
 }
 
 fn compiled<T: Entry>(

@@ -8,6 +8,7 @@ mod der;
 mod digest;
 mod jws;
 mod key;
+mod listing;
 mod load;
 mod refusal;
 mod root;
@@ -30,6 +31,7 @@ pub use chunk::{
 };
 pub use digest::{Digest, DigestError};
 pub use key::{KeyMaterialError, PublicKey, SecretKey, Thumbprint, signature_from_der};
+pub use listing::{Indexed, Listing, MAX_INDEX_BYTES, MAX_INDEXES, MAX_LISTED, Named, index};
 pub use load::{load, missing};
 pub use refusal::Refusal;
 pub use root::{

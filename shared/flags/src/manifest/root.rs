@@ -1,6 +1,5 @@
 //! The root of a manifest: what it is for, where it stands, and the digests of its chunks.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -8,16 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use super::certificate::verify_certificate;
 use super::jws::{self, Header, Jws};
+use super::listing::{MAX_INDEX_BYTES, MAX_INDEXES, MAX_LISTED, Named, check_chunks};
 use super::{Digest, KeyClaims, PublicKey, Refusal, Scope, ScopeId, SecretKey, Trust};
 use crate::keys::{EnvKey, OrgKey};
 use crate::revision::Revision;
 use crate::time::Timestamp;
 
-/// Chunks of one root. 10,000 flags of 2 KB are 1,024 shards of about 20 KB; 100,000 tenants with ten
+/// Chunks of one root, indexes' included. 10,000 flags of 2 KB are 1,024 shards of about 20 KB; 100,000 tenants with ten
 /// overrides each (60 MB) are 2,048 shards of 30 KB. Twice that, and the keys.
 pub const MAX_CHUNKS: usize = 8_192;
-/// Bytes of a root: 8,192 chunks of 160 bytes each, in base64 (4/3), are 1.75 MB.
-pub const MAX_ROOT_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of a root: 192 indexes of 90 bytes and 64 chunks of 150, in base64 (4/3), are 36 KB, its certificate 1 KB.
+pub const MAX_ROOT_BYTES: usize = 64 * 1024;
 /// Bytes of one chunk. Shards aim at 32 KiB; one flag has at most 256 KiB, and a few such may fall together.
 pub const MAX_CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 /// Bytes of one chunk of segments: one of a million hashed ids has 11 MB.
@@ -34,7 +34,7 @@ const TYPE: &str = "flagforge-manifest+jwt";
 
 /// What a chunk holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", from = "String")]
 pub enum ChunkKind {
     /// Flags, by flag shard.
     Flags,
@@ -44,6 +44,15 @@ pub enum ChunkKind {
     Segments,
     /// The keys that may ask; in relay scope only, shard 0 only.
     Keys,
+    /// A kind that this reader does not know: a newer writer's. It is passed over.
+    Unknown,
+}
+
+impl From<String> for ChunkKind {
+    fn from(word: String) -> Self {
+        let known = [Self::Flags, Self::Tenants, Self::Segments, Self::Keys];
+        known.into_iter().find(|kind| kind.as_str() == word).unwrap_or(Self::Unknown)
+    }
 }
 
 impl ChunkKind {
@@ -54,6 +63,7 @@ impl ChunkKind {
             Self::Tenants => "tenants",
             Self::Segments => "segments",
             Self::Keys => "keys",
+            Self::Unknown => "unknown",
         }
     }
 
@@ -61,7 +71,7 @@ impl ChunkKind {
     pub const fn max_bytes(self) -> u64 {
         match self {
             Self::Segments => MAX_SEGMENT_CHUNK_BYTES,
-            Self::Flags | Self::Tenants | Self::Keys => MAX_CHUNK_BYTES,
+            Self::Flags | Self::Tenants | Self::Keys | Self::Unknown => MAX_CHUNK_BYTES,
         }
     }
 }
@@ -104,6 +114,13 @@ pub struct ChunkRef {
     pub encoding: Encoding,
 }
 
+impl ChunkRef {
+    /// Where its bytes stand in a store, and how many they are.
+    pub const fn named(&self) -> Named {
+        Named { sha256: self.sha256, bytes: self.bytes }
+    }
+}
+
 /// What a root says. A shard that has no chunk is empty: the root's authors say so by leaving it out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -135,8 +152,11 @@ pub struct RootClaims {
     /// Shards of segments: a power of two; absent: 1.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub segment_shards: u32,
-    /// The chunks.
+    /// The chunks that it lists itself: all of them where they are few ([`MAX_LISTED`]).
     pub chunks: Vec<ChunkRef>,
+    /// The indexes that list the others; absent: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<Named>,
 }
 
 impl RootClaims {
@@ -157,6 +177,7 @@ impl RootClaims {
             ChunkKind::Tenants => self.tenant_shards,
             ChunkKind::Segments => self.segment_shards,
             ChunkKind::Keys => 1,
+            ChunkKind::Unknown => u32::MAX,
         }
     }
 
@@ -179,27 +200,19 @@ impl RootClaims {
                 ));
             }
         }
-        Refusal::over("number of chunks", MAX_CHUNKS, self.chunks.len())?;
-        let mut seen = HashSet::with_capacity(self.chunks.len());
-        let mut total: u64 = 0;
-        for chunk in &self.chunks {
-            if chunk.kind == ChunkKind::Keys && self.scope != Scope::Relay {
-                return malformed("keys outside the relay scope".into());
+        Refusal::over("number of chunks in the root", MAX_LISTED, self.chunks.len())?;
+        Refusal::over("number of indexes", MAX_INDEXES, self.indexes.len())?;
+        for (place, index) in self.indexes.iter().enumerate() {
+            within("index", MAX_INDEX_BYTES, index.bytes)?;
+            if self.indexes.iter().skip(place + 1).any(|other| other.sha256 == index.sha256) {
+                return malformed(format!("the index {} is listed twice", index.sha256));
             }
-            if chunk.shard >= self.shards(chunk.kind) || !seen.insert((chunk.kind, chunk.shard)) {
-                let (kind, shard) = (chunk.kind, chunk.shard);
-                return malformed(format!(
-                    "{kind} shard {shard} does not exist or is listed twice"
-                ));
-            }
-            within("chunk", chunk.kind.max_bytes(), chunk.bytes)?;
-            total = total.saturating_add(chunk.bytes);
         }
-        within("sum of all chunks", MAX_TOTAL_BYTES, total)
+        check_chunks(self, self.chunks.iter())
     }
 }
 
-fn within(what: &'static str, limit: u64, actual: u64) -> Result<(), Refusal> {
+pub(super) fn within(what: &'static str, limit: u64, actual: u64) -> Result<(), Refusal> {
     if actual <= limit { Ok(()) } else { Err(Refusal::TooLarge { what, limit, actual }) }
 }
 

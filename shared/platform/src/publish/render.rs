@@ -1,14 +1,14 @@
 //! From a view to chunks. Nothing with an outdated uid gets in: what belonged to a deleted flag,
 //! tenant or group of the same key is void.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use flagforge_flags::Revision;
 use flagforge_flags::keys::GroupKey;
 use flagforge_flags::manifest::{
-    ChunkKind, ChunkRef, Digest, Encoding, KeyWire, encode_keys, flag_shard, shards_for,
-    tenant_shard, tenant_shards_for,
+    ChunkKind, ChunkRef, Digest, Encoding, Indexed, KeyWire, Scope, encode_keys, flag_shard, index,
+    shards_for, tenant_shard, tenant_shards_for,
 };
 use flagforge_flags::wire::{FlagWire, StateWire, TenantWire};
 
@@ -28,6 +28,21 @@ pub(super) struct Rendered {
     pub(super) tenant_shards: u32,
     pub(super) segment_shards: u32,
     pub(super) chunks: Vec<Chunk>,
+}
+
+impl Rendered {
+    /// What the root of a scope lists. Only a relay may see the keys.
+    pub(super) fn indexed(&self, scope: &Scope) -> Indexed {
+        let seen = |chunk: &&ChunkRef| chunk.kind != ChunkKind::Keys || *scope == Scope::Relay;
+        index(self.chunks.iter().map(|chunk| &chunk.reference).filter(seen).cloned().collect())
+    }
+
+    /// The bytes of all chunks, and of a root's indexes.
+    pub(super) fn parts(&self, indexed: &Indexed) -> HashMap<Digest, Bytes> {
+        let chunks = self.chunks.iter().map(|chunk| (chunk.reference.sha256, chunk.bytes.clone()));
+        let indexes = indexed.indexes.iter();
+        chunks.chain(indexes.map(|(named, bytes)| (named.sha256, bytes.clone().into()))).collect()
+    }
 }
 
 /// Cheap to clone.

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use flagforge_flags::Revision;
 use flagforge_flags::keys::OrgKey;
 use flagforge_flags::manifest::{
-    ChunkKind, Digest, Root, RootClaims, Scope, ScopeId, Trust, load, sign_root, verify_root,
+    Digest, Indexed, Listing, Named, Root, RootClaims, Scope, ScopeId, Trust, load, sign_root,
+    verify_root,
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::certify::Certified;
-use super::render::{Bulk, Chunk, Rendered};
+use super::render::{Bulk, Rendered};
 use super::view::View;
 use super::{Published, RESIGN_AFTER, ROOT_LIFETIME};
 use crate::Platform;
@@ -76,20 +77,26 @@ impl Platform {
                 self.render_segments(view).await?;
                 *rendered = view.render(Bulk::All);
             }
-            let claims = self.claims(view, &id, trust, &standing, rendered);
+            let indexed = rendered.indexed(&id.scope);
+            let claims = self.claims(view, &id, trust, &standing, rendered, &indexed);
             if standing.root.as_ref().is_some_and(|root| self.still_good(root, &claims)) {
                 return Ok(Published::Unchanged);
             }
             let text = sign_root(&claims, &certified.certificate, &certified.key)
                 .map_err(|refusal| Error::internal("a root was refused", refusal))?;
-            self.self_check(&text, &id, trust, rendered, view)?;
-            self.put_chunks(view, &claims, standing.root.as_ref(), rendered).await?;
+            let digest = Digest::of(text.as_bytes());
+            let parts = rendered.parts(&indexed);
+            let listing = self.self_check(&text, &id, trust, &parts, view)?;
+            self.put_parts(view, &listing, standing.root.as_ref(), &parts).await?;
             let put = self
                 .objects()
                 .put(&name, Bytes::from(text), "application/jose", standing.condition)
                 .await;
             match put {
-                Ok(_) => return Ok(Published::Roots(rendered.revision)),
+                Ok(_) => {
+                    view.put.insert(id.scope, (digest, listing));
+                    return Ok(Published::Roots(rendered.revision));
+                }
                 Err(ObjectError::Lost) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -119,6 +126,7 @@ impl Platform {
         trust: &Trust,
         standing: &Standing,
         rendered: &Rendered,
+        indexed: &Indexed,
     ) -> RootClaims {
         let now = self.timer().now();
         let serial = match &standing.root {
@@ -127,7 +135,6 @@ impl Platform {
             None if standing.refused => now.as_millis().unsigned_abs(),
             None => 1,
         };
-        let chunks = rendered.chunks.iter().map(|chunk| &chunk.reference);
         RootClaims {
             format: 1,
             org: id.org.clone(),
@@ -142,11 +149,8 @@ impl Platform {
             flag_shards: rendered.flag_shards,
             tenant_shards: rendered.tenant_shards,
             segment_shards: rendered.segment_shards,
-            // Only a relay may see the keys.
-            chunks: chunks
-                .filter(|chunk| chunk.kind != ChunkKind::Keys || id.scope == Scope::Relay)
-                .cloned()
-                .collect(),
+            chunks: indexed.chunks.clone(),
+            indexes: indexed.indexes.iter().map(|(named, _)| *named).collect(),
         }
     }
 
@@ -154,62 +158,65 @@ impl Platform {
         let standing = root.claims();
         let young = self.timer().now().since(standing.issued) < RESIGN_AFTER;
         let same: Revision = standing.revision;
-        young && same == claims.revision && standing.chunks == claims.chunks
+        let lists_the_same = standing.chunks == claims.chunks && standing.indexes == claims.indexes;
+        young && same == claims.revision && lists_the_same
     }
 
-    /// Reads what is about to be published with the readers' own code. What they would refuse is not
-    /// published; a flag that spoils itself is said loudly, though `commit` should have refused it.
+    /// Reads what is about to be published with the readers' own code, and answers what it lists. What they would refuse
+    /// is not published; a flag that spoils itself is said loudly, though `commit` should have refused it.
     fn self_check(
         &self,
         text: &str,
         id: &ScopeId,
         trust: &Trust,
-        rendered: &Rendered,
+        parts: &HashMap<Digest, Bytes>,
         view: &mut View,
-    ) -> Result<(), Error> {
+    ) -> Result<Listing, Error> {
         let refused = |refusal| Error::internal("our own reader refuses the manifest", refusal);
         let now = self.timer().now();
         let root = verify_root(text.as_bytes(), trust, id, None, now).map_err(refused)?;
-        let by_digest: HashMap<Digest, &Bytes> =
-            rendered.chunks.iter().map(|chunk| (chunk.reference.sha256, &chunk.bytes)).collect();
-        let mut bytes = |digest: &_| by_digest.get(digest).map(|bytes| (*bytes).clone());
+        let mut bytes = |digest: &Digest| parts.get(digest);
         let snapshot = load(root, &mut bytes, view.checked.as_ref()).map_err(refused)?;
         for (key, flag) in snapshot.flags() {
             if let Err(fault) = flag {
                 tracing::error!(scope = %id, flag = key, %fault, "a published flag spoils itself");
             }
         }
+        let listing = snapshot.listing().clone();
         view.checked = Some(snapshot);
-        Ok(())
+        Ok(listing)
     }
 
-    async fn put_chunks(
+    /// Puts what the store may lack: chunks and indexes before the root that names them. What the root that stands names
+    /// is there; of its indexes this publisher knows the content where it put them itself.
+    async fn put_parts(
         &self,
         view: &View,
-        claims: &RootClaims,
+        listing: &Listing,
         standing: Option<&Root>,
-        rendered: &Rendered,
+        parts: &HashMap<Digest, Bytes>,
     ) -> Result<(), Error> {
-        let listed = |claims: &RootClaims| -> HashSet<Digest> {
-            claims.chunks.iter().map(|chunk| chunk.sha256).collect()
+        let lacking: Vec<Named> = match standing {
+            None => listing.named().collect(),
+            Some(root) => listing.beyond(root.claims()).collect(),
         };
-        let (wanted, stands) =
-            (listed(claims), standing.map(|root| listed(root.claims())).unwrap_or_default());
-        let lacking = rendered.chunks.iter().filter(|chunk| {
-            let digest = &chunk.reference.sha256;
-            wanted.contains(digest) && !stands.contains(digest)
+        let known = standing.and_then(|root| {
+            let (put, known) = view.put.get(&root.claims().scope)?;
+            (*put == root.digest()).then_some(known)
         });
-        let puts: Vec<_> = lacking.map(|chunk| self.put_chunk(&view.org, chunk)).collect();
+        let known: HashSet<Digest> =
+            known.into_iter().flat_map(Listing::named).map(|named| named.sha256).collect();
+        let lacking = lacking.into_iter().filter(|named| !known.contains(&named.sha256));
+        let puts: Vec<_> = lacking
+            .filter_map(|named| Some((named.sha256, parts.get(&named.sha256)?)))
+            .map(|(digest, bytes)| self.put_part(&view.org, digest, bytes))
+            .collect();
         stream::iter(puts).buffer_unordered(PUTS_AT_ONCE).try_collect().await
     }
 
-    async fn put_chunk(&self, org: &OrgKey, chunk: &Chunk) -> Result<(), Error> {
-        let name = format!("{org}/chunks/{}", chunk.reference.sha256);
-        match self
-            .objects()
-            .put(&name, chunk.bytes.clone(), "application/json", PutIf::Absent)
-            .await
-        {
+    async fn put_part(&self, org: &OrgKey, digest: Digest, bytes: &Bytes) -> Result<(), Error> {
+        let name = format!("{org}/chunks/{digest}");
+        match self.objects().put(&name, bytes.clone(), "application/json", PutIf::Absent).await {
             // Content-addressed: whoever put it put the same bytes.
             Ok(_) | Err(ObjectError::Lost) => Ok(()),
             Err(error) => Err(error.into()),

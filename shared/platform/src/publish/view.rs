@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use flagforge_flags::keys::{EnvKey, OrgKey};
+use flagforge_flags::manifest::{Digest, Listing, Scope};
 use flagforge_flags::time::Timestamp;
 use flagforge_flags::wire::ConditionWire;
 use flagforge_flags::{Revision, Snapshot};
@@ -49,6 +50,8 @@ pub(super) struct View {
     pub(super) renderings: Renderings,
     /// What was published last, as its readers load it: the next check reads only chunks that are new.
     pub(super) checked: Option<Snapshot>,
+    /// The roots that this publisher put last, by their digests, and all that they list: it is in the store.
+    pub(super) put: BTreeMap<Scope, (Digest, Listing)>,
     pub(super) keys: Records<KeyRecord>,
     pub(super) states: Records<StateRecord>,
     /// By tenant and flag.
@@ -74,6 +77,7 @@ impl View {
             memberships: Memberships::default(),
             renderings: Renderings::default(),
             checked: None,
+            put: BTreeMap::new(),
             keys: BTreeMap::new(),
             states: BTreeMap::new(),
             overrides: BTreeMap::new(),

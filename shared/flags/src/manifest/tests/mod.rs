@@ -2,6 +2,7 @@
 
 mod at_once;
 mod keys;
+mod listing;
 mod load;
 mod root;
 mod segments;
@@ -85,6 +86,7 @@ pub(super) fn root_claims() -> RootClaims {
         tenant_shards: 1,
         segment_shards: 1,
         chunks: Vec::new(),
+        indexes: Vec::new(),
     }
 }
 
@@ -144,7 +146,30 @@ impl Store {
             let bytes = encode_tenants(here.map(|(k, t)| (k, t)));
             claims.chunks.push(self.put(ChunkKind::Tenants, shard, bytes));
         }
-        claims
+        self.list(claims)
+    }
+
+    /// The same root, with indexes where its chunks are many.
+    pub(super) fn list(&mut self, claims: RootClaims) -> RootClaims {
+        let Indexed { chunks, indexes } = index(claims.chunks);
+        let named = indexes.iter().map(|(named, _)| *named).collect();
+        self.0.extend(indexes.into_iter().map(|(named, bytes)| (named.sha256, bytes)));
+        RootClaims { chunks, indexes: named, ..claims }
+    }
+
+    pub(super) fn listing(&self, claims: &RootClaims) -> Listing {
+        let root = verified(claims).unwrap();
+        Listing::of(&root, &mut |digest| self.0.get(digest), None).unwrap()
+    }
+
+    /// The digests of the chunks that a reader of `previous` has to fetch, indexes apart.
+    pub(super) fn missing(
+        &self,
+        claims: &RootClaims,
+        previous: Option<&crate::Snapshot>,
+    ) -> Vec<Digest> {
+        let (root, listing) = (verified(claims).unwrap(), self.listing(claims));
+        missing(&root, &listing, previous).iter().map(|chunk| chunk.sha256).collect()
     }
 
     pub(super) fn load(

@@ -267,24 +267,46 @@ fn lists_of_chunks_that_contradict_themselves_are_refused() {
 
 #[test]
 fn the_largest_root_fits_and_a_larger_one_is_refused() {
-    let chunk = |i: u32| ChunkRef {
-        kind: if i < MAX_SHARDS { ChunkKind::Flags } else { ChunkKind::Tenants },
-        shard: i % MAX_SHARDS,
+    let chunk = |shard| ChunkRef {
+        kind: ChunkKind::Segments,
+        shard,
         sha256: Digest::of(b""),
-        bytes: 30_000,
+        bytes: MAX_TOTAL_BYTES / MAX_LISTED as u64,
         encoding: Encoding::Identity,
     };
-    let chunks: Vec<ChunkRef> = (0..MAX_CHUNKS as u32).map(chunk).collect();
-    let (flag_shards, tenant_shards) = (MAX_SHARDS, MAX_SHARDS);
-    let claims = RootClaims { flag_shards, tenant_shards, chunks, ..root_claims() };
+    let index = |n: usize| Named { sha256: Digest::of(&n.to_be_bytes()), bytes: MAX_INDEX_BYTES };
+    let (first, shards) = (MAX_SHARDS - MAX_LISTED as u32, MAX_SHARDS);
+    let claims = RootClaims {
+        flag_shards: shards,
+        tenant_shards: shards,
+        segment_shards: shards,
+        chunks: (first..shards).map(chunk).collect(),
+        indexes: (0..MAX_INDEXES).map(index).collect(),
+        ..root_claims()
+    };
     let text = signed(&claims);
     assert!(text.len() <= MAX_ROOT_BYTES, "{}", text.len());
     assert!(verify(&text, None).is_ok());
     let refusal = refusal(&"x".repeat(MAX_ROOT_BYTES + 1));
     let (limit, actual) = (MAX_ROOT_BYTES as u64, MAX_ROOT_BYTES as u64 + 1);
     assert_eq!(refusal, Refusal::TooLarge { what: "root", limit, actual });
-    let mut chunks = claims.chunks.clone();
-    chunks.push(chunk(0));
-    let result = sign_root(&RootClaims { chunks, ..claims }, "", &key(SIGNING));
-    assert!(matches!(result, Err(Refusal::TooLarge { what: "number of chunks", .. })));
+    let refused = |claims: &RootClaims| {
+        let written = sign_root(claims, "", &key(SIGNING)).unwrap_err();
+        let json = serde_json::to_value(claims).unwrap();
+        assert_eq!(written, verify(&signed_json(&json), None).unwrap_err());
+        let Refusal::TooLarge { what, .. } = written else { panic!("{written}") };
+        what
+    };
+    let mut more = claims.clone();
+    more.chunks.push(chunk(0));
+    assert_eq!(refused(&more), "number of chunks in the root");
+    let mut more = claims.clone();
+    more.indexes.push(index(MAX_INDEXES));
+    assert_eq!(refused(&more), "number of indexes");
+    let mut larger = claims.clone();
+    larger.indexes[0].bytes += 1;
+    assert_eq!(refused(&larger), "index");
+    let mut twice = claims;
+    twice.indexes[1] = twice.indexes[0];
+    assert!(malformed(&sign_root(&twice, "", &key(SIGNING)).unwrap_err()));
 }

@@ -32,8 +32,9 @@ fn only_what_changed_is_fetched() {
     let before = store.load(&claims, None).unwrap();
     assert_eq!(before.segments().count(), 100);
     wires[42].version += 1;
-    let root = verified(&publish(&mut store, 8, &wires)).unwrap();
-    let wanted: Vec<Digest> = missing(&root, Some(&before)).iter().map(|c| c.sha256).collect();
+    let claims = publish(&mut store, 8, &wires);
+    let root = verified(&claims).unwrap();
+    let wanted = store.missing(&claims, Some(&before));
     assert_eq!(wanted.len(), 1);
     let mut chunk = |digest: &Digest| {
         assert!(wanted.contains(digest));
