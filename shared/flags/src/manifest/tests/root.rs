@@ -294,8 +294,10 @@ fn the_largest_root_fits_and_a_larger_one_is_refused() {
         let written = sign_root(claims, "", &key(SIGNING)).unwrap_err();
         let json = serde_json::to_value(claims).unwrap();
         assert_eq!(written, verify(&signed_json(&json), None).unwrap_err());
-        let Refusal::TooLarge { what, .. } = written else { panic!("{written}") };
-        what
+        match written {
+            Refusal::TooLarge { what, .. } => what,
+            _ => "something else",
+        }
     };
     let mut more = claims.clone();
     more.chunks.push(chunk(0));

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::manifest::{encode_segments, load, missing, segment_shard};
+use crate::manifest::{encode_segments, load, segment_shard};
 use crate::wire::SegmentWire;
 
 fn segments(count: usize) -> Vec<SegmentWire> {
