@@ -71,7 +71,7 @@ impl Client {
 
     /// A client that answers from one snapshot for ever: for tests and tools. It needs no runtime.
     pub fn fixed(snapshot: Snapshot) -> Self {
-        let shared = Shared::fixed(Manifest::fixed(snapshot));
+        let shared = Shared::fixed(Manifest::fixed(snapshot), None);
         Self { inner: Arc::new(Inner::new(Arc::new(shared), Vec::new())) }
     }
 

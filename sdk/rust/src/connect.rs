@@ -15,8 +15,12 @@ use tracing::info;
 use crate::client::{Client, Status};
 use crate::connection::ConnectionError;
 use crate::follow::{self, Pace};
+use crate::hook::Hook;
 use crate::loader::{Loader, Refreshed, chain};
+use crate::metrics::{self, Outcome};
+use crate::observers::Observing;
 use crate::origin::{Origin, SetupError};
+use crate::report::Reports;
 use crate::shared::{Inner, Shared};
 
 /// How long a start waits for the origin unless told otherwise.
@@ -64,6 +68,7 @@ pub struct Connect {
     start_within: Duration,
     poll_every: Duration,
     cache: Option<PathBuf>,
+    observing: Observing,
 }
 
 impl fmt::Debug for Connect {
@@ -74,7 +79,9 @@ impl fmt::Debug for Connect {
 
 impl Connect {
     pub(crate) fn new(described: Result<Described, ConnectError>) -> Self {
-        Self { described, start_within: START_WITHIN, poll_every: POLL_EVERY, cache: None }
+        let (start_within, poll_every) = (START_WITHIN, POLL_EVERY);
+        let observing = Observing::default();
+        Self { described, start_within, poll_every, cache: None, observing }
     }
 
     /// How long the start waits for the origin; 5 s unless said otherwise. Zero waits for nothing, not even the disk.
@@ -95,11 +102,32 @@ impl Connect {
         self
     }
 
+    /// Lets a hook hear of every answer, after those named before.
+    pub fn hook(mut self, hook: impl Hook) -> Self {
+        self.observing.hook(hook);
+        self
+    }
+
+    /// Reports what was answered, in batches; see [`Reports`].
+    pub fn report(mut self, reports: Reports) -> Self {
+        self.observing.report(reports);
+        self
+    }
+
+    /// Tells the `metrics` recorder that the host installed how the client fares: its age, revision and refreshes,
+    /// and how often answers were fallbacks. The names stand in the README.
+    #[cfg(feature = "metrics")]
+    pub const fn metrics(mut self) -> Self {
+        self.observing.metrics();
+        self
+    }
+
     async fn start(self) -> Result<Client, ConnectError> {
         tokio::runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
         let deadline = Instant::now() + self.start_within;
         let Described { origin, scope, roots } = self.described?;
-        let shared = Arc::new(Shared::following(scope.clone()));
+        let (observers, reporting) = self.observing.begin();
+        let shared = Arc::new(Shared::following(scope.clone(), observers));
         let mut progress = shared.progress.subscribe();
 
         let loader = Loader::new(Arc::clone(&origin), scope.clone(), roots, self.cache.as_deref());
@@ -112,7 +140,11 @@ impl Connect {
                 () = bell.ended() => {}
             }
         });
-        let client = Client { inner: Arc::new(Inner::new(shared, vec![following, listening])) };
+        let mut tasks = vec![following, listening];
+        if let Some(reporting) = reporting {
+            tasks.push(tokio::spawn(reporting.run(Arc::clone(&shared))));
+        }
+        let client = Client { inner: Arc::new(Inner::new(shared, tasks)) };
 
         // The first refresh to end well ends the wait; so does the first to end badly when the disk had a manifest.
         let mut seen = 0;
@@ -149,15 +181,19 @@ async fn follow(shared: Arc<Shared>, mut loader: Loader, poll: Duration) {
             refreshed = timeout(REFRESH_TIMEOUT, loader.refresh()) => refreshed,
             () = shared.ended() => return,
         };
-        let trouble = match refreshed {
+        let (outcome, trouble) = match refreshed {
             Ok(Ok(Refreshed::Changed(manifest))) => {
                 shared.take_up(manifest);
-                None
+                (Outcome::Changed, None)
             }
-            Ok(Ok(Refreshed::Confirmed)) => None,
-            Ok(Err(error)) => Some(chain(&error)),
-            Err(late) => Some(format!("the refresh took over {REFRESH_TIMEOUT:?}: {late}")),
+            Ok(Ok(Refreshed::Confirmed)) => (Outcome::Confirmed, None),
+            Ok(Err(error)) => (Outcome::of(&error), Some(chain(&error))),
+            Err(late) => {
+                let text = format!("the refresh took over {REFRESH_TIMEOUT:?}: {late}");
+                (Outcome::Failed, Some(text))
+            }
         };
+        metrics::refreshed(&shared, outcome);
         let wait = if trouble.is_none() { pace.after_success() } else { pace.after_failure() };
         shared.settle(trouble);
         loader.store().await;

@@ -29,9 +29,41 @@ impl<T: FlagType> Flag<T> {
         self.name
     }
 
+    pub(crate) fn default(&self) -> DefaultValue {
+        T::plain(self.default)
+    }
+
     /// What callers get when there is no answer.
     pub fn default_value<'f>(&self) -> T::Answer<'f> {
         T::answer(self.default)
+    }
+}
+
+/// A flag's default, of whichever type it is, for those who hear of every flag.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum DefaultValue {
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A number.
+    Number(f64),
+    /// A text.
+    String(&'static str),
+    /// A JSON object or array.
+    Object(&'static Json),
+}
+
+impl DefaultValue {
+    /// The type.
+    pub const fn value_type(self) -> ValueType {
+        match self {
+            Self::Boolean(_) => ValueType::Boolean,
+            Self::Integer(_) => ValueType::Integer,
+            Self::Number(_) => ValueType::Number,
+            Self::String(_) => ValueType::String,
+            Self::Object(_) => ValueType::Object,
+        }
     }
 }
 
@@ -57,6 +89,9 @@ pub trait FlagType: sealed::Sealed + Copy {
 
     #[doc(hidden)]
     fn answer<'f>(default: Self) -> Self::Answer<'f>;
+
+    #[doc(hidden)]
+    fn plain(default: Self) -> DefaultValue;
 }
 
 macro_rules! flag_type {
@@ -73,6 +108,10 @@ macro_rules! flag_type {
             #[inline]
             fn answer<'f>(default: Self) -> Self::Answer<'f> {
                 default
+            }
+
+            fn plain(default: Self) -> DefaultValue {
+                DefaultValue::$want(default)
             }
         }
     };

@@ -14,6 +14,7 @@ use tracing::warn;
 use crate::client::Status;
 use crate::clock;
 use crate::loader::Manifest;
+use crate::observers::Observers;
 
 /// What clones and tenants share. Dropping it ends the tasks.
 #[derive(Debug)]
@@ -66,6 +67,8 @@ pub(crate) struct Shared {
     trouble: ArcSwapOption<String>,
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) bell: Notify,
+    /// Who hears of answers; almost always nobody.
+    pub(crate) observers: Option<Box<Observers>>,
 }
 
 /// How far the following of a manifest has got.
@@ -81,7 +84,7 @@ pub(crate) struct Progress {
 
 impl Shared {
     /// Of a client that follows a manifest.
-    pub(crate) fn following(scope: ScopeId) -> Self {
+    pub(crate) fn following(scope: ScopeId, observers: Option<Observers>) -> Self {
         Self {
             current: ArcSwap::from_pointee(Manifest::none(scope.clone())),
             scope,
@@ -89,12 +92,13 @@ impl Shared {
             trouble: ArcSwapOption::empty(),
             progress: watch::Sender::new(Progress::default()),
             bell: Notify::new(),
+            observers: observers.map(Box::new),
         }
     }
 
     /// Of a client that has one manifest for ever.
-    pub(crate) fn fixed(manifest: Manifest) -> Self {
-        let shared = Self::following(manifest.snapshot().scope().clone());
+    pub(crate) fn fixed(manifest: Manifest, observers: Option<Observers>) -> Self {
+        let shared = Self::following(manifest.snapshot().scope().clone(), observers);
         shared.current.store(Arc::new(manifest));
         shared.confirmed.store(true, Ordering::Relaxed);
         shared.progress.send_modify(|progress| progress.ended = true);

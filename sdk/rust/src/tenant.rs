@@ -1,22 +1,13 @@
-//! Who asks, and what they are answered.
+//! Who asks.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
-use arc_swap::Guard;
 use flagforge_flags::keys::TenantKey;
-use flagforge_flags::{
-    Answer, Attribute, Context, EvalError, Explanation, FineReason, Pinned, Reason, Revision,
-    Snapshot, Value,
-};
-use thiserror::Error;
+use flagforge_flags::{Attribute, Context};
 
-use crate::clock;
 use crate::flag::{Flag, FlagType};
-use crate::loader::Manifest;
+use crate::flags::Flags;
 use crate::shared::Inner;
 use crate::subscription::Subscription;
 use crate::tenant_id::TenantId;
@@ -156,164 +147,6 @@ impl<'t> Asking<'t> {
     /// whatever is published meanwhile; it is for one request, not to be kept.
     #[inline]
     pub fn flags(self) -> Flags<'t> {
-        let manifest = self.inner.shared.current.load();
-        let (there, confirmed, now) = (manifest.is_there(), manifest.confirmed(), clock::now());
-        let mut flags = Flags {
-            inner: self.inner,
-            basis: Basis {
-                revision: there.then(|| manifest.snapshot().revision()),
-                age: there.then(|| now.since(confirmed)),
-                tenant_known: false,
-            },
-            // In its place at once: it is some hundreds of bytes.
-            pinned: Pinned::new(Held(manifest), confirmed, self.context, now),
-        };
-        flags.basis.tenant_known = flags.pinned.tenant_known();
-        flags
-    }
-}
-
-/// The manifest that a [`Flags`] holds on to.
-struct Held(Guard<Arc<Manifest>>);
-
-impl Deref for Held {
-    type Target = Snapshot;
-
-    #[inline]
-    fn deref(&self) -> &Snapshot {
-        self.0.snapshot()
-    }
-}
-
-/// The flags of one request. Asking takes no lock, makes no call and allocates nothing.
-#[must_use = "ask with .get() or .details()"]
-pub struct Flags<'t> {
-    inner: &'t Inner,
-    pinned: Pinned<'t, Held>,
-    basis: Basis,
-}
-
-impl fmt::Debug for Flags<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let context = self.pinned.context();
-        f.debug_struct("Flags").field("basis", &self.basis).field("context", context).finish()
-    }
-}
-
-/// What all answers of one [`Flags`] are based on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Basis {
-    /// The manifest's revision; `None` without a manifest.
-    pub revision: Option<Revision>,
-    /// The time since the manifest was last confirmed; `None` without a manifest.
-    pub age: Option<Duration>,
-    /// Whether the tenant directory has the tenant.
-    pub tenant_known: bool,
-}
-
-impl Flags<'_> {
-    /// The flag's value for whoever asks; the flag's default when there is no answer.
-    #[inline]
-    pub fn get<T: FlagType>(&self, flag: &Flag<T>) -> T::Answer<'_> {
-        let value = self.pinned.answer(flag.name(), Some(T::WANT)).value;
-        value.and_then(T::read).unwrap_or_else(|| flag.default_value())
-    }
-
-    /// The value, and how it came about.
-    #[inline]
-    pub fn details<T: FlagType>(&self, flag: &Flag<T>) -> Details<'_, T::Answer<'_>> {
-        let answer = self.pinned.answer(flag.name(), Some(T::WANT));
-        let value = answer.value.and_then(T::read).unwrap_or_else(|| flag.default_value());
-        Details::new(value, &answer, &self.basis)
-    }
-
-    /// Every flag by its key, of whatever type it is, in no particular order; `None` is the caller's default.
-    pub fn all(&self) -> impl Iterator<Item = (&str, Details<'_, Option<&Value>>)> {
-        let answers = self.pinned.answers();
-        answers.map(|(key, answer)| (key, Details::new(answer.value, &answer, &self.basis)))
-    }
-
-    /// Why the flag is answered as it is, step by step, of whatever type it is; `None` without a manifest. For
-    /// people: it allocates.
-    pub fn explain(&self, key: &str) -> Option<Explanation> {
-        self.basis.revision.map(|_| self.pinned.explain(key))
-    }
-
-    /// What all answers are based on.
-    pub const fn basis(&self) -> &Basis {
-        &self.basis
-    }
-
-    /// The revision that all answers are of; `None` without a manifest.
-    pub const fn revision(&self) -> Option<Revision> {
-        self.basis.revision
-    }
-
-    /// What the answers are made of.
-    pub fn status(&self) -> crate::Status {
-        self.inner.shared.status()
-    }
-}
-
-/// An answer and how it came about. It borrows from its [`Flags`].
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Details<'f, V> {
-    /// The value; the flag's default when there is an error, or when the flag says so.
-    pub value: V,
-    /// OpenFeature's word.
-    pub reason: Reason,
-    /// The finer word: which kind of override, rule, default …; `None` without a manifest.
-    pub fine: Option<FineReason>,
-    /// The variant; `None` when the value is the caller's default.
-    pub variant: Option<&'f str>,
-    /// The rule that decided.
-    pub rule: Option<&'f str>,
-    /// The flag's version; `None` when there is no such flag.
-    pub version: Option<u64>,
-    /// Why there is no answer.
-    pub error: Option<FlagError<'f>>,
-    /// The revision, its age, and whether the tenant is known.
-    pub basis: &'f Basis,
-}
-
-impl<'f, V> Details<'f, V> {
-    #[inline]
-    fn new(value: V, answer: &Answer<'f>, basis: &'f Basis) -> Self {
-        let (fine, error) = match answer.error {
-            None => (Some(answer.fine), None),
-            Some(_) if basis.revision.is_none() => (None, Some(FlagError::NotReady)),
-            Some(error) => (Some(answer.fine), Some(FlagError::Evaluation(error))),
-        };
-        Self {
-            value,
-            reason: answer.reason,
-            fine,
-            variant: answer.variant,
-            rule: answer.rule,
-            version: answer.flag_version,
-            error,
-            basis,
-        }
-    }
-}
-
-/// Why there is no answer, and the default was given.
-#[derive(Debug, Clone, Copy, PartialEq, Error)]
-pub enum FlagError<'f> {
-    /// There is no manifest yet: the client's status is [`Status::Defaults`](crate::Status::Defaults).
-    #[error("there is no manifest yet")]
-    NotReady,
-    /// The evaluation says why.
-    #[error("{0}")]
-    Evaluation(EvalError<'f>),
-}
-
-impl FlagError<'_> {
-    /// OpenFeature's error code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NotReady => "PROVIDER_NOT_READY",
-            Self::Evaluation(error) => error.code(),
-        }
+        Flags::new(self.inner, self.context)
     }
 }

@@ -5,11 +5,17 @@
 #[cfg(feature = "s3")]
 mod bucket;
 mod cache;
+mod hooks;
 mod kit;
+#[cfg(feature = "http")]
 mod limits;
 mod live;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod reports;
 mod serving;
 mod start;
 mod subscription;
 mod trust;
+#[cfg(feature = "http")]
 mod waiting;
