@@ -78,13 +78,17 @@ impl Client {
     /// A tenant to ask flags for. Owned, `Clone` and `Send`: jobs carry it, messages carry its id. A tenant
     /// that the directory does not know evaluates too, and its details say so.
     pub fn tenant(&self, key: impl AsRef<str>) -> Result<Tenant, KeyError> {
-        Ok(Tenant::new(Arc::clone(&self.inner), TenantKey::new(key.as_ref())?))
+        Ok(self.tenant_with(TenantKey::new(key.as_ref())?))
+    }
+
+    pub(crate) fn tenant_with(&self, key: TenantKey) -> Tenant {
+        Tenant::new(Arc::clone(&self.inner), key)
     }
 
     /// The tenant that a job or a message was sent for. An id of another organization or environment is an error:
     /// its tenant is not this client's, even under the same key.
     pub fn tenant_of(&self, id: &TenantId) -> Result<Tenant, Elsewhere> {
-        Ok(Tenant::new(Arc::clone(&self.inner), id.within(self.scope())?))
+        Ok(self.tenant_with(id.within(self.scope())?))
     }
 
     /// For flags of start-up and infrastructure, which no tenant asks for; `why` is for whoever reads

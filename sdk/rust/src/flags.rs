@@ -13,6 +13,7 @@ use crate::details::Details;
 use crate::flag::{Flag, FlagType};
 use crate::loader::Manifest;
 use crate::observers::{Observers, Question};
+use crate::page::{Page, PageFlag};
 use crate::shared::Inner;
 
 /// The manifest that a [`Flags`] holds on to.
@@ -130,6 +131,15 @@ impl Flags<'_> {
     /// people: it allocates.
     pub fn explain(&self, key: &str) -> Option<Explanation> {
         self.basis.revision.map(|_| self.pinned.explain(key))
+    }
+
+    /// The answers that a browser may see, those of flags marked client-visible and no others, to be put into a page
+    /// that the server renders. Flags that have no answer are left out: the page's own defaults stand.
+    pub fn page(&self) -> Page {
+        let seen = self.pinned.answers();
+        let seen = seen.filter(|(_, answer)| answer.client_visible && answer.error.is_none());
+        let flags = seen.map(|(key, answer)| PageFlag::new(key, &answer)).collect();
+        Page::new(self.basis.revision.map(|it| it.to_string()), flags)
     }
 
     /// What all answers are based on.

@@ -16,11 +16,14 @@ pub mod loader;
 mod metrics;
 mod observers;
 pub mod origin;
+mod page;
 pub mod report;
 mod shared;
 mod subscription;
 mod tenant;
 mod tenant_id;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod trust;
 mod waiting;
 
@@ -38,6 +41,7 @@ pub use hook::{Hook, Refused, Traced};
 pub use loader::{Loader, Manifest, chain};
 pub use observers::Question;
 pub use origin::Origin;
+pub use page::Page;
 pub use serde_json::Value as Json;
 pub use subscription::{Ended, Subscription};
 pub use tenant::{Asking, Tenant, Untenanted};

@@ -57,8 +57,9 @@ impl Tenant {
         Subscription::new(Arc::clone(&self.inner), flag.key(), Some(self.key.clone()))
     }
 
+    /// The tenant itself, to be described further.
     #[inline]
-    fn asking(&self) -> Asking<'_> {
+    pub fn asking(&self) -> Asking<'_> {
         Asking { inner: &self.inner, context: Context::for_tenant(&self.key) }
     }
 }

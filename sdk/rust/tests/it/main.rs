@@ -12,10 +12,13 @@ mod limits;
 mod live;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod page;
 mod reports;
 mod serving;
 mod start;
 mod subscription;
+#[cfg(feature = "tower")]
+mod tower;
 mod trust;
 #[cfg(feature = "http")]
 mod waiting;
