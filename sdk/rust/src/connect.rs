@@ -10,7 +10,7 @@ use std::time::Duration;
 use flagforge_flags::manifest::{ScopeId, Thumbprint};
 use thiserror::Error;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::client::{Client, Status};
 use crate::connection::ConnectionError;
@@ -68,6 +68,7 @@ pub struct Connect {
     start_within: Duration,
     poll_every: Duration,
     cache: Option<PathBuf>,
+    bundle: Option<PathBuf>,
     observing: Observing,
 }
 
@@ -80,8 +81,8 @@ impl fmt::Debug for Connect {
 impl Connect {
     pub(crate) fn new(described: Result<Described, ConnectError>) -> Self {
         let (start_within, poll_every) = (START_WITHIN, POLL_EVERY);
-        let observing = Observing::default();
-        Self { described, start_within, poll_every, cache: None, observing }
+        let (cache, bundle, observing) = (None, None, Observing::default());
+        Self { described, start_within, poll_every, cache, bundle, observing }
     }
 
     /// How long the start waits for the origin; 5 s unless said otherwise. Zero waits for nothing, not even the disk.
@@ -99,6 +100,14 @@ impl Connect {
     /// Keeps the last good manifest in a folder, for starts without an origin. Processes may share it.
     pub fn cache_dir(mut self, folder: impl AsRef<Path>) -> Self {
         self.cache = Some(folder.as_ref().to_owned());
+        self
+    }
+
+    /// A folder of objects, shipped with the host, to begin from where there is no last good manifest: the trust
+    /// documents, the root and its chunks under the names that the publisher writes, so a copy of its folder or
+    /// bucket will do. It is verified as everything is, and the origin has to go on from it.
+    pub fn bootstrap(mut self, folder: impl AsRef<Path>) -> Self {
+        self.bundle = Some(folder.as_ref().to_owned());
         self
     }
 
@@ -132,7 +141,7 @@ impl Connect {
 
         let loader = Loader::new(Arc::clone(&origin), scope.clone(), roots, self.cache.as_deref());
         let poll = self.poll_every.max(MIN_POLL);
-        let following = tokio::spawn(follow(Arc::clone(&shared), loader, poll));
+        let following = tokio::spawn(follow(Arc::clone(&shared), loader, self.bundle, poll));
         let bell = Arc::clone(&shared);
         let listening = tokio::spawn(async move {
             tokio::select! {
@@ -170,10 +179,8 @@ impl IntoFuture for Connect {
 }
 
 /// Follows the manifest until the client is closed or dropped.
-async fn follow(shared: Arc<Shared>, mut loader: Loader, poll: Duration) {
-    if let Some(manifest) = loader.restore().await {
-        shared.take_up(manifest);
-    }
+async fn follow(shared: Arc<Shared>, mut loader: Loader, bundle: Option<PathBuf>, poll: Duration) {
+    begin(&shared, &mut loader, bundle.as_deref()).await;
     let mut pace = Pace::new(poll);
     loop {
         let earliest = Instant::now() + MIN_SPACING;
@@ -201,6 +208,21 @@ async fn follow(shared: Arc<Shared>, mut loader: Loader, poll: Duration) {
             () = sleep(wait) => {}
             () = shared.bell.notified() => sleep_until(earliest).await,
             () = shared.ended() => return,
+        }
+    }
+}
+
+/// The last good manifest from the disk; where there is none, what was shipped with the host.
+async fn begin(shared: &Shared, loader: &mut Loader, bundle: Option<&Path>) {
+    if let Some(manifest) = loader.restore().await {
+        shared.take_up(manifest);
+    } else if let Some(folder) = bundle {
+        match loader.bootstrap(folder).await {
+            Ok(manifest) => shared.take_up(manifest),
+            Err(error) => {
+                let (scope, folder, error) = (&shared.scope, folder.display(), chain(&error));
+                warn!(%scope, %folder, error, "there is nothing to begin from in the folder");
+            }
         }
     }
 }

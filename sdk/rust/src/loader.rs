@@ -1,6 +1,8 @@
 //! Following one scope: trust, then root, then the chunks that are missing, then a snapshot. Whatever is
 //! refused on the way changes nothing.
 
+mod bootstrap;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -43,6 +43,11 @@ impl TrustKeeper {
         self.chain.is_empty() || self.asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY)
     }
 
+    /// Makes it time to ask again, of another origin than before.
+    pub(crate) const fn ask_again(&mut self) {
+        self.asked = None;
+    }
+
     /// Takes up a chain that was stored, verifying every step again.
     pub(crate) fn restore<'t>(
         &mut self,

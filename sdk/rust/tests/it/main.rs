@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic, its helpers with it")]
 
+mod bootstrap;
 #[cfg(feature = "s3")]
 mod bucket;
 mod cache;
