@@ -146,6 +146,7 @@ impl Published {
             flag_shards,
             tenant_shards,
             segment_shards,
+            held: Vec::new(),
             chunks: listed.chunks,
             indexes: listed.indexes.iter().map(|(named, _)| *named).collect(),
         };

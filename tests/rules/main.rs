@@ -8,6 +8,7 @@ mod collect;
 mod commits;
 mod deleted;
 mod erased;
+mod held;
 mod imports;
 mod incremental;
 mod issuer;

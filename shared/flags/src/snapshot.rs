@@ -155,6 +155,7 @@ impl Snapshot {
             flag_shards: 1,
             tenant_shards: 1,
             segment_shards: 1,
+            held: Vec::new(),
             chunks: Vec::new(),
             indexes: Vec::new(),
         };

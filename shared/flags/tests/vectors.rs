@@ -226,6 +226,7 @@ fn signed_root(chunks: Vec<manifest::ChunkRef>) -> manifest::Root {
         flag_shards: 1,
         tenant_shards: 1,
         segment_shards: 1,
+        held: Vec::new(),
         chunks,
         indexes: Vec::new(),
     };

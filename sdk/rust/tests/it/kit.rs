@@ -194,6 +194,7 @@ impl Publisher {
             flag_shards: self.shards,
             tenant_shards: self.shards,
             segment_shards: 1,
+            held: Vec::new(),
             chunks,
             indexes: indexes.into_iter().map(|(named, _)| named).collect(),
         };

@@ -35,9 +35,9 @@ pub use listing::{Indexed, Listing, MAX_INDEX_BYTES, MAX_INDEXES, MAX_LISTED, Na
 pub use load::{load, missing};
 pub use refusal::Refusal;
 pub use root::{
-    ChunkKind, ChunkRef, Encoding, MAX_CHUNK_BYTES, MAX_CHUNKS, MAX_CLOCK_SKEW, MAX_ROOT_BYTES,
-    MAX_SEGMENT_CHUNK_BYTES, MAX_SHARDS, MAX_TOTAL_BYTES, Position, Root, RootClaims, sign_root,
-    verify_root,
+    ChunkKind, ChunkRef, Encoding, HeldFlag, MAX_CHUNK_BYTES, MAX_CHUNKS, MAX_CLOCK_SKEW, MAX_HELD,
+    MAX_ROOT_BYTES, MAX_SEGMENT_CHUNK_BYTES, MAX_SHARDS, MAX_TOTAL_BYTES, Position, Root,
+    RootClaims, sign_root, verify_root,
 };
 pub use scope::{Scope, ScopeError, ScopeId};
 pub use trust::{

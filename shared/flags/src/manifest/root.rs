@@ -9,14 +9,15 @@ use super::certificate::verify_certificate;
 use super::jws::{self, Header, Jws};
 use super::listing::{MAX_INDEX_BYTES, MAX_INDEXES, MAX_LISTED, Named, check_chunks};
 use super::{Digest, KeyClaims, PublicKey, Refusal, Scope, ScopeId, SecretKey, Trust};
-use crate::keys::{EnvKey, OrgKey};
+use crate::keys::{EnvKey, FlagKey, OrgKey};
 use crate::revision::Revision;
 use crate::time::Timestamp;
 
 /// Chunks of one root, indexes' included. 10,000 flags of 2 KB are 1,024 shards of about 20 KB; 100,000 tenants with ten
 /// overrides each (60 MB) are 2,048 shards of 30 KB. Twice that, and the keys.
 pub const MAX_CHUNKS: usize = 8_192;
-/// Bytes of a root: 192 indexes of 90 bytes and 64 chunks of 150, in base64 (4/3), are 36 KB, its certificate 1 KB.
+/// Bytes of a root: 192 indexes of 90 bytes and 64 chunks of 150, in base64 (4/3), are 36 KB, its
+/// certificate 1 KB, the names of held flags 17 KB.
 pub const MAX_ROOT_BYTES: usize = 64 * 1024;
 /// Bytes of one chunk. Shards aim at 32 KiB; one flag has at most 256 KiB, and a few such may fall together.
 pub const MAX_CHUNK_BYTES: u64 = 4 * 1024 * 1024;
@@ -26,6 +27,8 @@ pub const MAX_SEGMENT_CHUNK_BYTES: u64 = 16 * 1024 * 1024;
 pub const MAX_TOTAL_BYTES: u64 = 256 * 1024 * 1024;
 /// Shards of one kind.
 pub const MAX_SHARDS: u32 = 4_096;
+/// Held flags that a root names: 64 keys of 128 bytes with their revisions, in base64, are 17 KB. More are held all the same.
+pub const MAX_HELD: usize = 64;
 /// How far ahead of the reader's clock a root may have been issued: clocks without NTP drift minutes.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
 
@@ -121,6 +124,15 @@ impl ChunkRef {
     }
 }
 
+/// A flag that goes on in its last good form: as it is, it could not be published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldFlag {
+    /// The flag.
+    pub flag: FlagKey,
+    /// Where the logs stood when that was seen first.
+    pub since: Revision,
+}
+
 /// What a root says. A shard that has no chunk is empty: the root's authors say so by leaving it out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -152,6 +164,9 @@ pub struct RootClaims {
     /// Shards of segments: a power of two; absent: 1.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub segment_shards: u32,
+    /// The flags that go on in an earlier form, as many as may be named; absent: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldFlag>,
     /// The chunks that it lists itself: all of them where they are few ([`MAX_LISTED`]).
     pub chunks: Vec<ChunkRef>,
     /// The indexes that list the others; absent: none.
@@ -201,6 +216,7 @@ impl RootClaims {
             }
         }
         Refusal::over("number of chunks in the root", MAX_LISTED, self.chunks.len())?;
+        Refusal::over("number of held flags", MAX_HELD, self.held.len())?;
         Refusal::over("number of indexes", MAX_INDEXES, self.indexes.len())?;
         for (place, index) in self.indexes.iter().enumerate() {
             within("index", MAX_INDEX_BYTES, index.bytes)?;

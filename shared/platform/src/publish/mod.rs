@@ -2,6 +2,7 @@
 //! depends on how often or in which order it is woken.
 
 mod certify;
+mod held;
 mod membership;
 mod owed;
 mod render;

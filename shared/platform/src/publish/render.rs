@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use flagforge_flags::Revision;
-use flagforge_flags::keys::GroupKey;
 use flagforge_flags::manifest::{
     ChunkKind, ChunkRef, Digest, Encoding, Indexed, KeyWire, Scope, encode_keys, flag_shard, index,
     shards_for, tenant_shard, tenant_shards_for,
@@ -97,8 +96,11 @@ impl View {
         }
         // Apart from the view while it is read.
         let mut made = std::mem::take(&mut self.renderings);
-        for flag in owed(&mut made.owed_flags, &made.flags, self.definitions.keys()) {
-            made.flags.set(&flag, self.flag(&flag).as_ref());
+        let known = self.definitions.keys().chain(self.held.keys());
+        for flag in owed(&mut made.owed_flags, &made.flags, known) {
+            let held = self.held.contains_key(&flag);
+            let wire = if held { self.held_form(&flag) } else { self.flag(&flag) };
+            made.flags.set(&flag, wire.as_ref());
         }
         // Where all tenants are made again, nothing is left over.
         let bulk = if made.owed_tenants.is_all() { Bulk::All } else { bulk };
@@ -128,7 +130,7 @@ impl View {
     }
 
     /// A flag as manifests carry it; `None` when there is none.
-    fn flag(&self, key: &str) -> Option<FlagWire> {
+    pub(super) fn flag(&self, key: &str) -> Option<FlagWire> {
         let definition = self.definitions.get(key)?;
         let stored = self.states.get(key);
         let stored = stored.filter(|state| state.value.flag_uid == definition.value.uid);
@@ -148,9 +150,7 @@ impl View {
             }
         };
         let mut flag = definition.value.wire(definition.version, state, version);
-        let uid_of = |group: &GroupKey| Some(self.groups.get(group.as_str())?.value.uid.as_str());
-        let standing = self.kills.values().filter(|switch| switch.value.stands(uid_of));
-        Killed::of(standing, &definition.value).onto(&mut flag);
+        Killed::of(self.pulled(), &definition.value).onto(&mut flag);
         Some(flag)
     }
 
@@ -173,8 +173,7 @@ impl View {
             }
         }
         for over in of_tenant(&self.overrides, key) {
-            let stands = self.definitions.get(over.flag.as_str());
-            let stands = stands.is_some_and(|stored| stored.value.uid == over.flag_uid);
+            let stands = self.flag_uid(over.flag.as_str()) == Some(over.flag_uid.as_str());
             if stands && tenant.uid == over.tenant_uid {
                 wire.overrides.insert(over.flag.clone(), over.wire());
             }

@@ -25,10 +25,18 @@ const MAX_ATTEMPTS: usize = 5;
 /// Chunks put at a time: each waits for a disk or for S3, and an import touches hundreds.
 const PUTS_AT_ONCE: usize = 16;
 
+fn name_of(id: &ScopeId) -> String {
+    format!("{}/{}/{}.jws", id.org, id.env, id.scope)
+}
+
+fn part_name(org: &OrgKey, digest: Digest) -> String {
+    format!("{org}/chunks/{digest}")
+}
+
 /// What stands where a root shall go.
-struct Standing {
+pub(super) struct Standing {
     condition: PutIf,
-    root: Option<Root>,
+    pub(super) root: Option<Root>,
     /// A root stands that the current trust does not verify: after a rotation, say.
     refused: bool,
 }
@@ -46,6 +54,7 @@ impl Platform {
         let certified = self.certified(&trust).await?;
         // Both scopes are made of the same chunks.
         self.render_segments(view).await?;
+        self.hold(view, &trust).await?;
         let mut rendered = view.render(bulk);
         let mut outcome = Published::Unchanged;
         for scope in [Scope::Relay, Scope::Environment] {
@@ -67,14 +76,15 @@ impl Platform {
         certified: &Certified,
     ) -> Result<Published, Error> {
         let id = ScopeId { org: view.org.clone(), env: view.env.clone(), scope };
-        let name = format!("{}/{}/{}.jws", id.org, id.env, id.scope);
+        let name = name_of(&id);
         for _ in 0..MAX_ATTEMPTS {
-            let standing = self.standing(&name, &id, trust).await?;
+            let standing = self.standing(&id, trust).await?;
             let ahead = standing.root.as_ref().map(|root| root.claims().revision);
             if ahead.is_some_and(|ahead| !rendered.revision.includes(ahead)) {
                 // Another publisher knows more, or published more; read what it read.
                 view.catch_up(self.table()).await?;
                 self.render_segments(view).await?;
+                self.hold(view, trust).await?;
                 *rendered = view.render(Bulk::All);
             }
             let indexed = rendered.indexed(&id.scope);
@@ -104,8 +114,9 @@ impl Platform {
         Err(Error::busy("too many publishers at once"))
     }
 
-    async fn standing(&self, name: &str, id: &ScopeId, trust: &Trust) -> Result<Standing, Error> {
-        let (bytes, etag): (Bytes, ETag) = match self.objects().get(name, None).await? {
+    pub(super) async fn standing(&self, id: &ScopeId, trust: &Trust) -> Result<Standing, Error> {
+        let name = name_of(id);
+        let (bytes, etag): (Bytes, ETag) = match self.objects().get(&name, None).await? {
             Fetched::Found { bytes, etag } => (bytes, etag),
             Fetched::NotModified | Fetched::Absent => {
                 return Ok(Standing { condition: PutIf::Absent, root: None, refused: false });
@@ -149,6 +160,7 @@ impl Platform {
             flag_shards: rendered.flag_shards,
             tenant_shards: rendered.tenant_shards,
             segment_shards: rendered.segment_shards,
+            held: view.held_flags(),
             chunks: indexed.chunks.clone(),
             indexes: indexed.indexes.iter().map(|(named, _)| *named).collect(),
         }
@@ -159,7 +171,8 @@ impl Platform {
         let young = self.timer().now().since(standing.issued) < RESIGN_AFTER;
         let same: Revision = standing.revision;
         let lists_the_same = standing.chunks == claims.chunks && standing.indexes == claims.indexes;
-        young && same == claims.revision && lists_the_same
+        let holds_the_same = standing.held == claims.held;
+        young && same == claims.revision && lists_the_same && holds_the_same
     }
 
     /// Reads what is about to be published with the readers' own code, and answers what it lists. What they would refuse
@@ -214,8 +227,18 @@ impl Platform {
         stream::iter(puts).buffer_unordered(PUTS_AT_ONCE).try_collect().await
     }
 
+    /// A chunk or an index from the store; `None` when it is not there as it should be.
+    pub(super) async fn part(&self, org: &OrgKey, named: &Named) -> Result<Option<Bytes>, Error> {
+        Ok(match self.objects().get(&part_name(org, named.sha256), None).await? {
+            Fetched::Found { bytes, .. } => {
+                Some(bytes).filter(|bytes| Digest::of(bytes) == named.sha256)
+            }
+            Fetched::NotModified | Fetched::Absent => None,
+        })
+    }
+
     async fn put_part(&self, org: &OrgKey, digest: Digest, bytes: &Bytes) -> Result<(), Error> {
-        let name = format!("{org}/chunks/{digest}");
+        let name = part_name(org, digest);
         match self.objects().put(&name, bytes.clone(), "application/json", PutIf::Absent).await {
             // Content-addressed: whoever put it put the same bytes.
             Ok(_) | Err(ObjectError::Lost) => Ok(()),

@@ -62,6 +62,11 @@ impl Shards {
         self.cut.iter().flat_map(|shard| shard.entries.keys()).map(String::as_str)
     }
 
+    /// What stands under a key.
+    pub(super) fn entry(&self, key: &str) -> Option<&RawValue> {
+        self.cut.get(self.shard_of(key) as usize)?.entries.get(key).map(|body| &**body)
+    }
+
     /// The shard that a key is in.
     pub(super) fn shard_of(&self, key: &str) -> u32 {
         (self.shard_of)(key, count(&self.cut))

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use flagforge_flags::keys::{EnvKey, OrgKey};
+use flagforge_flags::keys::{EnvKey, GroupKey, OrgKey};
 use flagforge_flags::manifest::{Digest, Listing, Scope};
 use flagforge_flags::time::Timestamp;
-use flagforge_flags::wire::ConditionWire;
+use flagforge_flags::wire::{ConditionWire, FlagWire};
 use flagforge_flags::{Revision, Snapshot};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+use super::held::{Held, Unreadable};
 use super::membership::Memberships;
 use super::render::Renderings;
 use super::segments::Segments;
@@ -59,6 +60,9 @@ pub(super) struct View {
     pub(super) segments: Records<SegmentRecord>,
     pub(super) kills: Records<KillSwitch>,
     pub(super) rendered_segments: Segments,
+    /// Records of flags that could not be read, by their sort keys.
+    pub(super) unreadable: BTreeMap<String, Unreadable>,
+    pub(super) held: BTreeMap<String, Held>,
 }
 
 impl View {
@@ -84,6 +88,8 @@ impl View {
             segments: BTreeMap::new(),
             kills: BTreeMap::new(),
             rendered_segments: Segments::default(),
+            unreadable: BTreeMap::new(),
+            held: BTreeMap::new(),
         };
         let org_log = LogId { org: org.clone(), env: None };
         let env_log = LogId { org: org.clone(), env: Some(env.clone()) };
@@ -173,10 +179,14 @@ impl View {
         match kind {
             "FLAG" => {
                 let before = uid_of(&self.definitions, key, |flag| &flag.uid);
-                set(&mut self.definitions, key, version, body)?;
+                let unreadable = unreadable(&mut self.definitions, key, version, body);
+                self.note(sk, unreadable);
                 self.renderings.owed_flags.add(key);
                 if before != uid_of(&self.definitions, key, |flag| &flag.uid) {
                     self.owe_overrides_of(key);
+                    // Under the same key another flag, for which no earlier form will do.
+                    self.held.remove(key);
+                    self.renderings.flags.set::<FlagWire>(key, None);
                 }
             }
             "TENANT" => {
@@ -200,7 +210,8 @@ impl View {
             }
             "STATE" => {
                 self.renderings.owed_flags.add(key);
-                set(&mut self.states, key, version, body)?;
+                let unreadable = unreadable(&mut self.states, key, version, body);
+                self.note(sk, unreadable);
             }
             "KILL" => {
                 self.renderings.owed_flags.add_all();
@@ -212,6 +223,20 @@ impl View {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Notes whether a flag's record can be read: if not, that flag is held, and others go on.
+    fn note(&mut self, sk: &str, unreadable: Option<Unreadable>) {
+        match unreadable {
+            Some(unreadable) => drop(self.unreadable.insert(sk.to_owned(), unreadable)),
+            None => drop(self.unreadable.remove(sk)),
+        }
+    }
+
+    /// The kill switches that count.
+    pub(super) fn pulled(&self) -> impl Iterator<Item = &Stored<KillSwitch>> {
+        let uid_of = |group: &GroupKey| Some(self.groups.get(group.as_str())?.value.uid.as_str());
+        self.kills.values().filter(move |switch| switch.value.stands(uid_of))
     }
 
     /// A group created again under its key, or given a condition, has other members and other overrides.
@@ -275,6 +300,24 @@ pub(super) fn of_tenant<'r, T>(
     // `$` follows `#`, which is in no key.
     let range = format!("{tenant}#")..format!("{tenant}$");
     records.range(range).map(|(_, stored)| &stored.value)
+}
+
+/// As [`set`], but what cannot be read leaves what stood there.
+fn unreadable<T: DeserializeOwned>(
+    records: &mut Records<T>,
+    key: &str,
+    version: u64,
+    body: Option<Json>,
+) -> Option<Unreadable> {
+    let Some(body) = body else {
+        records.remove(key);
+        return None;
+    };
+    match T::deserialize(&body) {
+        Ok(value) => drop(records.insert(key.to_owned(), Stored { value, version })),
+        Err(why) => return Some(Unreadable::new(&why, &body)),
+    }
+    None
 }
 
 fn set<T: DeserializeOwned>(

@@ -85,6 +85,7 @@ pub(super) fn root_claims() -> RootClaims {
         flag_shards: 1,
         tenant_shards: 1,
         segment_shards: 1,
+        held: Vec::new(),
         chunks: Vec::new(),
         indexes: Vec::new(),
     }
