@@ -22,6 +22,8 @@ mod shared;
 mod subscription;
 mod tenant;
 mod tenant_id;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "tower")]
 pub mod tower;
 mod trust;

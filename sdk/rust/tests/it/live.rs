@@ -1,14 +1,11 @@
 //! A client that runs while its manifest changes, is tampered with, or goes away.
 
 use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use flagforge::{Client, Flag, Status};
-use serde_json::json;
 
-use crate::kit::{Publisher, boolean, directory, flag};
+use crate::kit::{Publisher, boolean, directory};
 
 const DASHBOARD: Flag<bool> = Flag::new("new-dashboard", false);
 const POLL: Duration = Duration::from_millis(30);
@@ -124,56 +121,4 @@ async fn a_function_refreshes_when_it_is_called() {
     let strict = client.refresh_if_older(Duration::from_millis(10)).within(Duration::from_secs(5));
     assert_eq!(strict.await, Status::Ready);
     assert!(client.tenant("acme").unwrap().flags().get(&DASHBOARD));
-}
-
-/// Every revision gives each tenant values that name the tenant and the revision; readers look at two
-/// flags of one request each. A mixed answer would be another tenant's, or of two revisions.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn under_constant_swaps_no_answer_is_mixed() {
-    const NAME: Flag<&str> = Flag::new("name", "-");
-    const AGAIN: Flag<&str> = Flag::new("again", "-");
-    const SWAPS: u64 = 60;
-    let folder = tempfile::tempdir().unwrap();
-    let mut publisher = Publisher::new(folder.path());
-    let content = |n: u64| {
-        let (on, off) = (json!(format!("acme {n}")), json!(format!("globex {n}")));
-        [flag("name", "string", on.clone(), off.clone()), flag("again", "string", on, off)]
-    };
-    let tenants = [directory("acme", &["name", "again"]), directory("globex", &[])];
-    publisher.publish(&content(0), &tenants);
-    let client = Client::connect(&publisher.connection())
-        .poll_every(Duration::from_millis(10))
-        .await
-        .unwrap();
-
-    let done = Arc::new(AtomicBool::new(false));
-    let readers: Vec<_> = ["acme", "globex", "acme", "globex"]
-        .into_iter()
-        .map(|name| {
-            let (tenant, done) = (client.tenant(name).unwrap(), Arc::clone(&done));
-            std::thread::spawn(move || {
-                let (mut asked, mut newest) = (0_u64, 0_u64);
-                while !done.load(Ordering::Relaxed) {
-                    let flags = tenant.user("u").flags();
-                    let (first, second) = (flags.get(&NAME), flags.get(&AGAIN));
-                    let number = first.strip_prefix(name).and_then(|n| n.trim().parse().ok());
-                    let number: u64 = number.unwrap_or_else(|| panic!("{name} was told {first}"));
-                    assert_eq!(first, second, "two revisions in one request");
-                    assert!(number >= newest, "{number} after {newest}");
-                    (asked, newest) = (asked + 1, number);
-                }
-                (asked, newest)
-            })
-        })
-        .collect();
-    for n in 1..=SWAPS {
-        publisher.publish(&content(n), &tenants);
-        let swapped = || client.revision().is_some_and(|revision| revision.env == n + 1);
-        until("a swap", swapped).await;
-    }
-    done.store(true, Ordering::Relaxed);
-    for reader in readers {
-        let (asked, newest) = reader.join().unwrap();
-        assert!(asked > SWAPS && newest > 0, "asked {asked} times, saw revision {newest}");
-    }
 }

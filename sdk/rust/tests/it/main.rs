@@ -18,6 +18,9 @@ mod reports;
 mod serving;
 mod start;
 mod subscription;
+mod swaps;
+#[cfg(feature = "testing")]
+mod testing;
 #[cfg(feature = "tower")]
 mod tower;
 mod trust;
