@@ -20,4 +20,5 @@ mod publishing;
 mod reasons;
 mod schedules;
 mod sources;
+mod sweep;
 mod webhooks;

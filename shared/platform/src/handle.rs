@@ -16,7 +16,7 @@ use crate::events;
 use crate::log::LogEntry;
 use crate::place::{self, LOG_PREFIX, LogId};
 use crate::ports::{EventSink, FeedRecord, Notice, Outbound};
-use crate::publish::Bulk;
+use crate::publish::{Bulk, Swept};
 use crate::record::{Environment, Organization};
 use crate::store::{self, Stored};
 
@@ -168,6 +168,22 @@ async fn collect_one(platform: &Platform, caller: &Caller, org: &OrgKey) {
         }
         Ok(_) | Err(Error::Suspended) => {}
         Err(error) => tracing::error!(%org, %error, "leftovers were not collected"),
+    }
+}
+
+/// Removes what manifests of every organization have left behind: chunks that no root lists any more, and earlier roots
+/// after their month. Run it every hour; one organization that fails does not stop the others.
+pub async fn sweep(platform: &Platform) -> Result<(), Error> {
+    let organizations = organizations(platform).await?;
+    some_at_a_time(organizations.iter().map(|org| sweep_one(platform, org))).await;
+    Ok(())
+}
+
+async fn sweep_one(platform: &Platform, org: &OrgKey) {
+    match platform.acting_for(org).sweep(org).await {
+        Ok(swept) if swept == Swept::default() => {}
+        Ok(swept) => tracing::info!(%org, ?swept, "manifests were swept"),
+        Err(error) => tracing::error!(%org, %error, "manifests were not swept"),
     }
 }
 

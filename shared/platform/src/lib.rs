@@ -86,7 +86,7 @@ pub use plan::{
     MAX_ENVIRONMENTS, MAX_GROUP_OVERRIDES, MAX_KEY_DEPTH, MAX_KEYS, MAX_NEW_ASKS, MAX_PROMOTED,
     MAX_RECORD_BYTES, MAX_ROLES, MAX_SEGMENTS,
 };
-pub use publish::{RESIGN_AFTER, ROOT_LIFETIME};
+pub use publish::{RESIGN_AFTER, ROOT_LIFETIME, ROOTS_KEPT};
 pub use schedule::{
     FIRE_WITHIN, MAX_DAYS_AHEAD, MAX_SCHEDULES, SCHEDULE_KEPT, Schedule, ScheduleInput,
     ScheduleState, ScheduledInput,

@@ -100,13 +100,19 @@ impl Listing {
             let known = held.and_then(|held| held.indexes.get(&listed.sha256));
             let chunks = match known {
                 Some((_, chunks)) => Arc::clone(chunks),
-                None => read(fetch(*listed, index)?.as_ref())?,
+                None => Self::chunks_of_index(fetch(*listed, index)?.as_ref())?,
             };
             indexes.insert(listed.sha256, (listed.bytes, chunks));
         }
         let listing = Self { own: claims.chunks.clone(), indexes };
         check_chunks(claims, listing.chunks())?;
         Ok(listing)
+    }
+
+    /// What an index lists by itself, whichever root lists the index.
+    pub fn chunks_of_index(bytes: &[u8]) -> Result<Arc<[ChunkRef]>, Refusal> {
+        let index: Index = jws::parse(WHAT, bytes)?;
+        Ok(index.chunks.into())
     }
 
     /// The chunks.
@@ -138,11 +144,6 @@ impl Listing {
             .map(|(sha256, (bytes, _))| Named { sha256: *sha256, bytes: *bytes });
         indexes.chain(self.chunks().map(ChunkRef::named))
     }
-}
-
-fn read(bytes: &[u8]) -> Result<Arc<[ChunkRef]>, Refusal> {
-    let index: Index = jws::parse(WHAT, bytes)?;
-    Ok(index.chunks.into())
 }
 
 /// The bytes of what is named by its digest and size.

@@ -9,6 +9,7 @@ mod render;
 mod roots;
 mod segments;
 mod shards;
+mod sweep;
 pub(crate) mod trust;
 mod view;
 
@@ -26,6 +27,8 @@ use crate::ports::Notice;
 
 use certify::Certified;
 pub(crate) use render::Bulk;
+pub use sweep::ROOTS_KEPT;
+pub(crate) use sweep::Swept;
 use view::View;
 
 /// How long a root is good before a reader calls it stale (DESIGN §7).

@@ -25,11 +25,11 @@ const MAX_ATTEMPTS: usize = 5;
 /// Chunks put at a time: each waits for a disk or for S3, and an import touches hundreds.
 const PUTS_AT_ONCE: usize = 16;
 
-fn name_of(id: &ScopeId) -> String {
+pub(super) fn name_of(id: &ScopeId) -> String {
     format!("{}/{}/{}.jws", id.org, id.env, id.scope)
 }
 
-fn part_name(org: &OrgKey, digest: Digest) -> String {
+pub(super) fn part_name(org: &OrgKey, digest: Digest) -> String {
     format!("{org}/chunks/{digest}")
 }
 
@@ -98,6 +98,9 @@ impl Platform {
             let parts = rendered.parts(&indexed);
             let listing = self.self_check(&text, &id, trust, &parts, view)?;
             self.put_parts(view, &listing, standing.root.as_ref(), &parts).await?;
+            if let Some(root) = &standing.root {
+                self.keep_root(root).await?;
+            }
             let put = self
                 .objects()
                 .put(&name, Bytes::from(text), "application/jose", standing.condition)
@@ -239,10 +242,8 @@ impl Platform {
 
     async fn put_part(&self, org: &OrgKey, digest: Digest, bytes: &Bytes) -> Result<(), Error> {
         let name = part_name(org, digest);
-        match self.objects().put(&name, bytes.clone(), "application/json", PutIf::Absent).await {
-            // Content-addressed: whoever put it put the same bytes.
-            Ok(_) | Err(ObjectError::Lost) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        // Though it may be there: what is put again is young, and no sweep takes it.
+        self.objects().put(&name, bytes.clone(), "application/json", PutIf::Any).await?;
+        Ok(())
     }
 }

@@ -1,0 +1,191 @@
+//! Earlier roots, kept for a while; and chunks that no root lists any more, which go. A chunk goes when it was loose in two
+//! sweeps an hour apart and was not put in between: whoever reads a root that was replaced, or is about to publish, has
+//! that long.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+use bytes::Bytes;
+use flagforge_flags::keys::{EnvKey, OrgKey};
+use flagforge_flags::manifest::{Digest, Listing, Named, Root, RootClaims, Scope, ScopeId};
+use flagforge_flags::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::roots::{name_of, part_name};
+use crate::Platform;
+use crate::collect::LEFT_ALONE;
+use crate::error::Error;
+use crate::place;
+use crate::ports::{Fetched, ListedObject, PutIf};
+use crate::record::Environment;
+use crate::store::{self, Stored};
+
+/// How long the last root of an hour is kept after that hour: 720 roots of an environment at most.
+pub const ROOTS_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// Of the roots of one such span the last is kept: a busy environment has ten a second.
+const KEPT_PER: Duration = Duration::from_secs(3_600);
+/// How long one sweep of an organization removes; the next goes on.
+const SWEPT_WITHIN: Duration = Duration::from_secs(30);
+
+/// What was loose in the sweep before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Loose {
+    at: Timestamp,
+    chunks: HashSet<Digest>,
+}
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Swept {
+    /// Chunks and indexes that no root lists.
+    pub(crate) chunks: u64,
+    /// Earlier roots whose time is over.
+    pub(crate) roots: u64,
+}
+
+fn history_of(org: &OrgKey, env: &EnvKey) -> String {
+    format!("{org}/{env}/history/")
+}
+
+fn loose_name(org: &OrgKey) -> String {
+    format!("{org}/chunks/loose.json")
+}
+
+fn long_ago(now: Timestamp, duration: Duration) -> Timestamp {
+    let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(now.as_millis().saturating_sub(millis))
+}
+
+fn span(instant: Timestamp) -> i64 {
+    instant.as_seconds().div_euclid(KEPT_PER.as_secs().cast_signed())
+}
+
+impl Platform {
+    /// Keeps a root that is about to be replaced, where it is the last of its hour.
+    pub(super) async fn keep_root(&self, root: &Root) -> Result<(), Error> {
+        let claims = root.claims();
+        let passed = span(claims.issued) != span(self.timer().now());
+        if claims.scope != Scope::Environment || !passed {
+            return Ok(());
+        }
+        let folder = history_of(&claims.org, &claims.env);
+        // In the order of time, by name.
+        let name = format!("{folder}{:015}-{}.jws", claims.issued.as_millis(), claims.serial);
+        let text = Bytes::copy_from_slice(root.text().as_bytes());
+        self.objects().put(&name, text, "application/jose", PutIf::Any).await?;
+        Ok(())
+    }
+
+    /// Removes an organization's earlier roots whose time is over, and chunks that have been loose for long. Where any
+    /// root cannot be read nothing is removed.
+    pub(crate) async fn sweep(&self, org: &OrgKey) -> Result<Swept, Error> {
+        let now = self.timer().now();
+        // Listed before roots are read: what a later root lists besides was put meanwhile, and is young.
+        let chunks = self.all_listed(&format!("{org}/chunks/")).await?;
+        let mut swept = Swept::default();
+        let mut named: HashSet<Digest> = HashSet::new();
+        let envs: Vec<Stored<Environment>> =
+            store::all(self.table(), &place::org_pk(org), "ENV#").await?;
+        for env in envs.into_iter().map(|stored| stored.value.key) {
+            for scope in [Scope::Environment, Scope::Relay] {
+                let id = ScopeId { org: org.clone(), env: env.clone(), scope };
+                self.note_named(&name_of(&id), org, &mut named).await?;
+            }
+            for kept in self.all_listed(&history_of(org, &env)).await? {
+                if kept.put < long_ago(now, ROOTS_KEPT) {
+                    let gone = self.objects().delete(&kept.name, long_ago(now, ROOTS_KEPT)).await?;
+                    swept.roots += u64::from(gone);
+                } else {
+                    self.note_named(&kept.name, org, &mut named).await?;
+                }
+            }
+        }
+        swept.chunks = self.remove_loose(org, &chunks, &named, now).await?;
+        Ok(swept)
+    }
+
+    async fn remove_loose(
+        &self,
+        org: &OrgKey,
+        chunks: &[ListedObject],
+        named: &HashSet<Digest>,
+        now: Timestamp,
+    ) -> Result<u64, Error> {
+        let folder = format!("{org}/chunks/");
+        let before = long_ago(now, LEFT_ALONE);
+        let digest = |chunk: &ListedObject| chunk.name.strip_prefix(&folder)?.parse().ok();
+        let old = chunks.iter().filter(|chunk| chunk.put < before);
+        let loose: HashSet<Digest> =
+            old.filter_map(digest).filter(|digest| !named.contains(digest)).collect();
+        let last: Loose = match self.objects().get(&loose_name(org), None).await? {
+            // What cannot be read is as good as nothing: it only takes an hour more.
+            Fetched::Found { bytes, .. } => serde_json::from_slice(&bytes).unwrap_or_default(),
+            Fetched::NotModified | Fetched::Absent => Loose::default(),
+        };
+        if !last.chunks.is_empty() && last.at > before {
+            return Ok(0);
+        }
+        let mut left = loose.clone();
+        let mut removed = 0;
+        for digest in loose.intersection(&last.chunks) {
+            if self.timer().now().since(now) > SWEPT_WITHIN {
+                break;
+            }
+            removed += u64::from(self.objects().delete(&part_name(org, *digest), before).await?);
+            left.remove(digest);
+        }
+        if !(left.is_empty() && last.chunks.is_empty()) {
+            let json = serde_json::to_vec(&Loose { at: now, chunks: left });
+            let json = json.map_err(|e| Error::internal("a list did not serialize", e))?;
+            let (name, json) = (loose_name(org), Bytes::from(json));
+            self.objects().put(&name, json, "application/json", PutIf::Any).await?;
+        }
+        Ok(removed)
+    }
+
+    async fn all_listed(&self, folder: &str) -> Result<Vec<ListedObject>, Error> {
+        let (mut all, mut after): (Vec<ListedObject>, Option<String>) = (Vec::new(), None);
+        loop {
+            let listed = self.objects().list(folder, after.as_deref()).await?;
+            let Some(last) = listed.last() else { return Ok(all) };
+            after = Some(last.name.clone());
+            all.extend(listed);
+        }
+    }
+
+    /// Notes everything that a root lists. Its signature does not matter here: earlier keys are no longer trusted, and
+    /// whoever can write roots could remove chunks as well.
+    async fn note_named(
+        &self,
+        name: &str,
+        org: &OrgKey,
+        named: &mut HashSet<Digest>,
+    ) -> Result<(), Error> {
+        let bytes = match self.objects().get(name, None).await? {
+            Fetched::Found { bytes, .. } => bytes,
+            Fetched::NotModified | Fetched::Absent => return Ok(()),
+        };
+        let claims = claims_of(&bytes)
+            .ok_or(Error::Internal { context: "a root in the store is damaged", source: None })?;
+        let mut indexes = BTreeMap::new();
+        for index in claims.indexes.iter().filter(|index| !named.contains(&index.sha256)) {
+            if let Some(bytes) = self.part(org, index).await? {
+                indexes.insert(index.sha256, bytes);
+            }
+        }
+        for bytes in indexes.values() {
+            let listed = Listing::chunks_of_index(bytes)
+                .map_err(|refusal| Error::internal("an index in the store is damaged", refusal))?;
+            named.extend(listed.iter().map(|chunk| chunk.sha256));
+        }
+        named.extend(claims.indexes.iter().map(|Named { sha256, .. }| *sha256));
+        named.extend(claims.chunks.iter().map(|chunk| chunk.sha256));
+        Ok(())
+    }
+}
+
+fn claims_of(jws: &[u8]) -> Option<RootClaims> {
+    let payload = str::from_utf8(jws).ok()?.split('.').nth(1)?;
+    serde_json::from_slice(&Base64UrlUnpadded::decode_vec(payload).ok()?).ok()
+}
