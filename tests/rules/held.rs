@@ -3,49 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use async_trait::async_trait;
 use flagforge_embedded::Embedded;
 use flagforge_flags::manifest::{ChunkKind, Scope, ScopeId, Trust};
-use flagforge_platform::ports::{Item, ItemKey, Page, Query, Table, TableError, Write};
+use flagforge_platform::ports::Item;
 use flagforge_platform::{Change, Platform, Request, handle};
 use serde_json::{Value as Json, json};
 
 use crate::kit::{
-    caller, commit, define, enable, env, furnished, listed, org, platform, root, verified,
+    Rewritten, caller, commit, define, enable, env, furnished, listed, org, platform, root,
+    verified,
 };
-
-/// The table as it would be after a newer writer's work: once `newer` is set, what asks for the attribute `mind` asks with an
-/// operator that this version does not know.
-#[derive(Debug)]
-struct Newer {
-    table: Arc<dyn Table>,
-    newer: Arc<AtomicBool>,
-}
-
-impl Newer {
-    fn rewritten(&self, mut item: Item) -> Item {
-        if self.newer.load(Ordering::SeqCst) && item.body.contains(r#""user.mind""#) {
-            item.body = item.body.replace(r#""operator":"equals""#, r#""operator":"telepathy""#);
-        }
-        item
-    }
-}
-
-#[async_trait]
-impl Table for Newer {
-    async fn get(&self, key: &ItemKey) -> Result<Option<Item>, TableError> {
-        Ok(self.table.get(key).await?.map(|item| self.rewritten(item)))
-    }
-
-    async fn query(&self, query: &Query) -> Result<Page, TableError> {
-        let Page { items, next } = self.table.query(query).await?;
-        Ok(Page { items: items.into_iter().map(|item| self.rewritten(item)).collect(), next })
-    }
-
-    async fn transact(&self, writes: Vec<Write>, token: Option<&str>) -> Result<(), TableError> {
-        self.table.transact(writes, token).await
-    }
-}
 
 struct World {
     hands: Embedded,
@@ -68,9 +35,17 @@ impl World {
         (world, publisher)
     }
 
+    /// Once `newer` is set, what asks for the attribute `mind` asks with an operator that this version does not know.
     fn publisher(&self) -> Platform {
-        let table = Newer { table: self.hands.table.clone(), newer: self.newer.clone() };
-        platform(&self.hands, Arc::new(table))
+        let newer = self.newer.clone();
+        let rewrite = move |mut item: Item| {
+            if newer.load(Ordering::SeqCst) && item.body.contains(r#""user.mind""#) {
+                item.body =
+                    item.body.replace(r#""operator":"equals""#, r#""operator":"telepathy""#);
+            }
+            item
+        };
+        platform(&self.hands, Arc::new(Rewritten { table: self.hands.table.clone(), rewrite }))
     }
 
     async fn make(&self, change: Json) {

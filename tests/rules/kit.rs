@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use flagforge_embedded::Embedded;
 use flagforge_flags::Revision;
@@ -13,7 +14,9 @@ use flagforge_flags::manifest::{
 use flagforge_flags::wire::{FlagClass, ValueType};
 use flagforge_platform::input::DefinitionInput;
 use flagforge_platform::log::LogEntry;
-use flagforge_platform::ports::{Fetched, OneTable, Table};
+use flagforge_platform::ports::{
+    Fetched, Item, ItemKey, OneTable, Page, Query, Table, TableError, Write,
+};
 use flagforge_platform::read::PageOf;
 use flagforge_platform::{Caller, Change, LogId, Outcome, Platform, Request, bootstrap};
 
@@ -141,5 +144,33 @@ async fn object(hands: &Embedded, name: &str) -> Bytes {
     match hands.objects.get(name, None).await.unwrap() {
         Fetched::Found { bytes, .. } => bytes,
         other => panic!("{name}: {other:?}"),
+    }
+}
+
+/// A table whose items a publisher sees otherwise than they are.
+pub(crate) struct Rewritten<F> {
+    pub(crate) table: Arc<dyn Table>,
+    pub(crate) rewrite: F,
+}
+
+impl<F> std::fmt::Debug for Rewritten<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rewritten")
+    }
+}
+
+#[async_trait]
+impl<F: Fn(Item) -> Item + Send + Sync> Table for Rewritten<F> {
+    async fn get(&self, key: &ItemKey) -> Result<Option<Item>, TableError> {
+        Ok(self.table.get(key).await?.map(&self.rewrite))
+    }
+
+    async fn query(&self, query: &Query) -> Result<Page, TableError> {
+        let Page { items, next } = self.table.query(query).await?;
+        Ok(Page { items: items.into_iter().map(&self.rewrite).collect(), next })
+    }
+
+    async fn transact(&self, writes: Vec<Write>, token: Option<&str>) -> Result<(), TableError> {
+        self.table.transact(writes, token).await
     }
 }

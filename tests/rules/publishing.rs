@@ -5,7 +5,7 @@ use std::sync::Arc;
 use flagforge_embedded::{Embedded, FaultPlan, FaultTable};
 use flagforge_flags::manifest::{ChunkKind, Digest, Position, RootClaims, Scope, ScopeId, Trust};
 use flagforge_flags::time::Timestamp;
-use flagforge_platform::ports::{Fetched, Timer};
+use flagforge_platform::ports::{Fetched, Item, Timer};
 use flagforge_platform::{Change, Platform, RESIGN_AFTER, handle};
 
 use crate::kit::{
@@ -74,6 +74,36 @@ async fn in_a_large_environment_a_flip_is_one_chunk_one_index_and_the_roots() {
     handle::resign(&fresh(&hands)).await.unwrap();
     assert_eq!(stored().await, count + 2);
     assert_eq!(root(&hands, &trust, Scope::Environment).await, after);
+}
+
+#[tokio::test]
+async fn what_was_followed_wrongly_is_found_and_published_as_it_is() {
+    let (hands, platform, trust) = furnished().await;
+    // A log that does not tell of the tenant `acme`, as a defect of a commit or a publisher would leave it.
+    let rewrite = |mut item: Item| {
+        if item.key.sk.starts_with("LOG#") {
+            item.body = item.body.replace(r#""sk":"TENANT#acme""#, r#""sk":"LOST#acme""#);
+        }
+        item
+    };
+    let table = kit::Rewritten { table: hands.table.clone(), rewrite };
+    let publisher = kit::platform(&hands, Arc::new(table));
+    handle::resign(&publisher).await.unwrap();
+    commit(&platform, tenant("globex")).await;
+    handle::resign(&publisher).await.unwrap();
+    let right = chunks(&hands, &trust).await;
+    handle::reconcile(&publisher).await.unwrap();
+    assert_eq!(chunks(&hands, &trust).await, right, "nothing to mend");
+    commit(&platform, tenant("acme")).await;
+    handle::resign(&publisher).await.unwrap();
+    assert_eq!(chunks(&hands, &trust).await, right, "it does not know of it");
+    let before = root(&hands, &trust, Scope::Relay).await;
+    handle::reconcile(&publisher).await.unwrap();
+    let mended = root(&hands, &trust, Scope::Relay).await;
+    assert!(before.position().allows(&mended.position()) && before.serial < mended.serial);
+    handle::resign(&fresh(&hands)).await.unwrap();
+    assert_eq!(root(&hands, &trust, Scope::Relay).await, mended, "as one that reads everything");
+    assert_ne!(chunks(&hands, &trust).await, right);
 }
 
 #[tokio::test]

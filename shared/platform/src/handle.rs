@@ -171,6 +171,22 @@ async fn collect_one(platform: &Platform, caller: &Caller, org: &OrgKey) {
     }
 }
 
+/// Holds what publishers remember of each environment against what is there. Run it every hour; one that fails does not
+/// stop the others.
+pub async fn reconcile(platform: &Platform) -> Result<(), Error> {
+    for org in organizations(platform).await? {
+        let acting = platform.acting_for(&org);
+        let environments: Vec<Stored<Environment>> =
+            store::all(acting.table(), &place::org_pk(&org), "ENV#").await?;
+        for env in environments.into_iter().map(|stored| stored.value.key) {
+            if let Err(error) = acting.reconcile(&org, &env).await {
+                tracing::error!(%org, %env, %error, "an environment was not compared");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Removes what manifests of every organization have left behind: chunks that no root lists any more, and earlier roots
 /// after their month. Run it every hour; one organization that fails does not stop the others.
 pub async fn sweep(platform: &Platform) -> Result<(), Error> {

@@ -91,18 +91,51 @@ impl Platform {
         let more = view.has_backlog();
         // A failed publication leaves nothing in the view that the next could not use.
         *slot = Some(view);
-        let published = published?;
-        if let Published::Roots(revision) = published {
-            let notice = Notice::Published {
-                org: org.clone(),
-                env: env.clone(),
-                revision: revision.to_string(),
-            };
-            if let Err(error) = self.bus().publish(&notice).await {
-                // Readers poll: the doorbell only makes them sooner.
-                tracing::warn!(%org, %env, error = %error, "a publication was not announced");
-            }
-        }
+        self.announce(org, env, published?).await;
         Ok(more)
+    }
+
+    /// Makes an environment's manifest from all items anew, and holds it against the one that is made by following the logs:
+    /// they have to be the same. If they are not that is an alarm, and what was read anew is published.
+    ///
+    /// Answers whether they were the same.
+    pub(crate) async fn reconcile(&self, org: &OrgKey, env: &EnvKey) -> Result<bool, Error> {
+        let shared = self.publisher().view(org, env).await;
+        let mut slot = shared.lock().await;
+        let Some(mut followed) = slot.take() else { return Ok(true) };
+        let mut fresh = View::read(self.table(), org, env).await?;
+        let same = self.same_chunks(&mut followed, &mut fresh).await?;
+        if same {
+            *slot = Some(followed);
+            return Ok(true);
+        }
+        tracing::error!(%org, %env, alarm = "drift", "what was followed is not what is there");
+        let published = self.publish_roots(&mut fresh, Bulk::All).await;
+        *slot = Some(fresh);
+        self.announce(org, env, published?).await;
+        Ok(false)
+    }
+
+    async fn same_chunks(&self, followed: &mut View, fresh: &mut View) -> Result<bool, Error> {
+        fresh.catch_up(self.table()).await?;
+        followed.catch_up(self.table()).await?;
+        if followed.revision != fresh.revision {
+            // Somebody commits all the time; the next time, then.
+            return Ok(true);
+        }
+        Ok(self.made(followed).await? == self.made(fresh).await?)
+    }
+
+    async fn announce(&self, org: &OrgKey, env: &EnvKey, published: Published) {
+        let Published::Roots(revision) = published else { return };
+        let notice = Notice::Published {
+            org: org.clone(),
+            env: env.clone(),
+            revision: revision.to_string(),
+        };
+        if let Err(error) = self.bus().publish(&notice).await {
+            // Readers poll: the doorbell only makes them sooner.
+            tracing::warn!(%org, %env, error = %error, "a publication was not announced");
+        }
     }
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use flagforge_flags::Revision;
 use flagforge_flags::keys::OrgKey;
 use flagforge_flags::manifest::{
-    Digest, Indexed, Listing, Named, Root, RootClaims, Scope, ScopeId, Trust, load, sign_root,
-    verify_root,
+    ChunkRef, Digest, Indexed, Listing, Named, Root, RootClaims, Scope, ScopeId, Trust, load,
+    sign_root, verify_root,
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -65,6 +65,14 @@ impl Platform {
             }
         }
         Ok(outcome)
+    }
+
+    /// What a view's manifest is made of, all of it.
+    pub(super) async fn made(&self, view: &mut View) -> Result<Vec<ChunkRef>, Error> {
+        let Some((trust, _)) = self.trust().await? else { return Ok(Vec::new()) };
+        self.render_segments(view).await?;
+        self.hold(view, &trust).await?;
+        Ok(view.render(Bulk::All).chunks.into_iter().map(|chunk| chunk.reference).collect())
     }
 
     async fn publish_scope(
