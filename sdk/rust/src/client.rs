@@ -40,8 +40,8 @@ impl fmt::Display for Status {
     }
 }
 
-/// A client of one environment. Cheap to clone; the clones share one manifest, and the last of them, or
-/// of their tenants, ends the following of it.
+/// A client of one environment. Cheap to clone; the clones share one manifest, and the last of them, or of their tenants and
+/// subscriptions, ends the following of it.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub(crate) inner: Arc<Inner>,
