@@ -188,10 +188,15 @@ fn encode<'b, B: Serialize + ?Sized + 'b>(
 /// only. Refuses what is no chunk of this kind, and a key that stands twice.
 pub(crate) fn entries(bytes: &[u8], kind: ChunkKind) -> Result<Vec<(String, &RawValue)>, Refusal> {
     let malformed = |why: &dyn fmt::Display| Refusal::malformed("chunk", format!("{kind}: {why}"));
-    let mut body: BTreeMap<String, Entries<'_>> =
-        serde_json::from_slice(bytes).map_err(|e| malformed(&e))?;
-    let Some(Entries(mut entries)) = body.remove(kind.as_str()) else {
-        return Err(malformed(&format!("it has no member `{kind}`")));
+    // What other members hold, a newer writer's, is not looked into.
+    let Entries(body) = serde_json::from_slice(bytes).map_err(|e| malformed(&e))?;
+    let mut own = body.into_iter().filter(|(member, _)| member == kind.as_str());
+    let Entries(mut entries) = match (own.next(), own.next()) {
+        (Some((_, member)), None) => {
+            serde_json::from_str(member.get()).map_err(|e| malformed(&e))?
+        }
+        (None, _) => return Err(malformed(&format!("it has no member `{kind}`"))),
+        (Some(_), Some(_)) => return Err(malformed(&format!("the member `{kind}` stands twice"))),
     };
     entries.sort_by(|a, b| a.0.cmp(&b.0));
     match entries.windows(2).find(|pair| matches!(pair, [a, b] if a.0 == b.0)) {

@@ -29,7 +29,7 @@ pub enum KeyMaterialError {
     Thumbprint,
 }
 
-/// A public key on P-256. In JSON a JWK of exactly `kty`, `crv`, `x` and `y` (RFC 7517, RFC 7518 §6.2).
+/// A public key on P-256. In JSON a JWK, written with exactly `kty`, `crv`, `x` and `y` (RFC 7517, RFC 7518 §6.2).
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Jwk", into = "Jwk")]
 pub struct PublicKey(VerifyingKey);
@@ -89,13 +89,30 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// The members of an EC key; unknown members (`use`, `kid` …) are ignored, as RFC 7517 §4 asks.
+/// The members of an EC key; unknown members (`kid` …) are ignored, as RFC 7517 §4 asks.
 #[derive(Serialize, Deserialize)]
 struct Jwk {
     kty: String,
     crv: String,
     x: String,
     y: String,
+    // What a key's owner says that it is for is no less than the key (RFC 7517 §4.2–4.4). Never written here.
+    #[serde(rename = "use", default, skip_serializing)]
+    purpose: Option<String>,
+    #[serde(default, skip_serializing)]
+    key_ops: Option<Vec<String>>,
+    #[serde(default, skip_serializing)]
+    alg: Option<String>,
+}
+
+impl Jwk {
+    /// Whether it may verify what is signed with ES256.
+    fn may_verify(&self) -> bool {
+        let verifies = |operations: &Vec<String>| operations.iter().any(|one| one == "verify");
+        self.purpose.as_ref().is_none_or(|purpose| purpose == "sig")
+            && self.key_ops.as_ref().is_none_or(verifies)
+            && self.alg.as_ref().is_none_or(|alg| alg == "ES256")
+    }
 }
 
 impl From<PublicKey> for Jwk {
@@ -107,6 +124,9 @@ impl From<PublicKey> for Jwk {
             crv: "P-256".into(),
             x: Base64UrlUnpadded::encode_string(x),
             y: Base64UrlUnpadded::encode_string(y),
+            purpose: None,
+            key_ops: None,
+            alg: None,
         }
     }
 }
@@ -114,7 +134,7 @@ impl From<PublicKey> for Jwk {
 impl TryFrom<Jwk> for PublicKey {
     type Error = KeyMaterialError;
     fn try_from(jwk: Jwk) -> Result<Self, KeyMaterialError> {
-        if jwk.kty != "EC" || jwk.crv != "P-256" {
+        if jwk.kty != "EC" || jwk.crv != "P-256" || !jwk.may_verify() {
             return Err(KeyMaterialError::Public);
         }
         let mut point = [4; 65];

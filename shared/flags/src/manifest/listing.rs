@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::root::{ChunkKind, ChunkRef, MAX_CHUNKS, MAX_SHARDS, MAX_TOTAL_BYTES, within};
+use super::root::{ChunkKind, ChunkRef, Encoding, MAX_CHUNKS, MAX_SHARDS, MAX_TOTAL_BYTES, within};
 use super::{Digest, Refusal, Root, RootClaims, Scope, jws};
 
 /// Chunks that a root lists itself, and that one index lists: an index is about 9 KiB, a third of a chunk, and a root
@@ -181,6 +181,10 @@ pub(super) fn check_chunks<'c>(
             return malformed("keys outside the relay scope".into());
         }
         let (kind, shard) = (chunk.kind, chunk.shard);
+        if chunk.encoding == Encoding::Unknown {
+            // Going on without it would read as "there is none".
+            return malformed(format!("{kind} shard {shard} is in an encoding that is not known"));
+        }
         if shard >= claims.shards(kind) || !seen.insert((kind, shard)) {
             return malformed(format!("{kind} shard {shard} does not exist or is listed twice"));
         }

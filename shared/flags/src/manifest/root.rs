@@ -95,11 +95,19 @@ impl fmt::Display for ChunkKind {
 
 /// How a chunk's bytes are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", from = "String")]
 pub enum Encoding {
     /// JSON as it is.
     #[default]
     Identity,
+    /// An encoding that this reader does not know: a newer writer's. A chunk that has to be read refuses the whole.
+    Unknown,
+}
+
+impl From<String> for Encoding {
+    fn from(word: String) -> Self {
+        if word == "identity" { Self::Identity } else { Self::Unknown }
+    }
 }
 
 /// A chunk as the root names it.
