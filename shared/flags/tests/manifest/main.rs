@@ -6,7 +6,10 @@
     reason = "a test that cannot go on has failed, and says with which case"
 )]
 
+mod attacks;
 mod author;
+mod compat;
+mod flips;
 mod refused;
 mod vectors;
 mod written;

@@ -42,7 +42,7 @@ pub(crate) fn cases(author: &Author) -> Cases {
     cases.extend(content::claims(author));
     cases.extend(content::lists(author));
     cases.extend(content::chunks(author));
-    cases.extend(content::indexes());
+    cases.extend(content::indexes(author));
     cases
 }
 

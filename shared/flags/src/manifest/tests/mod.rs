@@ -7,6 +7,7 @@ mod load;
 mod root;
 mod segments;
 mod trust;
+mod wycheproof;
 
 use std::collections::HashMap;
 

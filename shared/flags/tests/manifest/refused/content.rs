@@ -1,12 +1,11 @@
 //! Roots that are signed well and say what they should not; chunks and indexes that are not what was listed.
 
 use flagforge_flags::Revision;
-use flagforge_flags::manifest::{ChunkKind, Digest, Position, Scope, ScopeId};
+use flagforge_flags::manifest::{ChunkKind, Digest, Position, ScopeId};
 use serde_json::{Value as Json, json};
 
-use super::{Cases, victim};
+use super::Cases;
 use crate::author::{Author, Given, at};
-use crate::written::example;
 
 pub(super) fn places(author: &Author) -> Cases {
     let given = author.given();
@@ -90,10 +89,10 @@ pub(super) fn lists(author: &Author) -> Cases {
 }
 
 /// The victim with the chunk of its first shard replaced by other content under its right digest.
-fn in_first_shard(body: &Json) -> Given {
-    let mut author = victim();
+fn in_first_shard(author: &Author, body: &str) -> Given {
+    let mut author = author.clone();
     author.claims.chunks.remove(0);
-    author.chunk(ChunkKind::Flags, 0, body.to_string().into());
+    author.chunk(ChunkKind::Flags, 0, body.into());
     author.given()
 }
 
@@ -118,10 +117,10 @@ pub(super) fn chunks(author: &Author) -> Cases {
             }
         })
     };
-    let flag = serde_json::to_value(crate::author::flag("flag-0")).unwrap();
-    let twice = format!(r#"{{"flags":{{"flag-0":{flag},"flag-0":{flag}}}}}"#);
-    let mut doubled = Author::new(Scope::Environment);
-    doubled.chunk(ChunkKind::Flags, 0, twice.into());
+    let key = first_of(author);
+    let flag = serde_json::to_value(crate::author::flag(&key)).unwrap();
+    let twice = format!(r#"{{"flags":{{"{key}":{flag},"{key}":{flag}}}}}"#);
+    let first_shard = |body: &str| in_first_shard(author, body);
     let elsewhere = given.chunks[&second.sha256].clone();
     vec![
         ("chunk: absent", other(None)),
@@ -130,20 +129,16 @@ pub(super) fn chunks(author: &Author) -> Cases {
         ("chunk: cut", other(Some(text[..text.len() / 2].to_owned()))),
         ("chunk: another shard's bytes", other(Some(elsewhere))),
         ("chunk: empty", other(Some(String::new()))),
-        ("chunk: two members of its kind", {
-            let mut author = Author::new(Scope::Environment);
-            author.chunk(ChunkKind::Flags, 0, br#"{"flags":{},"flags":{}}"#.to_vec());
-            author.given()
-        }),
+        ("chunk: two members of its kind", first_shard(r#"{"flags":{},"flags":{}}"#)),
         ("chunk: two shards exchanged by the writer", swapped(0, 1)),
         ("chunk: two kinds exchanged by the writer", swapped(0, 2)),
-        ("chunk: a key twice", doubled.given()),
-        ("chunk: not its kind", in_first_shard(&json!({"tenants": {}}))),
-        ("chunk: a list", in_first_shard(&json!([]))),
-        ("chunk: no object of entries", in_first_shard(&json!({"flags": [1]}))),
+        ("chunk: a key twice", first_shard(&twice)),
+        ("chunk: not its kind", first_shard(r#"{"tenants":{}}"#)),
+        ("chunk: a list", first_shard("[]")),
+        ("chunk: no object of entries", first_shard(r#"{"flags":[1]}"#)),
         (
             "chunk: a key of another shard",
-            in_first_shard(&json!({"flags": {"flag-0": 1, "flag-1": 1, "flag-2": 1}})),
+            first_shard(r#"{"flags":{"flag-0":1,"flag-1":1,"flag-2":1}}"#),
         ),
         (
             "chunk: the tenants' bytes under a flag's digest",
@@ -152,36 +147,42 @@ pub(super) fn chunks(author: &Author) -> Cases {
     ]
 }
 
-/// A root whose one index lists what it should not.
-fn listing(content: &Json) -> Given {
+/// A key of the first shard.
+fn first_of(author: &Author) -> String {
+    let chunk: Json =
+        serde_json::from_str(&author.chunks[&author.claims.chunks[0].sha256]).unwrap();
+    chunk["flags"].as_object().unwrap().keys().next().unwrap().clone()
+}
+
+/// The victim with one index more, which lists what it should not.
+fn listing(author: &Author, content: &Json) -> Given {
     let text = content.to_string();
     let named = json!({"sha256": Digest::of(text.as_bytes()), "bytes": text.len()});
-    let mut given = example().claiming(|claims| claims["indexes"] = json!([named]));
+    let mut given = author.claiming(|claims| claims["indexes"] = json!([named]));
     given.chunks.insert(Digest::of(text.as_bytes()), text);
     given
 }
 
-pub(super) fn indexes() -> Cases {
-    let own = json!(example().claims.chunks);
-    let kind = |kind: &str| json!({"chunks": [{"kind": kind, "shard": 0, "sha256": Digest::of(b""), "bytes": 2, "encoding": "identity"}]});
-    let nested = json!({"indexes": [{"sha256": Digest::of(b""), "bytes": 2}]});
+pub(super) fn indexes(author: &Author) -> Cases {
+    let chunk = |kind: &str, shard: u32| {
+        let sha256 = Digest::of(b"");
+        let chunk = json!({"kind": kind, "shard": shard, "sha256": sha256, "bytes": 2, "encoding": "identity"});
+        json!({"chunks": [chunk]})
+    };
+    let listing = |content: &Json| listing(author, content);
     let tampered = {
         let mut given = listing(&json!({"chunks": []}));
         given.chunks.insert(Digest::of(br#"{"chunks":[]}"#), r#"{"chunks":{}}"#.into());
         given
     };
+    let nested = json!({"indexes": [{"sha256": Digest::of(b""), "bytes": 2}]});
     vec![
-        ("index: lists what the root lists", listing(&json!({"chunks": own}))),
-        ("index: keys outside the relay scope", listing(&kind("keys"))),
-        (
-            "index: a shard that does not exist",
-            listing(
-                &json!({"chunks": [{"kind": "segments", "shard": 1, "sha256": Digest::of(b""), "bytes": 2, "encoding": "identity"}]}),
-            ),
-        ),
+        ("index: lists what the root lists", listing(&json!({"chunks": author.claims.chunks}))),
+        ("index: keys outside the relay scope", listing(&chunk("keys", 0))),
+        ("index: a shard that does not exist", listing(&chunk("segments", 1))),
         ("index: lists indexes", listing(&nested)),
         ("index: a chunk in its place", listing(&json!({"flags": {}}))),
-        ("index: a chunk that is not there", listing(&kind("segments"))),
+        ("index: a chunk that is not there", listing(&chunk("segments", 0))),
         ("index: other bytes", tampered),
     ]
 }
