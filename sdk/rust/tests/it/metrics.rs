@@ -8,8 +8,9 @@ use std::time::Duration;
 use flagforge::{Client, Flag, Status};
 use metrics::{Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder};
 use metrics::{SharedString, Unit};
+use serde_json::json;
 
-use crate::kit::{Publisher, boolean, directory, flag};
+use crate::kit::{Publisher, boolean, directory, edited, flag};
 
 type Values = Arc<Mutex<BTreeMap<String, f64>>>;
 
@@ -79,7 +80,10 @@ async fn how_the_client_fares_is_told() {
 
     let folder = tempfile::tempdir().unwrap();
     let mut publisher = Publisher::new(folder.path());
-    let flags = [boolean("new-dashboard"), flag("theme", "string", "dark", "light")];
+    let old = edited("old", "boolean", true, false, |wire| {
+        wire["state"]["stale"] = json!({"afterSeconds": 0, "then": "lastKnown"});
+    });
+    let flags = [boolean("new-dashboard"), flag("theme", "string", "dark", "light"), old];
     publisher.publish(&flags, &[directory("acme", &[])]);
     let client = Client::connect(&publisher.connection())
         .poll_every(Duration::from_millis(10))
@@ -117,6 +121,9 @@ async fn how_the_client_fares_is_told() {
     acme.flags().get(&Flag::new("new-dashboard", false));
     let last = "feature_flag.key=new-dashboard flagforge.fallback=last_known_good";
     assert_eq!(value(&format!("{fallback} {last}")), Some(1.0));
+    acme.flags().get(&Flag::new("old", true));
+    let stale = "feature_flag.key=old flagforge.fallback=stale";
+    assert_eq!(value(&format!("{fallback} {stale}")), Some(1.0));
     fs::remove_dir_all(publisher.folder.join("demo/prod")).unwrap();
     while count("failed").is_none() {
         tokio::time::sleep(Duration::from_millis(5)).await;

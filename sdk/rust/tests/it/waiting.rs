@@ -11,6 +11,7 @@ use axum::http::{StatusCode, Uri};
 use flagforge::origin::HttpOrigin;
 use flagforge::{Client, Connect, Flag, Revision, Snapshot, Status};
 use flagforge_flags::{AccessKey, KeyKind};
+use futures_util::FutureExt;
 use serde_json::json;
 
 use crate::kit::{Publisher, SECRET, boolean, directory};
@@ -146,15 +147,15 @@ async fn an_origin_that_never_answers_does_not_hold_up_the_end() {
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
-#[tokio::test]
-async fn what_is_fixed_waits_for_nothing() {
+#[test]
+fn what_is_fixed_waits_for_nothing_and_needs_no_runtime() {
     let scope = json!({"org": "demo", "env": "test", "scope": "environment"});
     let scope = serde_json::from_value(scope).unwrap();
     let client = Client::fixed(Snapshot::from_parts(scope, revision("7.8"), [], []));
-    assert!(client.wait_for(revision("7.8")).within(LONG).await);
-    let begun = Instant::now();
-    assert!(!client.wait_for(revision("7.9")).within(10 * LONG).await);
-    assert!(begun.elapsed() < LONG);
-    assert!(client.close().await);
+    let waits = |text| client.wait_for(revision(text)).within(LONG).now_or_never();
+    assert_eq!((waits("7.8"), waits("7.9")), (Some(true), Some(false)));
+    let refreshed = client.refresh_if_older(Duration::ZERO).within(LONG).now_or_never();
+    assert_eq!(refreshed, Some(Status::Ready));
+    assert_eq!(client.close().within(LONG).now_or_never(), Some(true));
     assert_eq!(client.status(), Status::Ready);
 }
