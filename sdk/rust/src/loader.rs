@@ -2,12 +2,12 @@
 //! refused on the way changes nothing.
 
 mod bootstrap;
+mod disk;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use flagforge_flags::manifest::{
@@ -20,15 +20,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use thiserror::Error;
 use tracing::warn;
 
-use crate::cache::{DiskCache, Stored, ToStore};
+use crate::cache::{DiskCache, Generation};
 use crate::clock;
 use crate::origin::{Fetched, Origin, OriginError};
 use crate::trust::TrustKeeper;
 
 /// Chunks fetched at a time.
 const CHUNKS_AT_ONCE: usize = 8;
-/// How often a confirmation is written to disk: after a restart an age may be this much too high, never too low.
-const STORE_CONFIRMATION_EVERY: Duration = Duration::from_secs(5);
 
 /// Why no newer manifest was loaded. What was loaded before stays.
 #[derive(Debug, Error)]
@@ -239,6 +237,8 @@ pub struct Loader {
     unstored: Chunks,
     /// The confirmation that the cache has; `None` when it does not have what is held.
     stored: Option<Timestamp>,
+    /// What is known to be good of what the cache has.
+    on_disk: Option<Generation>,
 }
 
 impl Loader {
@@ -252,7 +252,7 @@ impl Loader {
     ) -> Self {
         let cache = cache.map(|folder| DiskCache::new(folder, &scope, &pinned));
         let reader = RootReader::new(origin, scope, pinned);
-        Self { reader, held: None, cache, unstored: HashMap::new(), stored: None }
+        Self { reader, held: None, cache, unstored: HashMap::new(), stored: None, on_disk: None }
     }
 
     /// What is held.
@@ -263,41 +263,6 @@ impl Loader {
     /// The trust document that roots are verified with.
     pub fn trust(&self) -> Option<&Trust> {
         self.reader.trust()
-    }
-
-    /// Takes up the last good manifest from the cache, verifying all of it again. `None` when there
-    /// is none, or none that is believed; how far the scope had got is remembered even then.
-    pub async fn restore(&mut self) -> Option<Arc<Manifest>> {
-        let stored = self.cache.as_ref()?.read().await?;
-        self.reader.floor = stored.position;
-        match self.take_up(&stored) {
-            Ok(manifest) => {
-                self.held = Some(Arc::clone(&manifest));
-                self.stored = Some(stored.confirmed);
-                Some(manifest)
-            }
-            Err(refusal) => {
-                let scope = &self.reader.scope;
-                warn!(%scope, error = chain(&refusal), "the cached manifest was refused");
-                None
-            }
-        }
-    }
-
-    fn take_up(&mut self, stored: &Stored) -> Result<Arc<Manifest>, Refusal> {
-        self.reader.trust.restore(stored.trust.iter().map(String::as_str))?;
-        let root = self.reader.verify(&stored.root)?;
-        let listing = Listing::of(&root, &mut |digest| stored.index(digest), None)?;
-        let sizes: HashMap<Digest, Named> =
-            listing.named().map(|named| (named.sha256, named)).collect();
-        let mut chunk = |digest: &Digest| stored.chunk(*sizes.get(digest)?);
-        let snapshot = load(root.clone(), &mut chunk, None)?;
-        self.reader.accept(&root, None);
-        // A writer that died before `seen.json` left a root that was current when it was signed; more is not known.
-        let known = stored.position.map_or(root.claims().issued, |_| stored.confirmed);
-        // A clock that was set back must not make the age negative.
-        let confirmed = known.min(clock::now());
-        Ok(Arc::new(Manifest::new(snapshot, root, confirmed)))
     }
 
     /// Asks the origin, and loads what is new. After an error everything is as it was.
@@ -330,37 +295,6 @@ impl Loader {
         };
         held.confirm(clock::now());
         Ok(Refreshed::Confirmed)
-    }
-
-    /// Writes to the cache what it does not have yet: the manifest, or that it is still current. Apart
-    /// from [`Loader::refresh`], so that a new manifest is in use before the disk is.
-    pub async fn store(&mut self) {
-        let (Some(cache), Some(held)) = (&self.cache, &self.held) else {
-            self.unstored.clear();
-            return;
-        };
-        let (Some(root), confirmed) = (held.root(), held.confirmed()) else { return };
-        let listing = held.snapshot().listing();
-        match self.stored {
-            None => {
-                let mut chunks = std::mem::take(&mut self.unstored);
-                // Chunks that were reused in memory may have gone from the disk.
-                match self.reader.fetch(cache.lacks(listing, &chunks).await).await {
-                    Ok(lacking) => chunks.extend(lacking),
-                    Err(error) => {
-                        warn!(error = chain(&error), "the manifest was not cached on disk");
-                        self.unstored = chunks;
-                        return;
-                    }
-                }
-                let trust = self.reader.trust.chain().map(str::to_owned).collect();
-                let named = listing.named().map(|named| named.sha256).collect();
-                cache.store(ToStore { trust, root: root.clone(), named, chunks, confirmed }).await;
-            }
-            Some(stored) if confirmed.since(stored) < STORE_CONFIRMATION_EVERY => return,
-            Some(_) => cache.confirm(root.position(), confirmed).await,
-        }
-        self.stored = Some(confirmed);
     }
 }
 

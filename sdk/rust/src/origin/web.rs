@@ -15,11 +15,16 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of an ETag that is worth holding; others are treated as none.
 const MAX_ETAG_BYTES: usize = 256;
 
-/// A client that follows no redirects: a redirect would carry the key, or a signature, elsewhere.
+/// A client that follows no redirects: a redirect would carry the key, or a signature, elsewhere. Nor does it inflate
+/// anything, whichever of reqwest's features the host's build has on: a body is read as it was signed.
 pub(super) fn client() -> Result<Client, SetupError> {
     Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(redirect::Policy::none())
+        .no_gzip()
+        .no_brotli()
+        .no_zstd()
+        .no_deflate()
         .user_agent(concat!("flagforge-rust/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| SetupError::Client(Box::new(error)))

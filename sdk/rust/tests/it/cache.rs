@@ -7,6 +7,7 @@ use std::time::Duration;
 use flagforge::{Client, Flag, Status};
 use flagforge_flags::hashed_ids;
 use flagforge_flags::keys::SegmentKey;
+use flagforge_flags::manifest::{Digest, Position};
 use flagforge_flags::wire::{IdsWire, SegmentWire};
 use serde_json::{Value as Json, json};
 
@@ -78,7 +79,11 @@ async fn without_its_origin_a_start_serves_what_it_had_with_the_right_age() {
     // An hour passes.
     let seen = place.file("seen.json");
     let mut json: Json = serde_json::from_slice(&fs::read(&seen).unwrap()).unwrap();
-    json["confirmed"] = serde_json::to_value(ago(Duration::from_secs(3_600))).unwrap();
+    let confirmed = ago(Duration::from_secs(3_600));
+    let position: Position = serde_json::from_value(json["position"].clone()).unwrap();
+    let note = format!("{}, {position}, confirmed {confirmed}", place.publisher.environment());
+    json["confirmed"] = json!(confirmed);
+    json["sha256"] = json!(Digest::of(note.as_bytes()));
     fs::write(&seen, json.to_string()).unwrap();
 
     let client = place.start().await;

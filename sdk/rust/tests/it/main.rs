@@ -21,6 +21,7 @@ mod subscription;
 mod swaps;
 #[cfg(feature = "testing")]
 mod testing;
+mod torture;
 #[cfg(feature = "tower")]
 mod tower;
 mod trust;
