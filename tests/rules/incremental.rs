@@ -20,7 +20,7 @@ fn key(chance: &mut Chance, what: &str, count: usize) -> String {
     format!("{what}-{}", chance.below(count))
 }
 
-fn change(chance: &mut Chance, number: usize) -> Json {
+pub(crate) fn change(chance: &mut Chance, number: usize) -> Json {
     let (tenant, flag) = (key(chance, "t", 12), key(chance, "f", 6));
     let group = key(chance, "g", 3);
     let plan = ["free", "gold"][chance.below(2)];

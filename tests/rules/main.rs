@@ -12,6 +12,7 @@ mod held;
 mod imports;
 mod incremental;
 mod issuer;
+mod killed;
 mod kit;
 mod later;
 mod members;
