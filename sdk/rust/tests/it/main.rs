@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic, its helpers with it")]
 
+mod attacks;
 mod bootstrap;
 #[cfg(feature = "s3")]
 mod bucket;
@@ -13,6 +14,8 @@ mod limits;
 mod live;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "http")]
+mod oversize;
 mod page;
 mod reports;
 mod serving;
