@@ -1,5 +1,7 @@
 //! The questions, and what is to be found of the answers.
 
+use std::collections::BTreeMap;
+
 use flagforge_tests::iam::{Ask, Policy, Principal};
 use flagforge_tests::{Reach, Rendered};
 use serde_json::Value as Json;
@@ -140,5 +142,27 @@ fn a_role_is_assumed_by_its_function_only() {
         assert_eq!(statements[0]["Principal"], principal, "{role}");
         assert_eq!(statements[0]["Action"], "sts:AssumeRole", "{role}");
         assert_eq!(statements[0]["Effect"], "Allow", "{role}");
+    }
+}
+
+/// Whoever may publish on a topic can ring or tell what is not so.
+#[test]
+fn a_topic_has_one_publisher() {
+    let rendered = Rendered::read().unwrap();
+    let (region_and_account, name) = rendered.table_arn().split_once(":table/").unwrap();
+    let place = region_and_account.replace(":dynamodb:", ":sns:");
+    for (topic, publisher) in
+        [("changes", "fanout"), ("roots", "snapshot"), ("events", "webhooks"), ("other", "")]
+    {
+        let resource = &format!("{place}:{name}-{topic}");
+        for role in rendered.roles() {
+            let identity = vec![rendered.policy(&role).unwrap()];
+            let principal = Principal { identity, session: None };
+            for action in ["sns:Publish", "sns:Subscribe", "sns:SetTopicAttributes"] {
+                let may = principal.may(&Ask { action, resource, context: BTreeMap::new() });
+                let expected = role == publisher && action == "sns:Publish";
+                assert_eq!(may, expected, "{role} {action} {topic}");
+            }
+        }
     }
 }

@@ -20,6 +20,7 @@ mod people;
 mod publishing;
 mod reasons;
 mod schedules;
+mod sinks;
 mod sources;
 mod sweep;
 mod webhooks;

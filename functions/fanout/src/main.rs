@@ -1,4 +1,4 @@
-//! The stream's only reader: it rings the doorbell and tells events. See README.md.
+//! The stream's only reader: it rings the doorbell. See README.md.
 
 use flagforge_aws::events::stream::{StreamEvent, fanout};
 use flagforge_aws::{Settings, Variable, hands};
@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().json().with_env_filter(EnvFilter::from_default_env()).init();
-    let settings = Settings::from_env(&[Variable::ChangesTopic, Variable::EventsTopic])?;
+    let settings = Settings::from_env(&[Variable::ChangesTopic])?;
     let (platform, failures) = (&hands(&settings), settings.batch_failures());
     let handler = service_fn(|event: LambdaEvent<StreamEvent>| async move {
         let answer = fanout(platform, event.payload, failures).await;

@@ -1,9 +1,9 @@
-//! Webhooks' deliveries: signed events to the endpoints that organizations name. See README.md.
+//! Deliveries of events: signed to the endpoints that organizations name, and on a topic. See README.md.
 
 use std::convert::Infallible;
 
 use flagforge_aws::events::queue::{QueueEvent, webhooks};
-use flagforge_aws::{Settings, Variable, hands};
+use flagforge_aws::{Settings, Variable, event_sink, hands};
 use lambda_runtime::{LambdaEvent, service_fn};
 use tracing_subscriber::EnvFilter;
 
@@ -14,8 +14,10 @@ async fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let settings = Settings::from_env(&[Variable::Table, Variable::OrgRole, Variable::Bucket])?;
     let (platform, outbound) = (&hands(&settings), &settings.outbound());
+    let sink = event_sink(&settings);
+    let sink = sink.as_ref().map(|sink| sink as _);
     let handler = service_fn(|event: LambdaEvent<QueueEvent>| async move {
-        Ok::<_, Infallible>(webhooks(platform, outbound, event.payload).await)
+        Ok::<_, Infallible>(webhooks(platform, outbound, sink, event.payload).await)
     });
     lambda_runtime::run(handler).await.map_err(anyhow::Error::from_boxed)
 }

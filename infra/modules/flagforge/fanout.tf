@@ -1,4 +1,4 @@
-# functions/fanout: the stream's only reader. It rings the doorbell and tells events, and that is all it may do.
+# functions/fanout: the stream's only reader. It rings the doorbell, and that is all it may do.
 module "fanout" {
   source             = "../function"
   installation       = local.function.installation
@@ -7,12 +7,11 @@ module "fanout" {
   log_retention_days = local.function.log_retention_days
 
   name            = "fanout"
-  description     = "Tells two topics which log grew, and what changed."
+  description     = "Rings when a log grew."
   timeout_seconds = 30
   policy          = data.aws_iam_policy_document.fanout.json
   environment = {
     FLAGFORGE_CHANGES_TOPIC  = module.topics.changes_arn
-    FLAGFORGE_EVENTS_TOPIC   = module.topics.events_arn
     FLAGFORGE_BATCH_FAILURES = var.partial_batches ? "partial" : "whole"
   }
 }
@@ -36,13 +35,7 @@ data "aws_iam_policy_document" "fanout" {
   statement {
     sid       = "Ring"
     actions   = ["sns:Publish"]
-    resources = [module.topics.changes_arn, module.topics.events_arn]
-  }
-  # AWS authorizes a batch as sns:Publish and knows no such action; MiniStack asks for one of the call's own name.
-  statement {
-    sid       = "TellInBatches"
-    actions   = ["sns:PublishBatch"]
-    resources = [module.topics.events_arn]
+    resources = [module.topics.changes_arn]
   }
   statement {
     sid       = "GiveUp"

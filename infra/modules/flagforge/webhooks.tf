@@ -1,4 +1,5 @@
-# functions/webhooks: tells the endpoints that organizations name. It reads the logs, and writes how far each was told.
+# functions/webhooks: tells the endpoints that organizations name, and the topic of events. It reads the logs, and writes how
+# far each was told.
 module "webhooks" {
   source             = "../function"
   installation       = local.function.installation
@@ -7,18 +8,20 @@ module "webhooks" {
   log_retention_days = local.function.log_retention_days
 
   name            = "webhooks"
-  description     = "Tells organizations' endpoints what changed."
+  description     = "Tells organizations' endpoints, and the topic of events, what changed."
   timeout_seconds = local.webhooks_timeout_seconds
   policy          = data.aws_iam_policy_document.webhooks.json
   org_policy      = data.aws_iam_policy_document.webhooks_org
   environment = merge(local.outbound, {
-    FLAGFORGE_TABLE  = module.table.name
-    FLAGFORGE_BUCKET = module.bucket.name
+    FLAGFORGE_TABLE        = module.table.name
+    FLAGFORGE_BUCKET       = module.bucket.name
+    FLAGFORGE_EVENTS_TOPIC = module.topics.events_arn
   })
 }
 
 locals {
-  # A run begins within 60 seconds; it calls an endpoint for 60, and the last call takes 10. The rest is reading.
+  # A run begins within 60 seconds; it calls an endpoint, or the topic, for 60, and the last call takes 20 at most. The rest
+  # is reading.
   webhooks_timeout_seconds = 180
 }
 
@@ -60,6 +63,11 @@ data "aws_iam_policy_document" "webhooks" {
     sid       = "Absence"
     actions   = ["s3:ListBucket"]
     resources = [module.bucket.arn]
+  }
+  statement {
+    sid       = "Tell"
+    actions   = ["sns:Publish"]
+    resources = [module.topics.events_arn]
   }
   statement {
     sid       = "Queue"

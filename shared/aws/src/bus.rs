@@ -1,23 +1,17 @@
-//! The bus on SNS: one topic for each kind of notice, and one for events.
+//! The bus on SNS: one topic for each kind of notice.
 
 use async_trait::async_trait;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::error::BuildError;
-use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
-use flagforge_platform::events::Event;
+use aws_sdk_sns::types::MessageAttributeValue;
 use flagforge_platform::ports::{Bus, BusError, Notice};
 
 use crate::Connection;
 use crate::settings::Variable;
 use crate::unset::Unset;
 
-/// Messages that SNS takes in one call. Ten events, each of keys and a reason of 1 KiB, stay far below its 256 KB.
-const MAX_BATCH: usize = 10;
-
-/// Doorbells and events on SNS. A message is the notice as JSON, or the event in CloudEvents' JSON format; what
-/// subscribers may filter by stands in its attributes too. Of a notice: `org`, `env` (absent when all are meant), and of
-/// a change `change`. Of an event: `type`, `organization`, and where it has them `environment`, `flag`, `tenant`,
-/// `group`, `segment`.
+/// Doorbells on SNS. A message is the notice as JSON; what subscribers may filter by stands in its attributes too: `org`,
+/// `env` (absent when all are meant), and of a change `change`.
 #[derive(Debug, Clone)]
 pub struct SnsBus {
     client: Client,
@@ -31,8 +25,6 @@ pub struct Topics {
     pub changes: Option<String>,
     /// Rings when a manifest can be fetched.
     pub roots: Option<String>,
-    /// Tells those outside what changed.
-    pub events: Option<String>,
 }
 
 impl SnsBus {
@@ -47,35 +39,28 @@ impl SnsBus {
             Notice::Published { .. } => named(&self.topics.roots, Variable::RootsTopic),
         }
     }
-
-    async fn tell_batch(&self, topic: &str, events: &[Event]) -> Result<(), BusError> {
-        let mut request = self.client.publish_batch().topic_arn(topic);
-        for (number, event) in events.iter().enumerate() {
-            let message = serde_json::to_string(event).map_err(|error| BusError(error.into()))?;
-            let mut entry =
-                PublishBatchRequestEntry::builder().id(number.to_string()).message(message);
-            for (name, value) in event_attributes(event) {
-                entry = entry.message_attributes(name, attribute(value).map_err(fault)?);
-            }
-            request = request.publish_batch_request_entries(entry.build().map_err(fault)?);
-        }
-        let answer = request.send().await.map_err(|error| BusError(error.into()))?;
-        match answer.failed().first() {
-            None => Ok(()),
-            Some(failed) => {
-                let why = failed.message().unwrap_or_else(|| failed.code());
-                Err(BusError(format!("SNS did not take an event: {why}").into()))
-            }
-        }
-    }
 }
 
 fn named(topic: &Option<String>, variable: Variable) -> Result<&str, BusError> {
     topic.as_deref().ok_or_else(|| BusError(Unset(variable).fault()))
 }
 
-fn fault(error: BuildError) -> BusError {
-    BusError(error.into())
+/// What stands in a message's attributes: names and values.
+pub(crate) type Attributes = Vec<(&'static str, String)>;
+
+/// Publishes a message on a topic.
+pub(crate) async fn publish(
+    client: &Client,
+    topic: &str,
+    message: &str,
+    attributes: Attributes,
+) -> Result<(), BusError> {
+    let mut request = client.publish().topic_arn(topic).message(message);
+    for (name, value) in attributes {
+        let value = attribute(value).map_err(|error| BusError(error.into()))?;
+        request = request.message_attributes(name, value);
+    }
+    request.send().await.map(drop).map_err(|error| BusError(error.into()))
 }
 
 fn attribute(value: String) -> Result<MessageAttributeValue, BuildError> {
@@ -86,26 +71,11 @@ fn attribute(value: String) -> Result<MessageAttributeValue, BuildError> {
 impl Bus for SnsBus {
     async fn publish(&self, notice: &Notice) -> Result<(), BusError> {
         let message = serde_json::to_string(notice).map_err(|error| BusError(error.into()))?;
-        let mut request = self.client.publish().topic_arn(self.topic(notice)?).message(message);
-        for (name, value) in attributes(notice) {
-            request = request.message_attributes(name, attribute(value).map_err(fault)?);
-        }
-        match request.send().await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(BusError(error.into())),
-        }
-    }
-
-    async fn tell(&self, events: &[Event]) -> Result<(), BusError> {
-        let topic = named(&self.topics.events, Variable::EventsTopic)?;
-        for batch in events.chunks(MAX_BATCH) {
-            self.tell_batch(topic, batch).await?;
-        }
-        Ok(())
+        publish(&self.client, self.topic(notice)?, &message, attributes(notice)).await
     }
 }
 
-fn attributes(notice: &Notice) -> Vec<(&'static str, String)> {
+fn attributes(notice: &Notice) -> Attributes {
     match notice {
         Notice::Changed { org, env, change, .. } => {
             let env = env.as_ref().map(|env| ("env", env.to_string()));
@@ -116,16 +86,6 @@ fn attributes(notice: &Notice) -> Vec<(&'static str, String)> {
             vec![("org", org.to_string()), ("env", env.to_string())]
         }
     }
-}
-
-/// Ten at most: what SQS takes with raw delivery.
-fn event_attributes(event: &Event) -> Vec<(&'static str, String)> {
-    let names = ["organization", "environment", "flag", "tenant", "group", "segment"];
-    let keys = names.into_iter().filter_map(|name| {
-        let key = event.data.get(name)?.as_str()?;
-        (!key.is_empty()).then(|| (name, key.to_owned()))
-    });
-    std::iter::once(("type", event.kind.clone())).chain(keys).collect()
 }
 
 #[cfg(test)]
@@ -149,26 +109,5 @@ mod tests {
         let roots = notice(r#"{"notice":"published","org":"acme","env":"prod","revision":"1.2"}"#);
         let expected = [("org", "acme"), ("env", "prod")];
         assert_eq!(attributes(&roots), expected.map(|(name, value)| (name, value.to_owned())));
-    }
-
-    #[test]
-    fn an_event_carries_the_keys_that_subscribers_filter_by() {
-        let event: Event = serde_json::from_str(
-            r#"{"specversion":"1.0","id":"acme/prod:4:0","source":"/orgs/acme/environments/prod","type":"tenant.override-set",
-                "subject":"f/globex","time":"2026-11-21T00:00:00Z","datacontenttype":"application/json","data":{"organization":
-                "acme","environment":"prod","flag":"f","tenant":"globex","number":4,"actor":"k","reason":"r"}}"#,
-        )
-        .unwrap();
-        let expected = [
-            ("type", "tenant.override-set"),
-            ("organization", "acme"),
-            ("environment", "prod"),
-            ("flag", "f"),
-            ("tenant", "globex"),
-        ];
-        assert_eq!(
-            event_attributes(&event),
-            expected.map(|(name, value)| (name, value.to_owned()))
-        );
     }
 }

@@ -2,18 +2,18 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use flagforge_platform::events::Event;
+use flagforge_flags::keys::{EnvKey, OrgKey};
 use flagforge_platform::ports::{
-    Bus as _, Condition, ETag, Fetched, Item, ItemKey, Notice, ObjectError, Objects as _, PutIf,
-    Query, Signer as _, Table as _, TableError, Write,
+    Bus as _, Condition, ETag, EventSink as _, Fetched, Item, ItemKey, Notice, ObjectError,
+    Objects as _, Outgoing, PutIf, Query, Signer as _, Table as _, TableError, Write,
 };
 
 use crate::settings::Settings;
-use crate::{Connection, DynamoTable, KmsSigner, S3Objects, SnsBus, Topics};
+use crate::{Connection, DynamoTable, KmsSigner, S3Objects, SnsBus, SnsEvents, Topics};
 
 /// A cloud that answers as it is told, and counts what it is asked.
 pub(crate) struct Cloud {
@@ -198,16 +198,58 @@ async fn nobody_there_is_unavailable_everywhere() {
     assert!(KmsSigner::new(&connection, "k").sign(b"m").await.is_err());
     let notice = r#"{"notice":"published","org":"acme","env":"prod","revision":"1.2"}"#;
     let notice: Notice = serde_json::from_str(notice).unwrap();
-    let topic = Some("arn:aws:sns:us-east-1:1:t".to_owned());
-    let topics = Topics { roots: topic.clone(), events: topic, changes: None };
+    let topics = Topics { roots: Some(TOPIC.to_owned()), changes: None };
     let bus = SnsBus::new(&connection, topics);
     assert!(bus.publish(&notice).await.is_err());
-    let event = r#"{"specversion":"1.0","id":"acme:1:0","source":"/orgs/acme","type":"organization.created","subject":"",
-        "time":"2026-11-21T00:00:00Z","datacontenttype":"application/json","data":{"organization":"acme"}}"#;
-    let event: Event = serde_json::from_str(event).unwrap();
-    assert!(bus.tell(std::slice::from_ref(&event)).await.is_err());
+    assert!(SnsEvents::new(&connection, TOPIC).take(&outgoing()).await.is_err());
     let unset = SnsBus::new(&connection, Topics::default()).publish(&notice).await.unwrap_err();
     assert_eq!(unset.0.to_string(), "the environment variable FLAGFORGE_ROOTS_TOPIC is not set");
-    let unset = SnsBus::new(&connection, Topics::default()).tell(&[event]).await.unwrap_err();
-    assert_eq!(unset.0.to_string(), "the environment variable FLAGFORGE_EVENTS_TOPIC is not set");
+}
+
+const TOPIC: &str = "arn:aws:sns:us-east-1:1:t";
+
+fn outgoing() -> Outgoing {
+    let body = r#"{"specversion":"1.0","id":"acme/prod:1:0","source":"/orgs/acme/environments/prod","type":"flag.killed",
+        "subject":"f","time":"2026-11-21T00:00:00Z","datacontenttype":"application/json","data":{"organization":"acme",
+        "environment":"prod","flag":"f","tenant":""}}"#;
+    Outgoing {
+        org: OrgKey::new("acme").unwrap(),
+        env: Some(EnvKey::new("prod").unwrap()),
+        event: serde_json::from_str(body).unwrap(),
+        body: Bytes::from_static(body.as_bytes()),
+    }
+}
+
+#[tokio::test]
+async fn an_event_goes_out_with_what_subscribers_filter_by_and_a_refusal_says_why() {
+    let asked = Arc::new(Mutex::new(String::new()));
+    let said = asked.clone();
+    let cloud = Cloud::playing(move |_, body| {
+        body.clone_into(&mut said.lock().unwrap());
+        let id = "<PublishResponse><PublishResult><MessageId>m</MessageId></PublishResult></PublishResponse>";
+        ("200 OK".to_owned(), id.to_owned())
+    });
+    SnsEvents::new(&cloud.connection, TOPIC).take(&outgoing()).await.unwrap();
+    let asked = asked.lock().unwrap().clone();
+    assert!(asked.starts_with("Action=Publish&"), "{asked}");
+    for (name, value) in
+        [("type", "flag.killed"), ("organization", "acme"), ("environment", "prod"), ("flag", "f")]
+    {
+        // They stand in any order.
+        let found = (1..=4).any(|number| {
+            let entry = format!("MessageAttributes.entry.{number}");
+            asked.contains(&format!(
+                "{entry}.Name={name}&{entry}.Value.DataType=String&{entry}.Value.StringValue={value}"
+            ))
+        });
+        assert!(found, "{name}: {asked}");
+    }
+    assert!(
+        !asked.contains("entry.5"),
+        "what is empty is no attribute, which SNS refuses: {asked}"
+    );
+    let refusal = "<ErrorResponse><Error><Code>AuthorizationError</Code><Message>not yours</Message></Error></ErrorResponse>";
+    let cloud = Cloud::answering("403 Forbidden", refusal);
+    let why = SnsEvents::new(&cloud.connection, TOPIC).take(&outgoing()).await.unwrap_err();
+    assert!(why.contains("not yours"), "{why}");
 }

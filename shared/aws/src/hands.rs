@@ -8,7 +8,7 @@ use flagforge_platform::ports::{Objects, OneTable, Signer, SystemTimer, Tables};
 use crate::sessions::DynamoTables;
 use crate::settings::{Settings, Variable};
 use crate::unset::Unset;
-use crate::{Connection, KmsSigner, S3Objects, SnsBus};
+use crate::{Connection, KmsSigner, S3Objects, SnsBus, SnsEvents};
 
 /// A platform on the hands that the settings name. Nothing is sent yet; a hand without a setting fails when it is used,
 /// and says which variable it misses.
@@ -32,4 +32,10 @@ pub fn hands(settings: &Settings) -> Platform {
     };
     let bus = Arc::new(SnsBus::new(&connection, settings.topics.clone()));
     Platform::new(tables, objects, signer, bus, timer, settings.operator.clone())
+}
+
+/// The topic that tells those outside what changed, if the settings name one. Nothing is sent yet.
+pub fn event_sink(settings: &Settings) -> Option<SnsEvents> {
+    let topic = settings.events_topic.as_ref()?;
+    Some(SnsEvents::new(&Connection::new(settings), topic))
 }

@@ -11,13 +11,21 @@ mod objects;
 mod sessions;
 mod settings;
 mod signer;
+mod sink;
 mod table;
 mod unset;
 
 pub use bus::{SnsBus, Topics};
 pub use connect::Connection;
-pub use hands::hands;
+pub use hands::{event_sink, hands};
 pub use objects::S3Objects;
 pub use settings::{Access, BatchFailures, Settings, SettingsError, Variable};
 pub use signer::KmsSigner;
+pub use sink::SnsEvents;
 pub use table::DynamoTable;
+
+/// An error and what it came of, for logs.
+fn chain(error: &dyn std::error::Error) -> String {
+    let errors = std::iter::successors(Some(error), |error| error.source());
+    errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

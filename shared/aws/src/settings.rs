@@ -158,6 +158,7 @@ pub struct Settings {
     pub(crate) bucket: Option<String>,
     pub(crate) key: Option<String>,
     pub(crate) topics: Topics,
+    pub(crate) events_topic: Option<String>,
     pub(crate) operator: Option<Operator>,
     pub(crate) batch_failures: BatchFailures,
     pub(crate) allow_loopback: bool,
@@ -197,8 +198,8 @@ impl Settings {
             topics: Topics {
                 changes: text(Variable::ChangesTopic.name()),
                 roots: text(Variable::RootsTopic.name()),
-                events: text(Variable::EventsTopic.name()),
             },
+            events_topic: text(Variable::EventsTopic.name()),
             operator: operator(
                 text(Variable::OperatorKeyId.name()),
                 text(Variable::OperatorKeySha256.name()),

@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use flagforge_flags::manifest::PublicKey;
 use flagforge_flags::time::Timestamp;
-use flagforge_platform::events::Event;
 use flagforge_platform::ports::{
     Bus, BusError, ETag, Fetched, Item, ItemKey, ListedObject, Notice, ObjectError, Objects, Page,
     PutIf, Query, Signer, SignerError, Table, TableError, Write,
@@ -70,10 +69,6 @@ impl Signer for Unset {
 #[async_trait]
 impl Bus for Unset {
     async fn publish(&self, _: &Notice) -> Result<(), BusError> {
-        Err(BusError(self.fault()))
-    }
-
-    async fn tell(&self, _: &[Event]) -> Result<(), BusError> {
         Err(BusError(self.fault()))
     }
 }

@@ -18,8 +18,10 @@ mod hands {
         AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     };
     use aws_sdk_kms::types::{KeySpec, KeyUsageType};
-    use flagforge_aws::{Connection, DynamoTable, KmsSigner, S3Objects, Settings, SnsBus, Topics};
-    use flagforge_platform::ports::{Bus, Objects, Signer, Table, Timer};
+    use flagforge_aws::{
+        Connection, DynamoTable, KmsSigner, S3Objects, Settings, SnsBus, SnsEvents, Topics,
+    };
+    use flagforge_platform::ports::{Bus, EventSink, Objects, Signer, Table, Timer};
 
     use super::conformance::unique;
 
@@ -78,22 +80,32 @@ mod hands {
 
     pub(super) async fn bus() -> (Arc<dyn Bus>, Cleanup) {
         let connection = connection();
+        let ([changes, roots], cleanup) = topics(&connection).await;
+        let topics = Topics { changes: Some(changes), roots: Some(roots) };
+        (Arc::new(SnsBus::new(&connection, topics)), cleanup)
+    }
+
+    pub(super) async fn events() -> (Arc<dyn EventSink>, Cleanup) {
+        let connection = connection();
+        let ([topic], cleanup) = topics(&connection).await;
+        (Arc::new(SnsEvents::new(&connection, &topic)), cleanup)
+    }
+
+    async fn topics<const COUNT: usize>(connection: &Connection) -> ([String; COUNT], Cleanup) {
         let client = aws_sdk_sns::Client::new(connection.sdk());
-        let topic = async || {
-            let made = client.create_topic().name(unique()).send().await.unwrap();
-            made.topic_arn.unwrap()
-        };
-        let [changes, roots, events] = [topic().await, topic().await, topic().await];
-        let all = [changes.clone(), roots.clone(), events.clone()];
-        let topics = Topics { changes: Some(changes), roots: Some(roots), events: Some(events) };
-        let bus = Arc::new(SnsBus::new(&connection, topics));
+        let mut made = [const { String::new() }; COUNT];
+        for topic in &mut made {
+            let answer = client.create_topic().name(unique()).send().await.unwrap();
+            *topic = answer.topic_arn.unwrap();
+        }
+        let all = made.clone();
         let cleanup = Cleanup::new(|connection| async move {
             let client = aws_sdk_sns::Client::new(connection.sdk());
             for topic in all {
                 client.delete_topic().topic_arn(topic).send().await.unwrap();
             }
         });
-        (bus, cleanup)
+        (made, cleanup)
     }
 
     pub(super) async fn timer() -> (Arc<dyn Timer>, ()) {
@@ -149,3 +161,33 @@ objects_conformance!(s3, crate::hands::objects);
 signer_conformance!(kms, crate::hands::signer);
 bus_conformance!(sns, crate::hands::bus);
 timer_conformance!(machine, crate::hands::timer);
+
+/// The one sink of these hands; the other there is, of NATS, is held to a server of that.
+#[cfg(test)]
+mod events {
+    use bytes::Bytes;
+    use flagforge_flags::keys::{EnvKey, MAX_SLUG_BYTES, OrgKey};
+    use flagforge_platform::ports::Outgoing;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn events_are_taken_however_long_their_keys() {
+        let (sink, _cleanup) = crate::hands::events().await;
+        let longest = "a".repeat(MAX_SLUG_BYTES);
+        let body = format!(
+            r#"{{"specversion":"1.0","id":"{longest}/{longest}:1:0","type":"tenant.override-set","time":
+            "2026-11-21T00:00:00Z","source":"/orgs/{longest}/environments/{longest}","subject":"{longest}/{longest}",
+            "datacontenttype":"application/json","data":{{"organization":"{longest}","environment":"{longest}","flag":
+            "{longest}","tenant":"{longest}","group":"{longest}","segment":"{longest}","number":1,"reason":"{}"}}}}"#,
+            "\u{1f6a9}".repeat(256)
+        );
+        let outgoing = Outgoing {
+            org: OrgKey::new(&longest).unwrap(),
+            env: Some(EnvKey::new(&longest).unwrap()),
+            event: serde_json::from_str(&body).unwrap(),
+            body: Bytes::from(body),
+        };
+        sink.take(&outgoing).await.unwrap();
+        // At least once: the same again is no error.
+        sink.take(&outgoing).await.unwrap();
+    }
+}

@@ -1,7 +1,6 @@
 //! The bus inside one process.
 
 use async_trait::async_trait;
-use flagforge_platform::events::Event;
 use flagforge_platform::ports::{Bus, BusError, Notice};
 use tokio::sync::broadcast;
 
@@ -38,11 +37,6 @@ impl Bus for LocalBus {
     async fn publish(&self, notice: &Notice) -> Result<(), BusError> {
         // The only error is that nobody listens, which is no fault of the publisher's.
         let _ = self.0.send(notice.clone());
-        Ok(())
-    }
-
-    async fn tell(&self, _: &[Event]) -> Result<(), BusError> {
-        // Those outside have webhooks, which read the logs.
         Ok(())
     }
 }

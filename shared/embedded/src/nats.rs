@@ -93,12 +93,12 @@ impl NatsSink {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn publish(&self, event: &Outgoing) -> Result<(), String> {
-        let subject = subject(event);
+    async fn publish(&self, outgoing: &Outgoing) -> Result<(), String> {
+        let subject = subject(outgoing);
         let mut headers = HeaderMap::new();
-        headers.insert("Nats-Msg-Id", event.id.as_str());
+        headers.insert("Nats-Msg-Id", outgoing.event.id.as_str());
         headers.insert("Content-Type", "application/cloudevents+json");
-        let body = event.body.clone();
+        let body = outgoing.body.clone();
         let why = |error: &dyn std::fmt::Display| error.to_string();
         if self.has_stream(&subject).await? {
             let sent = self.jetstream.publish_with_headers(subject.clone(), headers, body).await;
@@ -120,12 +120,12 @@ impl NatsSink {
 
 #[async_trait]
 impl EventSink for NatsSink {
-    async fn take(&self, event: &Outgoing) -> Result<(), String> {
+    async fn take(&self, outgoing: &Outgoing) -> Result<(), String> {
         // A client that is not connected keeps what it is given, and would send it long after it was given up.
         if self.client.connection_state() != async_nats::connection::State::Connected {
             return Err("NATS is not connected".to_owned());
         }
-        match timeout(2 * TAKEN_WITHIN, self.publish(event)).await {
+        match timeout(2 * TAKEN_WITHIN, self.publish(outgoing)).await {
             Ok(published) => published,
             Err(_) => Err("NATS did not take it in time".to_owned()),
         }
@@ -153,7 +153,7 @@ fn is_none(error: &GetStreamByNameError) -> bool {
 }
 
 /// Organizations and environments are slugs, so they are tokens of a subject; no slug is `_`.
-fn subject(event: &Outgoing) -> String {
-    let env = event.env.as_ref().map_or("_", |env| env.as_str());
-    format!("{NATS_PREFIX}.{}.{env}.{}", event.org, event.kind)
+fn subject(outgoing: &Outgoing) -> String {
+    let env = outgoing.env.as_ref().map_or("_", |env| env.as_str());
+    format!("{NATS_PREFIX}.{}.{env}.{}", outgoing.org, outgoing.event.kind)
 }

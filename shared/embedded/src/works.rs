@@ -19,8 +19,6 @@ use crate::feed::{Feed, FeedEvent};
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How often webhooks are looked at for what is to be tried again; the first wait of a retry.
 const TELL_EVERY: Duration = Duration::from_secs(5);
-/// How long those who have much to hear are told at a stretch, before others have their turn.
-const TELL_WITHIN: Duration = Duration::from_secs(60);
 /// How often scheduled changes are looked for: they come that much late at most.
 const FIRE_EVERY: Duration = Duration::from_secs(1);
 /// How often leftovers are collected; what they take is no more than an hour's.
@@ -90,18 +88,33 @@ async fn tell_sink(
         tracing::error!(%error, "events cannot be told yet; trying again");
         timer.sleep(RETRY_AFTER).await;
     }
+    // What was left over, or missed, when this was stopped.
+    tell_everything(&platform, &*sink, &*timer).await;
+    let mut look = timer.sleep(TELL_EVERY);
     loop {
-        if let Err(error) = handle::all_events(&platform, &*sink).await {
-            tracing::error!(%error, "events were not told; trying again");
-        }
-        // A bell, or the time for what is to be tried again. Bells that rang meanwhile are answered by one look.
         tokio::select! {
             rung = notices.recv() => match rung {
-                Ok(_) | Err(RecvError::Lagged(_)) => while notices.try_recv().is_ok() {},
+                Ok(Notice::Changed { org, .. }) => {
+                    let until = timer.now().plus(handle::TELL_WITHIN);
+                    handle::events_until(&platform, &*sink, &org, until).await;
+                }
+                Ok(Notice::Published { .. }) => {}
+                Err(RecvError::Lagged(_)) => tell_everything(&platform, &*sink, &*timer).await,
                 Err(RecvError::Closed) => return,
             },
-            () = timer.sleep(TELL_EVERY) => {}
+            () = &mut look => {
+                tell_everything(&platform, &*sink, &*timer).await;
+                look = timer.sleep(TELL_EVERY);
+            }
         }
+    }
+}
+
+/// To a sink, of every organization.
+async fn tell_everything(platform: &Platform, sink: &dyn EventSink, timer: &dyn Timer) {
+    let until = timer.now().plus(handle::TELL_WITHIN);
+    if let Err(error) = handle::all_events(platform, sink, until).await {
+        tracing::error!(%error, "events were not told; the next look tries again");
     }
 }
 
@@ -202,7 +215,7 @@ async fn tell(platform: Platform, timer: Arc<dyn Timer>, mut notices: Receiver<N
     let outbound = HttpOutbound::with_loopback();
     loop {
         let notice = notices.recv().await;
-        let until = timer.now().plus(TELL_WITHIN);
+        let until = timer.now().plus(handle::TELL_WITHIN);
         let told = match notice {
             Ok(Notice::Changed { org, .. }) => {
                 handle::webhooks_until(&platform, &outbound, &org, until).await
@@ -221,7 +234,7 @@ async fn tell_again(platform: Platform, timer: Arc<dyn Timer>) {
     let outbound = HttpOutbound::with_loopback();
     loop {
         timer.sleep(TELL_EVERY).await;
-        let until = timer.now().plus(TELL_WITHIN);
+        let until = timer.now().plus(handle::TELL_WITHIN);
         if let Err(error) = handle::all_webhooks(&platform, &outbound, until).await {
             tracing::error!(%error, "webhooks were not told; trying again");
         }

@@ -12,7 +12,6 @@ use crate::caller::Caller;
 use crate::collect::{Collection, Mode};
 use crate::commit::Request;
 use crate::error::Error;
-use crate::events;
 use crate::log::LogEntry;
 use crate::place::{self, LOG_PREFIX, LogId};
 use crate::ports::{EventSink, FeedRecord, Notice, Outbound};
@@ -21,7 +20,10 @@ use crate::record::{Environment, Organization};
 use crate::store::{self, Stored};
 
 /// Organizations that are looked after at a time: a slow one holds up itself and not the others.
-const AT_A_TIME: usize = 8;
+pub const AT_A_TIME: usize = 8;
+/// How long those who have much to hear are told at a stretch: others wait for their turn, and a function has to end. What
+/// is left is told at the next look.
+pub const TELL_WITHIN: Duration = Duration::from_secs(60);
 /// Who is first changes with each of these, so that where time runs out nobody is always left over.
 const TURN: Duration = Duration::from_secs(60);
 
@@ -42,17 +44,14 @@ fn entry_of(record: &FeedRecord) -> Option<(LogId, LogEntry)> {
     }
 }
 
-/// The stream's only reader: rings for every log entry among the records, and tells its events. An error means that
-/// some were not told; repeating all of them is harmless.
+/// The stream's only reader: rings for every log entry among the records. An error means that some did not ring;
+/// repeating all of them is harmless.
 pub async fn fanout(platform: &Platform, records: &[FeedRecord]) -> Result<(), Error> {
     for (log, entry) in records.iter().filter_map(entry_of) {
-        let events = events::of_entry(&log, &entry);
         let change = entry.change_name().to_owned();
         let LogId { org, env } = log;
-        // The doorbell first: a kill waits for it.
         let notice = Notice::Changed { org, env, number: entry.number, change };
         platform.bus().publish(&notice).await?;
-        platform.bus().tell(&events).await?;
     }
     Ok(())
 }
@@ -111,7 +110,8 @@ pub async fn all_webhooks(
     some_at_a_time(telling).await.into_iter().collect()
 }
 
-/// From now on somebody's own bus hears of every organization ([`all_events`]). Call it once at start.
+/// From now on a sink hears of every organization that it has not heard of yet ([`all_events`]), instead of from each's
+/// first entry. Call it once at start.
 pub async fn begin_events(platform: &Platform) -> Result<(), Error> {
     for org in organizations(platform).await? {
         platform.acting_for(&org).begin_sink(&org).await?;
@@ -119,22 +119,25 @@ pub async fn begin_events(platform: &Platform) -> Result<(), Error> {
     Ok(())
 }
 
-/// Tells somebody's own bus what is due of every organization, as [`webhooks_until`] does endpoints. Run on any notice, and
-/// on a schedule. One organization that fails does not stop the others.
-pub async fn all_events(platform: &Platform, sink: &dyn EventSink) -> Result<(), Error> {
-    for org in organizations(platform).await? {
-        let acting = platform.acting_for(&org);
-        loop {
-            match acting.tell_sink(sink, &org).await {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    tracing::warn!(%org, %error, "events were not told; they are tried again");
-                    break;
-                }
-            }
-        }
-    }
+/// Tells a sink what is due of an organization, as [`webhooks_until`] does endpoints. What it does not take is tried again.
+pub async fn events_until(
+    platform: &Platform,
+    sink: &dyn EventSink,
+    org: &OrgKey,
+    until: Timestamp,
+) {
+    let acting = platform.acting_for(org);
+    while platform.timer().now() < until && acting.tell_sink(sink, org).await {}
+}
+
+/// As [`events_until`], for every organization.
+pub async fn all_events(
+    platform: &Platform,
+    sink: &dyn EventSink,
+    until: Timestamp,
+) -> Result<(), Error> {
+    let organizations = organizations(platform).await?;
+    some_at_a_time(organizations.iter().map(|org| events_until(platform, sink, org, until))).await;
     Ok(())
 }
 

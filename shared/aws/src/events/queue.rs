@@ -5,20 +5,16 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::future::Future;
 use std::hash::Hash;
-use std::time::Duration;
 
 use flagforge_flags::keys::{EnvKey, OrgKey};
-use flagforge_platform::ports::{Notice, Outbound, SystemTimer, Timer as _};
+use flagforge_platform::ports::{EventSink, Notice, Outbound, SystemTimer, Timer as _};
 use flagforge_platform::{Error, Platform, handle};
+use futures_util::future::{OptionFuture, join};
 use futures_util::stream::{self, StreamExt as _};
 use serde::Deserialize;
 
 use super::BatchResponse;
-
-/// How long one invocation goes on telling endpoints. What is left is told at the clock's next message.
-const TELL_WITHIN: Duration = Duration::from_secs(60);
-/// Organizations whose endpoints are told at a time: a slow one holds up itself and not the others.
-const TOLD_AT_A_TIME: usize = 8;
+use crate::chain;
 
 /// A batch of a queue.
 #[derive(Debug, Deserialize)]
@@ -72,19 +68,29 @@ pub async fn snapshot(platform: &Platform, event: QueueEvent) -> BatchResponse {
     .await
 }
 
-/// Tells the endpoints of the organizations that the messages name, or all. Answers as [`snapshot`] does.
+/// Tells the endpoints of the organizations that the messages name, or all, and beside them `sink`, if there is one. Answers
+/// as [`snapshot`] does.
 pub async fn webhooks(
     platform: &Platform,
     outbound: &dyn Outbound,
+    sink: Option<&dyn EventSink>,
     event: QueueEvent,
 ) -> BatchResponse {
-    let until = SystemTimer.now().plus(TELL_WITHIN);
-    serve(event, tell_of, TOLD_AT_A_TIME, |task| async move {
+    let until = SystemTimer.now().plus(handle::TELL_WITHIN);
+    // Side by side: an endpoint that does not answer takes nothing of the time of the sink.
+    serve(event, tell_of, handle::AT_A_TIME, |task| async move {
         match task {
             Tell::Organization(org) => {
-                handle::webhooks_until(platform, outbound, &org, until).await
+                let events = sink.map(|sink| handle::events_until(platform, sink, &org, until));
+                let webhooks = handle::webhooks_until(platform, outbound, &org, until);
+                join(webhooks, OptionFuture::from(events)).await.0
             }
-            Tell::All => handle::all_webhooks(platform, outbound, until).await,
+            Tell::All => {
+                let events = sink.map(|sink| handle::all_events(platform, sink, until));
+                let webhooks = handle::all_webhooks(platform, outbound, until);
+                let (webhooks, events) = join(webhooks, OptionFuture::from(events)).await;
+                webhooks.and(events.unwrap_or(Ok(())))
+            }
         }
     })
     .await
@@ -159,12 +165,6 @@ fn notice(org: OrgKey, env: Option<EnvKey>) -> Notice {
     Notice::Changed { org, env, number: 0, change: "queued".to_owned() }
 }
 
-fn chain(error: &Error) -> String {
-    let first: &dyn std::error::Error = error;
-    let errors = std::iter::successors(Some(first), |error| error.source());
-    errors.map(|error| error.to_string()).collect::<Vec<_>>().join(": ")
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!((tell_of(RESIGN), publish_of(r#"{"notice":"tell"}"#)), (None, None));
         let platform = Recorder::default().platform();
         let outbound = flagforge_platform::HttpOutbound::public_only();
-        let answer = webhooks(&platform, &outbound, event(&[PROD, RESIGN])).await;
+        let answer = webhooks(&platform, &outbound, None, event(&[PROD, RESIGN])).await;
         assert_eq!(answer.failed().collect::<Vec<_>>(), ["m0", "m1"]);
     }
 }

@@ -4,17 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use flagforge_platform::Platform;
-use flagforge_platform::events::Event;
-use flagforge_platform::ports::{Bus, BusError, Notice};
+use flagforge_platform::ports::{Bus, BusError, Notice, OneTable, SystemTimer};
 
 use crate::settings::Variable;
 use crate::unset::Unset;
-use flagforge_platform::ports::{OneTable, SystemTimer};
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Recorder {
     rung: Arc<Mutex<Vec<String>>>,
-    told: Arc<Mutex<Vec<String>>>,
     refused: Vec<u64>,
 }
 
@@ -38,11 +35,6 @@ impl Recorder {
         )
     }
 
-    /// The ids of the events that were told.
-    pub(crate) fn told(&self) -> Vec<String> {
-        self.told.lock().unwrap().clone()
-    }
-
     pub(crate) fn rung(&self) -> Vec<String> {
         self.rung.lock().unwrap().clone()
     }
@@ -57,11 +49,6 @@ impl Bus for Recorder {
         }
         let env = env.as_ref().map(|env| format!("/{env}")).unwrap_or_default();
         self.rung.lock().unwrap().push(format!("{org}{env} {number} {change}"));
-        Ok(())
-    }
-
-    async fn tell(&self, events: &[Event]) -> Result<(), BusError> {
-        self.told.lock().unwrap().extend(events.iter().map(|event| event.id.clone()));
         Ok(())
     }
 }

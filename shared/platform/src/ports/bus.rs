@@ -1,11 +1,9 @@
-//! The bus: doorbells and events, at least once, in any order.
+//! The bus: doorbells, at least once, in any order.
 
 use async_trait::async_trait;
 use flagforge_flags::keys::{EnvKey, OrgKey};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-
-use crate::events::Event;
 
 /// What a doorbell says. Nothing's correctness depends on its order or count (DESIGN §6).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +39,4 @@ pub struct BusError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 pub trait Bus: Send + Sync + std::fmt::Debug {
     /// Rings for the platform's own parts.
     async fn publish(&self, notice: &Notice) -> Result<(), BusError>;
-
-    /// Tells those outside what changed: all of the events, or an error after some of them.
-    async fn tell(&self, events: &[Event]) -> Result<(), BusError>;
 }

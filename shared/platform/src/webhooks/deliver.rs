@@ -8,7 +8,7 @@ use flagforge_flags::keys::OrgKey;
 use flagforge_flags::time::Timestamp;
 use futures_util::future::join_all;
 
-use super::state::{MAX_PENDING, Pending, State};
+use super::state::{Begins, MAX_PENDING, Pending, State};
 use super::{WebhookRecord, sign};
 use crate::Platform;
 use crate::error::Error;
@@ -18,7 +18,7 @@ use crate::place::{self, LogId, log_sk};
 use crate::ports::{EventSink, Outbound, Outgoing, PutIf, Query};
 use crate::store::{self, Stored, decode};
 
-/// The name under which it is kept how far somebody's own bus was told; no endpoint's id has letters beyond `f`.
+/// The name under which it is kept how far a sink was told; no endpoint's id has letters beyond `f`.
 const SINK: &str = "event-sink";
 /// Deliveries to one endpoint in one run, after which its state is kept: a crash repeats no more than these.
 const MAX_DELIVERIES: usize = 50;
@@ -27,11 +27,14 @@ const TRIED_FOR_AT_MOST: Duration = Duration::from_secs(60);
 /// Entries of one log that are read in one run.
 const MAX_ENTRIES: u32 = 50;
 
-/// Whoever is told: an endpoint, or somebody's own bus.
+/// Whoever is told: an endpoint, or a sink.
 #[async_trait]
 trait Hearer: Sync {
     /// Under which it is kept how far it has been told.
     fn id(&self) -> &str;
+
+    /// Where it begins while nothing is kept.
+    fn begins(&self) -> Begins;
 
     fn wants(&self, event: &Event) -> bool;
 
@@ -57,27 +60,23 @@ impl Platform {
         Ok(join_all(telling).await.into_iter().any(|more| more))
     }
 
-    async fn tell_or_warn(&self, org: &OrgKey, endpoint: &Endpoint<'_>) -> bool {
-        self.tell(org, endpoint).await.unwrap_or_else(|error| {
-            let id = endpoint.id();
-            tracing::warn!(%org, webhook = id, %error, "an endpoint was not told");
+    async fn tell_or_warn(&self, org: &OrgKey, hearer: &dyn Hearer) -> bool {
+        self.tell(org, hearer).await.unwrap_or_else(|error| {
+            let id = hearer.id();
+            tracing::warn!(%org, webhook = id, %error, "one who hears was not told; the next look tries again");
             false
         })
     }
 
-    /// Tells somebody's own bus what is due of an organization. Answers whether there is more at once.
-    pub(crate) async fn tell_sink(
-        &self,
-        sink: &dyn EventSink,
-        org: &OrgKey,
-    ) -> Result<bool, Error> {
-        self.tell(org, &Bus { sink, org }).await
+    /// Tells a sink what is due of an organization. Answers whether there is more at once.
+    pub(crate) async fn tell_sink(&self, sink: &dyn EventSink, org: &OrgKey) -> bool {
+        self.tell_or_warn(org, &Sink { sink, org }).await
     }
 
-    /// From now on a bus is told of the organizations that are there; of later ones from their beginning. One that was
+    /// From now on a sink is told of the organizations that are there; of later ones from their beginning. One that was
     /// told before goes on where it was.
     pub(crate) async fn begin_sink(&self, org: &OrgKey) -> Result<(), Error> {
-        match self.deliveries(org, SINK).await? {
+        match self.deliveries(org, SINK, Begins::Now).await? {
             (state, PutIf::Absent) => self.keep_deliveries(org, SINK, &state, PutIf::Absent).await,
             _ => Ok(()),
         }
@@ -85,10 +84,7 @@ impl Platform {
 
     async fn tell(&self, org: &OrgKey, hearer: &dyn Hearer) -> Result<bool, Error> {
         let id = hearer.id();
-        let (mut state, condition) = self.deliveries(org, id).await?;
-        if id == SINK && condition == PutIf::Absent {
-            state = State::default();
-        }
+        let (mut state, condition) = self.deliveries(org, id, hearer.begins()).await?;
         let before = state.clone();
         let now = self.timer().now();
         let mut due = self.retries(org, &mut state, now).await?;
@@ -207,6 +203,11 @@ impl Hearer for Endpoint<'_> {
         &self.record.webhook.id
     }
 
+    /// Whoever made it crashed before it was kept.
+    fn begins(&self) -> Begins {
+        Begins::Now
+    }
+
     fn wants(&self, event: &Event) -> bool {
         self.record.webhook.asked.wants(event)
     }
@@ -235,15 +236,20 @@ impl Hearer for Endpoint<'_> {
     }
 }
 
-struct Bus<'p> {
+struct Sink<'p> {
     sink: &'p dyn EventSink,
     org: &'p OrgKey,
 }
 
 #[async_trait]
-impl Hearer for Bus<'_> {
+impl Hearer for Sink<'_> {
     fn id(&self) -> &str {
         SINK
+    }
+
+    /// The organization was made after [`Platform::begin_sink`], or nobody asked for that.
+    fn begins(&self) -> Begins {
+        Begins::WithTheFirstEntry
     }
 
     fn wants(&self, _: &Event) -> bool {
@@ -252,10 +258,9 @@ impl Hearer for Bus<'_> {
 
     async fn take(&self, log: &LogId, event: &Event) -> Result<Result<(), String>, Error> {
         let outgoing = Outgoing {
-            id: event.id.clone(),
             org: self.org.clone(),
             env: log.env.clone(),
-            kind: event.kind.clone(),
+            event: event.clone(),
             body: json_of(event)?,
         };
         Ok(self.sink.take(&outgoing).await)

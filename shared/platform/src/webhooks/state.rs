@@ -46,6 +46,14 @@ pub struct State {
     pub(crate) dead: Vec<Dead>,
 }
 
+/// Where one begins of whom nothing is kept yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// With what is logged from now on.
+    Now,
+    WithTheFirstEntry,
+}
+
 /// A delivery that waits for another try.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -136,7 +144,12 @@ impl Platform {
         }
     }
 
-    pub(super) async fn deliveries(&self, org: &OrgKey, id: &str) -> Result<(State, PutIf), Error> {
+    pub(super) async fn deliveries(
+        &self,
+        org: &OrgKey,
+        id: &str,
+        begins: Begins,
+    ) -> Result<(State, PutIf), Error> {
         match self.objects().get(&object(org, id), None).await? {
             Fetched::Found { bytes, etag } => {
                 let state = serde_json::from_slice(&bytes)
@@ -144,10 +157,12 @@ impl Platform {
                 let ETag(tag) = etag;
                 Ok((state, PutIf::Matches(ETag(tag))))
             }
-            // Whoever made it crashed before it was written: from now on, then.
             Fetched::NotModified | Fetched::Absent => {
-                let state = State { told: self.heads(org).await?, ..State::default() };
-                Ok((state, PutIf::Absent))
+                let told = match begins {
+                    Begins::Now => self.heads(org).await?,
+                    Begins::WithTheFirstEntry => BTreeMap::new(),
+                };
+                Ok((State { told, ..State::default() }, PutIf::Absent))
             }
         }
     }
@@ -184,7 +199,7 @@ impl Platform {
         id: &str,
     ) -> Result<Vec<Dead>, Error> {
         self.webhook(caller, org, id).await?;
-        Ok(self.deliveries(org, id).await?.0.dead)
+        Ok(self.deliveries(org, id, Begins::Now).await?.0.dead)
     }
 
     /// Sends one event again, by its id, with all its tries before it.
@@ -207,7 +222,7 @@ impl Platform {
         let stands: Option<Stored<LogEntry>> =
             store::read(self.table(), &log.entry(number)).await?;
         stands.ok_or_else(missing)?;
-        let (mut state, condition) = self.deliveries(org, id).await?;
+        let (mut state, condition) = self.deliveries(org, id, Begins::Now).await?;
         state.dead.retain(|dead| dead.event != event);
         let (env, next) = (log.env.clone(), self.timer().now());
         state.pending.push(Pending { env, number, index, tries: 0, next });
@@ -223,7 +238,7 @@ impl Platform {
         since: Timestamp,
     ) -> Result<(), Error> {
         self.webhook(caller, org, id).await?;
-        let (mut state, condition) = self.deliveries(org, id).await?;
+        let (mut state, condition) = self.deliveries(org, id, Begins::Now).await?;
         for log in self.logs(org).await? {
             let name = State::name(log.env.as_ref());
             let told = state.told.get(&name).copied().unwrap_or_default();
