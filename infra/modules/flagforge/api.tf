@@ -13,7 +13,7 @@ module "api" {
   timeout_seconds = 25 # Below the gateway's 29.
   memory_mb       = 1024
   policy          = data.aws_iam_policy_document.api.json
-  org_policy      = data.aws_iam_policy_document.api_org
+  org_policy      = data.aws_iam_policy_document.writes
   environment = merge(local.outbound, {
     FLAGFORGE_TABLE               = module.table.name
     FLAGFORGE_BUCKET              = module.bucket.name
@@ -62,20 +62,5 @@ data "aws_iam_policy_document" "api" {
     sid       = "Absence"
     actions   = ["s3:ListBucket"]
     resources = [module.bucket.arn]
-  }
-}
-
-# In a session for one organization. A transaction is authorized as the actions it is made of. No Scan, and no PartiQL.
-data "aws_iam_policy_document" "api_org" {
-  statement {
-    sid = "Table"
-    actions = [
-      "dynamodb:GetItem",
-      "dynamodb:Query",
-      "dynamodb:PutItem",
-      "dynamodb:DeleteItem",
-      "dynamodb:ConditionCheckItem",
-    ]
-    resources = [module.table.arn]
   }
 }

@@ -11,7 +11,7 @@ module "snapshot" {
   timeout_seconds = local.snapshot_timeout_seconds
   memory_mb       = 1769 # One whole core: it compiles and hashes.
   policy          = data.aws_iam_policy_document.snapshot.json
-  org_policy      = data.aws_iam_policy_document.snapshot_org
+  org_policy      = data.aws_iam_policy_document.reads
   environment = {
     FLAGFORGE_TABLE       = module.table.name
     FLAGFORGE_BUCKET      = module.bucket.name
@@ -24,33 +24,9 @@ locals {
   snapshot_timeout_seconds = 120
 }
 
-# In a session for one organization.
-data "aws_iam_policy_document" "snapshot_org" {
-  statement {
-    sid       = "Table"
-    actions   = ["dynamodb:GetItem", "dynamodb:Query"]
-    resources = [module.table.arn]
-  }
-}
-
 data "aws_iam_policy_document" "snapshot" {
-  # Which organizations there are, for the round of re-signing; what they made is read in their sessions.
-  statement {
-    sid       = "Organizations"
-    actions   = ["dynamodb:Query"]
-    resources = [module.table.arn]
-    condition {
-      test     = "ForAllValues:StringLike"
-      variable = "dynamodb:LeadingKeys"
-      values   = ["~#orgs"]
-    }
-    # ForAllValues holds of a request that names no partition.
-    condition {
-      test     = "Null"
-      variable = "dynamodb:LeadingKeys"
-      values   = ["false"]
-    }
-  }
+  source_policy_documents = [data.aws_iam_policy_document.organizations.json]
+
   statement {
     sid       = "Manifests"
     actions   = ["s3:GetObject", "s3:PutObject"]

@@ -12,47 +12,15 @@ module "timer" {
   timeout_seconds = 900  # Lambda's longest: a source may take five minutes to read, and its tenants are then put.
   memory_mb       = 1024 # A source's 32 MiB are held some times over.
   policy          = data.aws_iam_policy_document.timer.json
-  org_policy      = data.aws_iam_policy_document.timer_org
+  org_policy      = data.aws_iam_policy_document.writes
   environment = merge(local.outbound, {
     FLAGFORGE_TABLE  = module.table.name
     FLAGFORGE_BUCKET = module.bucket.name
   })
 }
 
-# In a session for one organization.
-data "aws_iam_policy_document" "timer_org" {
-  # A transaction is authorized as the actions it is made of. No Scan.
-  statement {
-    sid = "Table"
-    actions = [
-      "dynamodb:GetItem",
-      "dynamodb:Query",
-      "dynamodb:PutItem",
-      "dynamodb:DeleteItem",
-      "dynamodb:ConditionCheckItem",
-    ]
-    resources = [module.table.arn]
-  }
-}
-
 data "aws_iam_policy_document" "timer" {
-  # Which organizations there are; what they made is reached in their sessions.
-  statement {
-    sid       = "Organizations"
-    actions   = ["dynamodb:Query"]
-    resources = [module.table.arn]
-    condition {
-      test     = "ForAllValues:StringLike"
-      variable = "dynamodb:LeadingKeys"
-      values   = ["~#orgs"]
-    }
-    # ForAllValues holds of a request that names no partition.
-    condition {
-      test     = "Null"
-      variable = "dynamodb:LeadingKeys"
-      values   = ["false"]
-    }
-  }
+  source_policy_documents = [data.aws_iam_policy_document.organizations.json]
 
   statement {
     sid       = "ListsAndImports"

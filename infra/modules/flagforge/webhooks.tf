@@ -11,7 +11,7 @@ module "webhooks" {
   description     = "Tells organizations' endpoints, and the topic of events, what changed."
   timeout_seconds = local.webhooks_timeout_seconds
   policy          = data.aws_iam_policy_document.webhooks.json
-  org_policy      = data.aws_iam_policy_document.webhooks_org
+  org_policy      = data.aws_iam_policy_document.reads
   environment = merge(local.outbound, {
     FLAGFORGE_TABLE        = module.table.name
     FLAGFORGE_BUCKET       = module.bucket.name
@@ -25,33 +25,8 @@ locals {
   webhooks_timeout_seconds = 180
 }
 
-# In a session for one organization.
-data "aws_iam_policy_document" "webhooks_org" {
-  statement {
-    sid       = "Table"
-    actions   = ["dynamodb:GetItem", "dynamodb:Query"]
-    resources = [module.table.arn]
-  }
-}
-
 data "aws_iam_policy_document" "webhooks" {
-  # Which organizations there are; what they made is reached in their sessions.
-  statement {
-    sid       = "Organizations"
-    actions   = ["dynamodb:Query"]
-    resources = [module.table.arn]
-    condition {
-      test     = "ForAllValues:StringLike"
-      variable = "dynamodb:LeadingKeys"
-      values   = ["~#orgs"]
-    }
-    # ForAllValues holds of a request that names no partition.
-    condition {
-      test     = "Null"
-      variable = "dynamodb:LeadingKeys"
-      values   = ["false"]
-    }
-  }
+  source_policy_documents = [data.aws_iam_policy_document.organizations.json]
 
   statement {
     sid       = "HowFar"
