@@ -31,7 +31,8 @@ impl HttpOrigin {
     }
 
     /// The same with the host's own client, say one with a proxy or a private certificate
-    /// authority. Let it follow no redirects: they would carry the key elsewhere.
+    /// authority. Let it follow no redirects, which would carry the key elsewhere, and inflate nothing: a body is
+    /// read as it was signed.
     pub fn with_client(client: Client, base: &str, key: &AccessKey) -> Result<Self, SetupError> {
         let address = || SetupError::Address(base.to_owned());
         let url = Url::parse(base).map_err(|_| address())?;

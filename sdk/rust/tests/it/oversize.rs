@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use allocation_counter::AllocationInfo;
 use flagforge::origin::HttpOrigin;
-use flagforge::{Loader, chain};
+use flagforge::{Client, Flag, Loader, Status, chain};
 use flagforge_flags::manifest::{MAX_INDEX_BYTES, MAX_ROOT_BYTES, MAX_TRUST_BYTES};
 use flagforge_flags::{AccessKey, KeyKind};
 
@@ -260,6 +261,31 @@ fn twice_ten_and_a_thousand_times_the_limit_are_left_at_the_limit() {
     scene.answers.lock().unwrap().clone_from(&scene.honest);
     runtime.block_on(loader.refresh()).unwrap();
     assert_eq!(loader.held().unwrap().snapshot().revision().env, 2);
+}
+
+#[test]
+fn a_client_answers_on_while_its_origin_pours() {
+    let mut scene = Scene::new();
+    let key = format!("ff_server_demo.k1_{SECRET}@");
+    let roots: Vec<String> = scene.publisher.pinned().iter().map(ToString::to_string).collect();
+    let address = scene.base.replace("http://", &key);
+    let connection = format!("flagforge+http://{address}/demo/prod?roots={}", roots.join(","));
+    runtime().block_on(async {
+        let client =
+            Client::connect(&connection).poll_every(Duration::from_millis(20)).await.unwrap();
+        assert_eq!(client.status(), Status::Ready, "{:?}", client.trouble());
+        scene.publish(300);
+        scene.answers("environment", Answer::Endless);
+        while !client.trouble().is_some_and(|trouble| trouble.contains("is over")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(client.revision().unwrap().env, 1);
+        assert!(client.tenant("acme").unwrap().flags().get(&Flag::new("flag-1", false)));
+        scene.answers.lock().unwrap().clone_from(&scene.honest);
+        while client.revision().unwrap().env == 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
 }
 
 /// The bits of a deflate stream, the lowest first (RFC 1951 §3.1.1).

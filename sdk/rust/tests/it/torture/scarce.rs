@@ -1,6 +1,8 @@
 //! Files of others in our place, and a disk that takes no more.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -56,6 +58,48 @@ async fn another_tenants_environments_or_organizations_files_are_not_believed() 
         }
         lay(place.cache.path(), &all);
         assert_eq!(place.start_in_the_dark().await, None, "{org}/{env}");
+    }
+}
+
+#[tokio::test]
+async fn places_that_cannot_be_written_stop_nothing() {
+    let names = [
+        "chunks",
+        "trust.json",
+        "root.jws",
+        "seen.json",
+        "previous-trust.json",
+        "previous-root.jws",
+    ];
+    for name in names {
+        let mut place = Place::new();
+        let _ = place.fill().await;
+        let whole = files(place.cache.path());
+        let folder =
+            place.cache.path().join(named(&whole, "root.jws")).parent().unwrap().to_owned();
+        let path = folder.join(name);
+        if name == "chunks" {
+            fs::remove_dir_all(&path).unwrap();
+            fs::write(&path, b"no folder").unwrap();
+        } else {
+            // A folder with something in it, over which no file is renamed.
+            fs::remove_file(&path).unwrap();
+            fs::create_dir_all(path.join("in the way")).unwrap();
+        }
+        // Whoever is not root may write nothing else here either.
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o500)).unwrap();
+        place.publish();
+        let mut loader = place.online();
+        let _ = loader.restore().await;
+        loader.refresh().await.unwrap();
+        for _ in 0..2 {
+            loader.store().await;
+        }
+        assert_eq!(loader.held().unwrap().snapshot().revision().env, 3, "{name}");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        let started = place.start_in_the_dark().await;
+        assert_eq!(started.is_none(), name == "chunks", "{name}: the other generation is whole");
+        assert!(started.is_none_or(|(revision, on, _)| on == (revision % 2 == 1)), "{name}");
     }
 }
 
