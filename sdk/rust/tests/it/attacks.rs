@@ -1,6 +1,8 @@
 //! An origin that lies, through the loader: by seed, more than seven hundred times. Each lie is refused, and what was
 //! held goes on, unmoved.
 
+mod confused;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
