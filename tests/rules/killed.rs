@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 
 use crate::accepted::chance::Chance;
 use crate::incremental::change;
-use crate::kit::{caller, env, furnished_on, listed, org, root, verified};
+use crate::kit::{FAR, caller, env, furnished_on, listed, org, root, verified};
 
 /// Processes that are killed, unless `FLAGFORGE_KILLS` says another number.
 const KILLS: usize = 200;
@@ -168,7 +168,7 @@ impl World {
             }
             handle::resign(&process).await.unwrap();
             if number % 3 == 0 {
-                handle::sweep(&process).await.unwrap();
+                handle::sweep(&process, FAR).await.unwrap();
             }
         };
         tokio::select! {

@@ -11,6 +11,7 @@ use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, TenantKey};
 use flagforge_flags::manifest::{
     ChunkRef, Digest, Listing, Root, RootClaims, Scope, ScopeId, Trust, verify_root,
 };
+use flagforge_flags::time::Timestamp;
 use flagforge_flags::wire::{FlagClass, ValueType};
 use flagforge_platform::input::DefinitionInput;
 use flagforge_platform::log::LogEntry;
@@ -19,6 +20,9 @@ use flagforge_platform::ports::{
 };
 use flagforge_platform::read::PageOf;
 use flagforge_platform::{Caller, Change, LogId, Outcome, Platform, Request, bootstrap};
+
+/// An instant that no test comes to.
+pub(crate) const FAR: Timestamp = Timestamp::from_seconds(10_000_000_000);
 
 pub(crate) fn org() -> OrgKey {
     OrgKey::new("home").unwrap()

@@ -9,7 +9,7 @@ use flagforge_platform::ports::{Fetched, Item, Timer};
 use flagforge_platform::{Change, Platform, RESIGN_AFTER, handle};
 
 use crate::kit::{
-    self, commit, define, enable, env, flag, furnished, heads, org, platform, root, tenant,
+    self, FAR, commit, define, enable, env, flag, furnished, heads, org, platform, root, tenant,
 };
 
 /// A platform that remembers nothing: what another process would publish.
@@ -92,13 +92,13 @@ async fn what_was_followed_wrongly_is_found_and_published_as_it_is() {
     commit(&platform, tenant("globex")).await;
     handle::resign(&publisher).await.unwrap();
     let right = chunks(&hands, &trust).await;
-    handle::reconcile(&publisher).await.unwrap();
+    handle::reconcile(&publisher, FAR).await.unwrap();
     assert_eq!(chunks(&hands, &trust).await, right, "nothing to mend");
     commit(&platform, tenant("acme")).await;
     handle::resign(&publisher).await.unwrap();
     assert_eq!(chunks(&hands, &trust).await, right, "it does not know of it");
     let before = root(&hands, &trust, Scope::Relay).await;
-    handle::reconcile(&publisher).await.unwrap();
+    handle::reconcile(&publisher, FAR).await.unwrap();
     let mended = root(&hands, &trust, Scope::Relay).await;
     assert!(before.position().allows(&mended.position()) && before.serial < mended.serial);
     handle::resign(&fresh(&hands)).await.unwrap();

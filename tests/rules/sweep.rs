@@ -9,7 +9,7 @@ use flagforge_flags::time::Timestamp;
 use flagforge_platform::{LEFT_ALONE, Platform, ROOTS_KEPT, handle};
 use serde_json::json;
 
-use crate::kit::{commit, enable, env, furnished_on, listed, org, verified};
+use crate::kit::{FAR, commit, enable, env, furnished_on, listed, org, verified};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const MOMENT: Duration = Duration::from_millis(1);
@@ -36,7 +36,7 @@ impl World {
 
     /// Sweeps, and answers how many chunks are left; every root that stands is whole.
     async fn swept(&self) -> usize {
-        handle::sweep(&self.platform).await.unwrap();
+        handle::sweep(&self.platform, FAR).await.unwrap();
         for scope in [Scope::Environment, Scope::Relay] {
             let id = ScopeId { org: org(), env: env("prod"), scope };
             listed(&self.hands, &verified(&self.hands, &self.trust, &id).await).await;

@@ -32,6 +32,12 @@ data "aws_iam_policy_document" "snapshot" {
     actions   = ["s3:GetObject", "s3:PutObject"]
     resources = ["${module.bucket.arn}/*.jws", "${module.bucket.arn}/*/chunks/*"]
   }
+  # What no root lists any more, and earlier roots after their month.
+  statement {
+    sid       = "Sweep"
+    actions   = ["s3:DeleteObject"]
+    resources = ["${module.bucket.arn}/*/chunks/*", "${module.bucket.arn}/*/history/*"]
+  }
   # Trust documents are the operator's: the publisher reads them, and must not be able to change whom readers trust.
   statement {
     sid     = "TrustAndLists"
@@ -42,9 +48,9 @@ data "aws_iam_policy_document" "snapshot" {
       "${module.bucket.arn}/*/lists/*",
     ]
   }
-  # Without it S3 answers 403 instead of 404 for what is not there.
+  # To list what may be swept. And without it S3 answers 403 instead of 404 for what is not there.
   statement {
-    sid       = "Absence"
+    sid       = "Listing"
     actions   = ["s3:ListBucket"]
     resources = [module.bucket.arn]
   }

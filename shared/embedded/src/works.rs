@@ -258,10 +258,11 @@ async fn collect(platform: Platform, timer: Arc<dyn Timer>) {
         if let Err(error) = handle::collect(&platform, &caller).await {
             tracing::error!(%error, "leftovers were not collected; the next hour again");
         }
-        if let Err(error) = handle::reconcile(&platform).await {
+        let until = timer.now().plus(COLLECT_EVERY);
+        if let Err(error) = handle::reconcile(&platform, until).await {
             tracing::error!(%error, "manifests were not compared; the next hour again");
         }
-        if let Err(error) = handle::sweep(&platform).await {
+        if let Err(error) = handle::sweep(&platform, until).await {
             tracing::error!(%error, "manifests were not swept; the next hour again");
         }
     }

@@ -174,14 +174,17 @@ async fn collect_one(platform: &Platform, caller: &Caller, org: &OrgKey) {
     }
 }
 
-/// Holds what publishers remember of each environment against what is there. Run it every hour; one that fails does not
-/// stop the others.
-pub async fn reconcile(platform: &Platform) -> Result<(), Error> {
+/// Holds what publishers remember of each environment against what is there, as far as it comes until `until`. Run it
+/// every hour; one that fails does not stop the others.
+pub async fn reconcile(platform: &Platform, until: Timestamp) -> Result<(), Error> {
     for org in organizations(platform).await? {
         let acting = platform.acting_for(&org);
         let environments: Vec<Stored<Environment>> =
             store::all(acting.table(), &place::org_pk(&org), "ENV#").await?;
         for env in environments.into_iter().map(|stored| stored.value.key) {
+            if platform.timer().now() >= until {
+                return Ok(());
+            }
             if let Err(error) = acting.reconcile(&org, &env).await {
                 tracing::error!(%org, %env, %error, "an environment was not compared");
             }
@@ -191,14 +194,18 @@ pub async fn reconcile(platform: &Platform) -> Result<(), Error> {
 }
 
 /// Removes what manifests of every organization have left behind: chunks that no root lists any more, and earlier roots
-/// after their month. Run it every hour; one organization that fails does not stop the others.
-pub async fn sweep(platform: &Platform) -> Result<(), Error> {
+/// after their month. Run it every hour; it begins with no organization after `until`, and one that fails does not stop
+/// the others.
+pub async fn sweep(platform: &Platform, until: Timestamp) -> Result<(), Error> {
     let organizations = organizations(platform).await?;
-    some_at_a_time(organizations.iter().map(|org| sweep_one(platform, org))).await;
+    some_at_a_time(organizations.iter().map(|org| sweep_one(platform, org, until))).await;
     Ok(())
 }
 
-async fn sweep_one(platform: &Platform, org: &OrgKey) {
+async fn sweep_one(platform: &Platform, org: &OrgKey, until: Timestamp) {
+    if platform.timer().now() >= until {
+        return;
+    }
     match platform.acting_for(org).sweep(org).await {
         Ok(swept) if swept == Swept::default() => {}
         Ok(swept) => tracing::info!(%org, ?swept, "manifests were swept"),

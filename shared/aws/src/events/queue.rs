@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::future::Future;
 use std::hash::Hash;
+use std::time::Duration;
 
 use flagforge_flags::keys::{EnvKey, OrgKey};
 use flagforge_platform::ports::{EventSink, Notice, Outbound, SystemTimer, Timer as _};
@@ -56,13 +57,22 @@ enum Clock {
     Tell,
 }
 
+/// How long the clock's message spends on what has time: with what was under way then it ends within the function's two
+/// minutes.
+const LOOKED_AFTER_WITHIN: Duration = Duration::from_secs(45);
+
 /// Publishes what the messages ask for, and answers those whose work failed. A message that nobody understands fails as
 /// well, until the queue puts it among the dead letters.
 pub async fn snapshot(platform: &Platform, event: QueueEvent) -> BatchResponse {
     serve(event, publish_of, 1, |task| async move {
         match task {
             Publish::Log(org, env) => handle::snapshot(platform, &notice(org, env)).await,
-            Publish::Resign => handle::resign(platform).await,
+            Publish::Resign => {
+                handle::resign(platform).await?;
+                let until = SystemTimer.now().plus(LOOKED_AFTER_WITHIN);
+                handle::reconcile(platform, until).await?;
+                handle::sweep(platform, until).await
+            }
         }
     })
     .await
