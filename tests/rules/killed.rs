@@ -167,7 +167,7 @@ impl World {
                 }
             }
             handle::resign(&process).await.unwrap();
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 handle::sweep(&process, FAR).await.unwrap();
             }
         };
@@ -231,7 +231,8 @@ async fn whoever_is_killed_anywhere_leaves_nothing_half_done() {
         let changes: Vec<Change> = (0..2)
             .map(|n| serde_json::from_value(change(&mut chance, 10 * number + n)).unwrap())
             .collect();
-        let last = (number % LIVES_EVERY != 0).then(|| (chance.below(whole_run), chance.one_in(2)));
+        let last = (!number.is_multiple_of(LIVES_EVERY))
+            .then(|| (chance.below(whole_run), chance.one_in(2)));
         let before = world.read_logs().await;
         let (acknowledged, calls) = world.run(number, changes, last).await;
         let now = world.read_logs().await;
