@@ -43,6 +43,9 @@ pub(crate) enum Command {
     Eval(Eval),
     /// Show every step to one answer, of a configuration in a file or of a running server.
     Explain(Explain),
+    /// Look at manifests as SDKs read them, without a control plane.
+    #[command(subcommand)]
+    Manifest(ManifestCommand),
     /// Make and renew the documents that SDKs trust.
     #[command(subcommand)]
     Trust(TrustCommand),
@@ -191,6 +194,44 @@ pub(crate) struct Explain {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) place: manage::Place,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ManifestCommand {
+    /// Say what the root is that stands: its place, its age, what it lists, which flags are held.
+    Show(ManifestAt),
+    /// Read all of it as an SDK would: every signature, digest and limit. Fails where an SDK would refuse it, where a flag
+    /// in it is malformed, and where it should have been signed again.
+    Verify(ManifestAt),
+    /// Say which flags differ between two manifests, and in what: two environments, or two installations.
+    Diff(ManifestDiff),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+With the connection string that `serve` printed:
+  flagforge manifest show \"$FLAGFORGE_CONNECTION\"
+From a folder or a mirror, when everything else is gone:
+  flagforge manifest verify 'flagforge+file:///backup/objects?org=demo&env=prod&roots=…'")]
+pub(crate) struct ManifestAt {
+    /// Where it is, and which root keys are believed. It may hold a key: the environment variable keeps it out of the list of
+    /// processes.
+    #[arg(env = "FLAGFORGE_CONNECTION", hide_env_values = true)]
+    pub(crate) connection: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ManifestDiff {
+    /// The connection string of one.
+    pub(crate) before: String,
+    /// The connection string of the other.
+    pub(crate) after: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@ mod eval;
 mod explain;
 mod inside;
 mod manage;
+mod manifest;
 mod page;
 mod sample;
 mod serve;
@@ -31,6 +32,7 @@ async fn main() -> ExitCode {
         Command::Sample(sample) => sample::run(&sample.connection, &sample.tenants).await,
         Command::Eval(eval) => eval::run(&eval),
         Command::Explain(explain) => explain::run(&explain).await,
+        Command::Manifest(command) => manifest::run(&command).await,
         Command::Trust(TrustCommand::Create(create)) => trust::create(&create),
         Command::Trust(TrustCommand::Install(install)) => trust::install(&install).await,
         Command::Manage(command) => manage::run(&command).await,

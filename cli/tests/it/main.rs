@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a panic is the failure")]
 
 mod installation;
+mod manifests;
 mod newcomer;
 mod people;
 mod refusals;
