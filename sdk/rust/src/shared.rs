@@ -141,21 +141,27 @@ impl Shared {
         if let (Some(text), true) = (&trouble, self.is_confirmed()) {
             warn!(scope = %self.scope, trouble = text, "the manifest can no longer be confirmed");
         }
-        self.confirmed.store(well, Ordering::Relaxed);
-        self.trouble.store(trouble.map(Arc::new));
-        self.progress.send_modify(|progress| progress.refreshes += 1);
+        self.progress.send_modify(|progress| {
+            progress.refreshes += 1;
+            // Who was closed while this was under way stays closed.
+            if !progress.ended {
+                self.confirmed.store(well, Ordering::Relaxed);
+                self.trouble.store(trouble.map(Arc::new));
+            }
+        });
     }
 
     /// From here on nothing is followed. What is held goes on answering, and ages.
     fn end(&self) {
-        let first = self
-            .progress
-            .send_if_modified(|progress| !std::mem::replace(&mut progress.ended, true));
-        // One who has a fixed manifest never followed any, and stays as good as it was.
-        if first {
-            self.confirmed.store(false, Ordering::Relaxed);
-            self.trouble.store(Some(Arc::new("the client was closed".to_owned())));
-        }
+        self.progress.send_if_modified(|progress| {
+            let first = !std::mem::replace(&mut progress.ended, true);
+            // One who has a fixed manifest never followed any, and stays as good as it was.
+            if first {
+                self.confirmed.store(false, Ordering::Relaxed);
+                self.trouble.store(Some(Arc::new("the client was closed".to_owned())));
+            }
+            first
+        });
     }
 
     /// Waits until nothing is followed any more.
