@@ -2,16 +2,15 @@
 //! more than an SDK does. It asks no control plane.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use flagforge::Connection;
 use flagforge::loader::{Chunks, RootNews, RootReader};
-use flagforge::origin::{Origin, open};
+use flagforge::origin::open;
 use flagforge_flags::Snapshot;
-use flagforge_flags::manifest::{ChunkKind, Digest, Listing, Root, Scope, ScopeId, load};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use flagforge_flags::manifest::{
+    ChunkKind, ChunkRef, Digest, Listing, Root, Scope, ScopeId, entries, load,
+};
 use serde_json::{Value as Json, json};
 
 use crate::args::{ManifestCommand, say};
@@ -31,7 +30,7 @@ pub(crate) async fn run(command: &ManifestCommand) -> anyhow::Result<()> {
 
 /// A verified root with all that it lists.
 struct Manifest {
-    origin: Arc<dyn Origin>,
+    reader: RootReader,
     scope: ScopeId,
     root: Root,
     listing: Listing,
@@ -43,26 +42,21 @@ async fn read(connection: &str) -> anyhow::Result<Manifest> {
     let connection = Connection::parse(connection)?;
     let (org, env) = connection.environment()?;
     let scope = ScopeId { org: org.clone(), env: env.clone(), scope: Scope::Environment };
-    let origin = open(&connection)?;
     let pins = connection.roots().to_vec();
-    let mut reader = RootReader::new(Arc::clone(&origin), scope.clone(), pins);
+    let mut reader = RootReader::new(open(&connection)?, scope.clone(), pins);
     let RootNews::New(root, _) = reader.read().await.context("reading the root")? else {
         bail!("the origin confirms a root that it never gave");
     };
     let (listing, indexes) = reader.list(&root, None).await.context("reading the indexes")?;
-    Ok(Manifest { origin, scope, root: *root, listing, indexes })
+    Ok(Manifest { reader, scope, root: *root, listing, indexes })
 }
 
 impl Manifest {
     /// The bytes of all chunks, and of the indexes.
     async fn parts(&self) -> anyhow::Result<Chunks> {
-        let mut parts = self.indexes.clone();
-        for chunk in self.listing.chunks().filter(|chunk| chunk.kind != ChunkKind::Unknown) {
-            let named = chunk.named();
-            let bytes = self.origin.chunk(&self.scope, named).await?;
-            let bytes = bytes.with_context(|| format!("the origin has lost {}", named.sha256))?;
-            parts.insert(named.sha256, bytes);
-        }
+        let known = self.listing.chunks().filter(|chunk| chunk.kind != ChunkKind::Unknown);
+        let mut parts = self.reader.fetch(known.map(ChunkRef::named).collect()).await?;
+        parts.extend(self.indexes.clone());
         Ok(parts)
     }
 
@@ -119,12 +113,6 @@ async fn verify(connection: &str, as_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A chunk of flags, each as it is written.
-#[derive(Deserialize)]
-struct FlagsChunk {
-    flags: BTreeMap<String, Box<RawValue>>,
-}
-
 async fn flags(connection: &str) -> anyhow::Result<BTreeMap<String, Json>> {
     let manifest = read(connection).await?;
     let parts = manifest.parts().await?;
@@ -133,9 +121,7 @@ async fn flags(connection: &str) -> anyhow::Result<BTreeMap<String, Json>> {
     let mut all = BTreeMap::new();
     for chunk in manifest.listing.chunks().filter(|chunk| chunk.kind == ChunkKind::Flags) {
         let Some(bytes) = parts.get(&chunk.sha256) else { continue };
-        let chunk: FlagsChunk =
-            serde_json::from_slice(bytes).context("reading a chunk of flags")?;
-        for (key, flag) in chunk.flags {
+        for (key, flag) in entries(bytes, ChunkKind::Flags)? {
             all.insert(key, serde_json::from_str(flag.get()).unwrap_or_default());
         }
     }

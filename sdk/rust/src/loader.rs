@@ -189,7 +189,8 @@ impl RootReader {
         Ok((listing, fetched))
     }
 
-    async fn fetch(&self, wanted: Vec<Named>) -> Result<Chunks, LoadError> {
+    /// Fetches chunks, several at a time; one that is not there is an error.
+    pub async fn fetch(&self, wanted: Vec<Named>) -> Result<Chunks, LoadError> {
         let (origin, scope) = (&*self.origin, &self.scope);
         stream::iter(wanted)
             .map(|named| async move {

@@ -186,7 +186,7 @@ fn encode<'b, B: Serialize + ?Sized + 'b>(
 
 /// A chunk's entries as they stand in its bytes: each is parsed by itself, so that a bad one spoils itself
 /// only. Refuses what is no chunk of this kind, and a key that stands twice.
-pub(crate) fn entries(bytes: &[u8], kind: ChunkKind) -> Result<Vec<(String, &RawValue)>, Refusal> {
+pub fn entries(bytes: &[u8], kind: ChunkKind) -> Result<Vec<(String, &RawValue)>, Refusal> {
     let malformed = |why: &dyn fmt::Display| Refusal::malformed("chunk", format!("{kind}: {why}"));
     // What other members hold, a newer writer's, is not looked into.
     let Entries(body) = serde_json::from_slice(bytes).map_err(|e| malformed(&e))?;

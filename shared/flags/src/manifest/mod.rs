@@ -26,7 +26,7 @@ pub(crate) use chunk::shard_bits;
 pub(crate) use chunk::{Entry, key_hash, shard_of};
 pub use chunk::{
     KeyWire, PreviousSecret, encode_entries, encode_entry, encode_flags, encode_keys,
-    encode_segments, encode_tenants, entries_bytes, flag_shard, segment_shard, shards_for,
+    encode_segments, encode_tenants, entries, entries_bytes, flag_shard, segment_shard, shards_for,
     tenant_shard, tenant_shards_for,
 };
 pub use digest::{Digest, DigestError};

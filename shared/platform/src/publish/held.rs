@@ -5,13 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flagforge_flags::keys::FlagKey;
 use flagforge_flags::manifest::{
-    ChunkKind, HeldFlag, Listing, MAX_HELD, Root, Scope, ScopeId, Trust, flag_shard,
+    ChunkKind, HeldFlag, Listing, MAX_HELD, Root, Scope, ScopeId, Trust, entries, flag_shard,
 };
 use flagforge_flags::wire::FlagWire;
 use flagforge_flags::{Revision, compile};
-use serde::Deserialize;
 use serde_json::Value as Json;
-use serde_json::value::RawValue;
 
 use super::owed::Owed;
 use super::view::View;
@@ -121,15 +119,11 @@ impl View {
     }
 }
 
-/// A chunk of flags, of which one entry is wanted.
-#[derive(Deserialize)]
-struct FlagsChunk {
-    flags: BTreeMap<String, Box<RawValue>>,
-}
-
 impl Platform {
     /// Holds the flags that cannot be published as they are, and lets go of those that can be again.
     pub(super) async fn hold(&self, view: &mut View, trust: &Trust) -> Result<(), Error> {
+        // Read when the first flag asks for it, and once for all.
+        let mut stands = None;
         for flag in view.to_be_checked() {
             let Some(why) = view.fault_of(&flag) else {
                 if view.held.remove(&flag).is_some() {
@@ -142,7 +136,13 @@ impl Platform {
             }
             let form = match view.renderings.flags.entry(&flag) {
                 Some(published) => serde_json::from_str(published.get()).ok(),
-                None => self.published_form(view, &flag, trust).await?,
+                None => {
+                    let stands = match &mut stands {
+                        Some(stands) => stands,
+                        none => none.insert(self.what_stands(view, trust).await?),
+                    };
+                    self.published_form(view, &flag, stands).await?
+                }
             };
             let (org, env, known) = (&view.org, &view.env, form.is_some());
             tracing::error!(%org, %env, flag, why, last_good_form = known, alarm = "held", "a flag is held");
@@ -151,26 +151,34 @@ impl Platform {
         Ok(())
     }
 
+    /// The root that stands with all that it lists; `None` where there is none that is trusted.
+    async fn what_stands(
+        &self,
+        view: &View,
+        trust: &Trust,
+    ) -> Result<Option<(Root, Listing)>, Error> {
+        let id =
+            ScopeId { org: view.org.clone(), env: view.env.clone(), scope: Scope::Environment };
+        let Some(root) = self.standing(&id, trust).await?.root else { return Ok(None) };
+        let listing = self.listing(&root).await?;
+        Ok(Some((root, listing)))
+    }
+
     /// A flag as the root that stands has it.
     async fn published_form(
         &self,
         view: &View,
         flag: &str,
-        trust: &Trust,
+        stands: &Option<(Root, Listing)>,
     ) -> Result<Option<FlagWire>, Error> {
-        let id =
-            ScopeId { org: view.org.clone(), env: view.env.clone(), scope: Scope::Environment };
-        let Some(root) = self.standing(&id, trust).await?.root else { return Ok(None) };
+        let Some((root, listing)) = stands else { return Ok(None) };
         let shard = flag_shard(flag, root.claims().flag_shards);
-        let listing = self.listing(&root).await?;
         let here = listing.chunks().find(|c| c.kind == ChunkKind::Flags && c.shard == shard);
         let Some(chunk) = here else { return Ok(None) };
-        let bytes = self.part(&view.org, &chunk.named()).await?;
-        let Some(chunk) = bytes.and_then(|b| serde_json::from_slice::<FlagsChunk>(&b).ok()) else {
-            return Ok(None);
-        };
-        let entry = chunk.flags.get(flag);
-        Ok(entry.and_then(|entry| serde_json::from_str(entry.get()).ok()))
+        let Some(bytes) = self.part(&view.org, &chunk.named()).await? else { return Ok(None) };
+        let Ok(entries) = entries(&bytes, ChunkKind::Flags) else { return Ok(None) };
+        let entry = entries.into_iter().find(|(key, _)| key == flag);
+        Ok(entry.and_then(|(_, entry)| serde_json::from_str(entry.get()).ok()))
     }
 
     /// All that a root lists, as it stands in the store.

@@ -102,8 +102,11 @@ impl Platform {
     pub(crate) async fn reconcile(&self, org: &OrgKey, env: &EnvKey) -> Result<bool, Error> {
         let shared = self.publisher().view(org, env).await;
         let mut slot = shared.lock().await;
-        let Some(mut followed) = slot.take() else { return Ok(true) };
+        if slot.is_none() {
+            return Ok(true);
+        }
         let mut fresh = View::read(self.table(), org, env).await?;
+        let Some(mut followed) = slot.take() else { return Ok(true) };
         let same = self.same_chunks(&mut followed, &mut fresh).await?;
         if same {
             *slot = Some(followed);
