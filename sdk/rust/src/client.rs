@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flagforge_flags::keys::{KeyError, TenantKey};
-use flagforge_flags::manifest::{Scope, ScopeId, Thumbprint};
+use flagforge_flags::manifest::{HeldFlag, Scope, ScopeId, Thumbprint};
 use flagforge_flags::{Revision, Snapshot};
 
 use crate::clock;
@@ -112,6 +112,14 @@ impl Client {
     pub fn revision(&self) -> Option<Revision> {
         let current = self.inner.shared.current.load();
         current.is_there().then(|| current.snapshot().revision())
+    }
+
+    /// The flags that go on in an earlier form, because as they are they could not be published, each with the revision at
+    /// which that was seen first. A kill of one passes all the same. A manifest names [`MAX_HELD`] of them at most.
+    ///
+    /// [`MAX_HELD`]: flagforge_flags::manifest::MAX_HELD
+    pub fn held(&self) -> Vec<HeldFlag> {
+        self.inner.shared.current.load().held().to_vec()
     }
 
     /// What went wrong when the origin was last asked, causes included; `None` when nothing did.

@@ -35,6 +35,7 @@ pub use connection::Connection;
 pub use details::{Details, FlagError};
 pub use flag::{DefaultValue, Flag, FlagType};
 pub use flagforge_flags::keys::{KeyError, TenantKey};
+pub use flagforge_flags::manifest::HeldFlag;
 pub use flagforge_flags::{
     Attribute, EvalError, Explanation, FineReason, Reason, Revision, Snapshot, Value,
 };

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use flagforge_flags::manifest::{
-    ChunkRef, Digest, Listing, Named, Position, Refusal, Root, ScopeId, Thumbprint, Trust, load,
-    missing, verify_root,
+    ChunkRef, Digest, HeldFlag, Listing, Named, Position, Refusal, Root, ScopeId, Thumbprint,
+    Trust, load, missing, verify_root,
 };
 use flagforge_flags::time::Timestamp;
 use flagforge_flags::{Revision, Snapshot, View};
@@ -81,6 +81,11 @@ impl Manifest {
     /// Its root; `None` when it is fixed.
     pub const fn root(&self) -> Option<&Root> {
         self.root.as_ref()
+    }
+
+    /// The flags that it has in an earlier form.
+    pub fn held(&self) -> &[HeldFlag] {
+        &self.snapshot.root().held
     }
 
     /// When its origin last confirmed that it is current.

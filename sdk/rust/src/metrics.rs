@@ -81,6 +81,8 @@ mod told {
         }
         let age = clock::now().since(manifest.confirmed()).as_secs_f64();
         gauge!("flagforge.client.age", labels(shared)).set(age);
+        // 64 at most, so exact.
+        gauge!("flagforge.client.held", labels(shared)).set(manifest.held().len() as f64);
         let revision = manifest.snapshot().revision();
         for (log, number) in [("org", revision.org), ("env", revision.env)] {
             let log = Label::new("flagforge.log", log);

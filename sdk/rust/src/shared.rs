@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use flagforge_flags::manifest::ScopeId;
+use flagforge_flags::manifest::{HeldFlag, ScopeId};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::timeout;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::client::Status;
 use crate::clock;
@@ -131,8 +131,21 @@ impl Shared {
 
     /// Answers are of this manifest from here on.
     pub(crate) fn take_up(&self, manifest: Arc<Manifest>) {
+        self.tell_held(self.current.load().held(), manifest.held());
         self.current.store(manifest);
         self.progress.send_modify(|progress| progress.swaps += 1);
+    }
+
+    /// Tells the log once which flags are held from here on, and which are no longer.
+    fn tell_held(&self, before: &[HeldFlag], now: &[HeldFlag]) {
+        let scope = &self.scope;
+        for HeldFlag { flag, since } in now.iter().filter(|held| !before.contains(held)) {
+            warn!(%scope, %flag, %since, "the flag is held: it goes on in an earlier form");
+        }
+        let again = |held: &&HeldFlag| !now.iter().any(|other| other.flag == held.flag);
+        for HeldFlag { flag, since } in before.iter().filter(again) {
+            info!(%scope, %flag, %since, "the flag is held no more");
+        }
     }
 
     /// Notes how a refresh ended.

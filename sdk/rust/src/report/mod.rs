@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use flagforge_flags::keys::TenantKey;
-use flagforge_flags::manifest::ScopeId;
+use flagforge_flags::manifest::{HeldFlag, ScopeId};
 use flagforge_flags::{Reason, Revision};
 
 pub(crate) use recorder::{Recorder, Reporting};
@@ -104,6 +104,8 @@ pub struct Report {
     pub exposures: Vec<Exposure>,
     /// How many answers each exposure stands for; 0 where there are none.
     pub one_in: u32,
+    /// The flags that were answered in an earlier form when it ended; see [`Client::held`](crate::Client::held).
+    pub held: Vec<HeldFlag>,
     /// What had no place.
     pub dropped: Dropped,
 }

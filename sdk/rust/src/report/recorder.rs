@@ -133,15 +133,16 @@ impl Reporting {
         {
             exposures.push(exposure);
         }
-        let held = self.recorder.exposures.as_ref();
-        let lost = held.map_or(0, |held| held.dropped.swap(0, Ordering::Relaxed));
+        let drawn = self.recorder.exposures.as_ref();
+        let lost = drawn.map_or(0, |drawn| drawn.dropped.swap(0, Ordering::Relaxed));
         Report {
             scope: shared.scope.clone(),
             from,
             until: SystemTime::now(),
             summaries,
             exposures,
-            one_in: held.map_or(0, |held| held.one_in.get()),
+            one_in: drawn.map_or(0, |drawn| drawn.one_in.get()),
+            held: shared.current.load().held().to_vec(),
             dropped: Dropped { answers, exposures: lost },
         }
     }

@@ -149,9 +149,22 @@ async fn a_question_says_what_was_asked() {
     );
 }
 
-/// A `tracing` subscriber that keeps the fields of evaluation events.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<BTreeMap<&'static str, String>>>>);
+/// A `tracing` subscriber that keeps the fields of one target's events.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    target: &'static str,
+    events: Arc<Mutex<Vec<BTreeMap<&'static str, String>>>>,
+}
+
+impl Kept {
+    pub(crate) fn of(target: &'static str) -> Self {
+        Self { target, events: Arc::default() }
+    }
+
+    pub(crate) fn events(&self) -> Vec<BTreeMap<&'static str, String>> {
+        self.events.lock().unwrap().clone()
+    }
+}
 
 struct Fields(BTreeMap<&'static str, String>);
 
@@ -163,7 +176,7 @@ impl Visit for Fields {
 
 impl tracing::Subscriber for Kept {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "feature_flag.evaluation"
+        metadata.target() == self.target
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
@@ -173,7 +186,7 @@ impl tracing::Subscriber for Kept {
     fn event(&self, event: &tracing::Event<'_>) {
         let mut fields = Fields(BTreeMap::from([("", event.metadata().name().to_owned())]));
         event.record(&mut fields);
-        self.0.lock().unwrap().push(fields.0);
+        self.events.lock().unwrap().push(fields.0);
     }
 
     fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
@@ -186,15 +199,14 @@ impl tracing::Subscriber for Kept {
 async fn tracing_is_told_in_opentelemetrys_names() {
     let (_folder, connect) = published();
     let client = connect.hook(Traced).await.unwrap();
-    let kept = Kept::default();
+    let kept = Kept::of("feature_flag.evaluation");
     tracing::subscriber::with_default(kept.clone(), || {
         let acme = client.tenant("acme").unwrap();
         let flags = acme.user("u-1").flags();
         assert!(flags.get(&DASHBOARD));
         assert_eq!(flags.get(&MISSING), 7);
     });
-    let events = kept.0.lock().unwrap().clone();
-    let json = serde_json::to_value(&events).unwrap();
+    let json = serde_json::to_value(kept.events()).unwrap();
     let common = json!({
         "": "feature_flag.evaluation", "feature_flag.provider.name": "\"flagforge\"",
         "feature_flag.set.id": "demo/prod", "feature_flag.context.id": "\"u-1\"",

@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use flagforge_flags::keys::{EnvKey, OrgKey, TenantKey};
 use flagforge_flags::manifest::{
-    ChunkKind, ChunkRef, Digest, Encoding, Indexed, KeyClaims, KeyWire, RootClaims, Scope, ScopeId,
-    SecretKey, Thumbprint, TrustClaims, certificate, certificate_message, encode_flags,
-    encode_keys, encode_segments, encode_tenants, flag_shard, index, sign_root, sign_trust,
-    tenant_shard,
+    ChunkKind, ChunkRef, Digest, Encoding, HeldFlag, Indexed, KeyClaims, KeyWire, RootClaims,
+    Scope, ScopeId, SecretKey, Thumbprint, TrustClaims, certificate, certificate_message,
+    encode_flags, encode_keys, encode_segments, encode_tenants, flag_shard, index, sign_root,
+    sign_trust, tenant_shard,
 };
 use flagforge_flags::time::Timestamp;
 use flagforge_flags::wire::{FlagWire, SegmentWire, TenantWire};
@@ -54,6 +54,7 @@ pub(crate) struct Publisher {
     pub(crate) issued: Timestamp,
     pub(crate) expires: Timestamp,
     pub(crate) shards: u32,
+    pub(crate) held: Vec<HeldFlag>,
     pub(crate) segments: Vec<SegmentWire>,
     pub(crate) keys: Vec<(String, KeyWire)>,
 }
@@ -79,6 +80,7 @@ impl Publisher {
             issued: now(),
             expires: now().plus(24 * HOUR),
             shards: 2,
+            held: Vec::new(),
             segments: Vec::new(),
             keys: Vec::new(),
         };
@@ -194,7 +196,7 @@ impl Publisher {
             flag_shards: self.shards,
             tenant_shards: self.shards,
             segment_shards: 1,
-            held: Vec::new(),
+            held: self.held.clone(),
             chunks,
             indexes: indexes.into_iter().map(|(named, _)| named).collect(),
         };

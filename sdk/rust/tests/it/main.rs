@@ -7,6 +7,7 @@ mod bootstrap;
 #[cfg(feature = "s3")]
 mod bucket;
 mod cache;
+mod held;
 mod hooks;
 mod kit;
 #[cfg(feature = "http")]

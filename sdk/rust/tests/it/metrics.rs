@@ -95,6 +95,7 @@ async fn how_the_client_fares_is_told() {
     let told: Vec<String> = values.lock().unwrap().keys().cloned().collect();
     let expected = [
         "flagforge.client.age",
+        "flagforge.client.held",
         "flagforge.client.refreshes flagforge.outcome=changed",
         "flagforge.client.revision flagforge.log=env",
         "flagforge.client.revision flagforge.log=org",
