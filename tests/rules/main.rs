@@ -23,4 +23,5 @@ mod schedules;
 mod sinks;
 mod sources;
 mod sweep;
+mod swept_again;
 mod webhooks;

@@ -42,7 +42,10 @@ impl World {
             listed(&self.hands, &verified(&self.hands, &self.trust, &id).await).await;
         }
         let chunks = self.hands.objects.list("home/chunks/", None).await.unwrap();
-        chunks.iter().filter(|chunk| !chunk.name.ends_with("/loose.json")).count()
+        chunks
+            .iter()
+            .filter(|chunk| chunk.name.matches('/').count() == 2 && !chunk.name.ends_with(".json"))
+            .count()
     }
 
     async fn kept_roots(&self) -> usize {

@@ -5,6 +5,7 @@ mod certify;
 mod held;
 mod membership;
 mod owed;
+mod removed;
 mod render;
 mod roots;
 mod segments;

@@ -115,6 +115,12 @@ impl Platform {
                 .await;
             match put {
                 Ok(_) => {
+                    let mine = listing.named().map(|named| named.sha256);
+                    let mine = mine.filter_map(|digest| Some((digest, parts.get(&digest)?)));
+                    if let Err(error) = self.put_again(&view.org, mine).await {
+                        // The root stands, and the next sweep looks for what is missing.
+                        tracing::warn!(scope = %id, %error, "what is swept was not looked at");
+                    }
                     view.put.insert(id.scope, (digest, listing));
                     return Ok(Published::Roots(rendered.revision));
                 }
@@ -248,7 +254,12 @@ impl Platform {
         })
     }
 
-    async fn put_part(&self, org: &OrgKey, digest: Digest, bytes: &Bytes) -> Result<(), Error> {
+    pub(super) async fn put_part(
+        &self,
+        org: &OrgKey,
+        digest: Digest,
+        bytes: &Bytes,
+    ) -> Result<(), Error> {
         let name = part_name(org, digest);
         // Though it may be there: what is put again is young, and no sweep takes it.
         self.objects().put(&name, bytes.clone(), "application/json", PutIf::Any).await?;

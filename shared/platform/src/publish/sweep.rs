@@ -12,7 +12,7 @@ use flagforge_flags::manifest::{Digest, Listing, Named, Root, RootClaims, Scope,
 use flagforge_flags::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::roots::{name_of, part_name};
+use super::roots::name_of;
 use crate::Platform;
 use crate::collect::LEFT_ALONE;
 use crate::error::Error;
@@ -26,7 +26,7 @@ pub const ROOTS_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// Of the roots of one such span the last is kept: a busy environment has ten a second.
 const KEPT_PER: Duration = Duration::from_secs(3_600);
 /// How long one sweep of an organization removes; the next goes on.
-const SWEPT_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const SWEPT_WITHIN: Duration = Duration::from_secs(30);
 
 /// What was loose in the sweep before.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -87,12 +87,10 @@ impl Platform {
         let mut named: HashSet<Digest> = HashSet::new();
         let envs: Vec<Stored<Environment>> =
             store::all(self.table(), &place::org_pk(org), "ENV#").await?;
-        for env in envs.into_iter().map(|stored| stored.value.key) {
-            for scope in [Scope::Environment, Scope::Relay] {
-                let id = ScopeId { org: org.clone(), env: env.clone(), scope };
-                self.note_named(&name_of(&id), org, &mut named).await?;
-            }
-            for kept in self.all_listed(&history_of(org, &env)).await? {
+        let envs: Vec<EnvKey> = envs.into_iter().map(|stored| stored.value.key).collect();
+        self.note_standing(org, &envs, &mut named).await?;
+        for env in &envs {
+            for kept in self.all_listed(&history_of(org, env)).await? {
                 if kept.put < long_ago(now, ROOTS_KEPT) {
                     let gone = self.objects().delete(&kept.name, long_ago(now, ROOTS_KEPT)).await?;
                     swept.roots += u64::from(gone);
@@ -101,13 +99,32 @@ impl Platform {
                 }
             }
         }
-        swept.chunks = self.remove_loose(org, &chunks, &named, now).await?;
+        let before = long_ago(now, LEFT_ALONE);
+        if self.look_after_copies(org, &chunks, &named, before).await? {
+            swept.chunks = self.remove_loose(org, &envs, &chunks, &named, now).await?;
+        }
         Ok(swept)
+    }
+
+    async fn note_standing(
+        &self,
+        org: &OrgKey,
+        envs: &[EnvKey],
+        named: &mut HashSet<Digest>,
+    ) -> Result<(), Error> {
+        for env in envs {
+            for scope in [Scope::Environment, Scope::Relay] {
+                let id = ScopeId { org: org.clone(), env: env.clone(), scope };
+                self.note_named(&name_of(&id), org, named).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn remove_loose(
         &self,
         org: &OrgKey,
+        envs: &[EnvKey],
         chunks: &[ListedObject],
         named: &HashSet<Digest>,
         now: Timestamp,
@@ -126,22 +143,23 @@ impl Platform {
         if !last.chunks.is_empty() && last.at > before {
             return Ok(0);
         }
-        let mut left = loose.clone();
-        let mut removed = 0;
-        for digest in loose.intersection(&last.chunks) {
-            if self.timer().now().since(now) > SWEPT_WITHIN {
-                break;
-            }
-            removed += u64::from(self.objects().delete(&part_name(org, *digest), before).await?);
-            left.remove(digest);
+        let doomed: Vec<Digest> = loose.intersection(&last.chunks).copied().collect();
+        let gone = self.remove_chunks(org, &doomed, before).await?;
+        let mut back = 0;
+        if !gone.is_empty() {
+            let mut named = HashSet::new();
+            self.note_standing(org, envs, &mut named).await?;
+            back = self.put_back(org, gone.iter().copied(), &named).await?;
         }
+        let left: HashSet<Digest> =
+            loose.into_iter().filter(|digest| !gone.contains(digest)).collect();
         if !(left.is_empty() && last.chunks.is_empty()) {
             let json = serde_json::to_vec(&Loose { at: now, chunks: left });
             let json = json.map_err(|e| Error::internal("a list did not serialize", e))?;
             let (name, json) = (loose_name(org), Bytes::from(json));
             self.objects().put(&name, json, "application/json", PutIf::Any).await?;
         }
-        Ok(removed)
+        Ok(gone.len() as u64 - back)
     }
 
     async fn all_listed(&self, folder: &str) -> Result<Vec<ListedObject>, Error> {
