@@ -27,6 +27,7 @@ pub(crate) struct Asker {
     /// What is handed out, as it was when the key was looked up.
     pub(crate) shelf: Arc<Shelf>,
     bound_tenant: Option<TenantKey>,
+    key: AccessKey,
     rates: Arc<Rates>,
 }
 
@@ -54,17 +55,18 @@ impl Asker {
                 return Err(Refused::Unavailable("this environment cannot be loaded just now"));
             }
         };
-        let shelf = environment.shelf();
-        let known = shelf.manifest.snapshot().key(key.id()).and_then(Result::ok);
-        let known = verified(&key, known).ok_or(Refused::Unauthenticated)?;
+        let (shelf, known) = recognized(&environment, &key)?;
         relay.rates.key(&environment.id, &key)?;
-        let elsewhere = |envs: &Vec<EnvKey>| !envs.contains(&environment.id.env);
-        if known.envs.as_ref().is_some_and(elsewhere) {
-            return Err(Refused::Forbidden("the key is not for this environment"));
-        }
-        let bound_tenant = known.tenant.clone();
+        let bound_tenant = bound_tenant(&environment, &known)?;
         let rates = Arc::clone(&relay.rates);
-        Ok(Self { kind: key.kind(), environment, shelf, bound_tenant, rates })
+        Ok(Self { kind: key.kind(), environment, shelf, bound_tenant, key, rates })
+    }
+
+    /// The same request after a while, held against what is known by then. It counts once.
+    pub(crate) fn again(self) -> Result<Self, Refused> {
+        let (shelf, known) = recognized(&self.environment, &self.key)?;
+        let bound_tenant = bound_tenant(&self.environment, &known)?;
+        Ok(Self { shelf, bound_tenant, ..self })
     }
 
     /// The tenant on whose behalf flags are asked: the key's, the header's or the context's, which may
@@ -105,6 +107,26 @@ impl Asker {
     pub(crate) fn needs(&self, kinds: &[KeyKind], why: &'static str) -> Result<(), Refused> {
         if kinds.contains(&self.kind) { Ok(()) } else { Err(Refused::Forbidden(why)) }
     }
+}
+
+/// What is handed out now, and what it says of a key.
+fn recognized(
+    environment: &Environment,
+    key: &AccessKey,
+) -> Result<(Arc<Shelf>, KeyWire), Refused> {
+    let shelf = environment.shelf();
+    let known = shelf.manifest.snapshot().key(key.id()).and_then(Result::ok);
+    let known = verified(key, known).ok_or(Refused::Unauthenticated)?.clone();
+    Ok((shelf, known))
+}
+
+/// The tenant that a key is bound to, if it may ask for the environment.
+fn bound_tenant(environment: &Environment, known: &KeyWire) -> Result<Option<TenantKey>, Refused> {
+    let elsewhere = |envs: &Vec<EnvKey>| !envs.contains(&environment.id.env);
+    if known.envs.as_ref().is_some_and(elsewhere) {
+        return Err(Refused::Forbidden("the key is not for this environment"));
+    }
+    Ok(known.tenant.clone())
 }
 
 /// The key in `Authorization: Bearer` or `X-API-Key`.

@@ -26,6 +26,8 @@ pub struct Config {
     pub requests_per_second_of_a_tenant: u32,
     /// Streams open at a time; each costs a socket and a few kilobytes.
     pub max_streams: usize,
+    /// Long polls that wait at a time; each costs what a stream does.
+    pub max_waits: usize,
     /// The silence after which a stream sends a comment. SDKs give a stream up after 50 seconds.
     pub heartbeat: Duration,
     /// The age at which a stream is ended, so that a key which was revoked has to show itself again.
@@ -59,6 +61,7 @@ impl Config {
             requests_per_second_of_a_key: PER_SECOND_OF_A_KEY,
             requests_per_second_of_a_tenant: PER_SECOND_OF_A_TENANT,
             max_streams: 10_000,
+            max_waits: 10_000,
             heartbeat: Duration::from_secs(15),
             max_stream_age: Duration::from_secs(30 * 60),
         }

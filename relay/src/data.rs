@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -19,7 +20,9 @@ use tokio_stream::wrappers::WatchStream;
 use tracing::warn;
 
 use crate::asker::Asker;
-use crate::environment::Document;
+use crate::config::Freshness;
+use crate::environment::{Document, Shelf};
+use crate::prefer::{applied, preferred_wait};
 use crate::problem::{Refused, private, tagged};
 use crate::relay::Relay;
 
@@ -86,8 +89,7 @@ pub(crate) async fn environment_root(
     respond(async {
         let Path((org, env)) = place.map_err(|_| nothing())?;
         let asker = admitted(&relay, &headers, &org, &env).await?;
-        let document = asker.shelf.environment.as_ref().ok_or(Refused::NotFound("root"))?;
-        Ok(root(document, &headers))
+        root(&relay, &headers, asker, |shelf| shelf.environment.as_ref()).await
     })
     .await
 }
@@ -102,7 +104,7 @@ pub(crate) async fn relay_root(
         let Path((org, env)) = place.map_err(|_| nothing())?;
         let asker = admitted(&relay, &headers, &org, &env).await?;
         asker.needs(&[KeyKind::Relay], "the relay scope is for keys of the kind relay")?;
-        Ok(root(&asker.shelf.relay, &headers))
+        root(&relay, &headers, asker, |shelf| Some(&shelf.relay)).await
     })
     .await
 }
@@ -144,10 +146,16 @@ pub(crate) async fn stream(
         let Path((org, env)) = place.map_err(|_| nothing())?;
         let asker = admitted(&relay, &headers, &org, &env).await?;
         let taken = relay.stream().ok_or(Refused::Unavailable("all streams are taken"))?;
-        let end = sleep(relay.config.max_stream_age);
+        let (oldest, closed) = (sleep(relay.config.max_stream_age), relay.closed());
+        let end = async {
+            tokio::select! {
+                () = oldest => {}
+                () = closed => {}
+            }
+        };
         // A watch keeps the newest value only, so a reader that does not read costs nothing more.
         let news = WatchStream::new(asker.environment.news()).filter_map(async |news| news);
-        let events = news.take_until(end).map(move |announcement| {
+        let events = news.take_until(Box::pin(end)).map(move |announcement| {
             let _held_while_the_stream_lives = &taken;
             Ok::<_, Infallible>(event(&announcement))
         });
@@ -197,9 +205,50 @@ const fn nothing() -> Refused {
     Refused::NotFound("environment")
 }
 
-fn root(document: &Document, headers: &HeaderMap) -> Response {
-    let held = holds(headers, &document.etag);
-    tagged(document.text.clone(), JOSE, &document.etag, REVALIDATE, held)
+/// A root. Whoever prefers to wait for another one than it holds waits first, where roots come by themselves.
+async fn root(
+    relay: &Relay,
+    headers: &HeaderMap,
+    mut asker: Asker,
+    of: fn(&Shelf) -> Option<&Document>,
+) -> Result<Response, Refused> {
+    let wait = preferred_wait(headers);
+    let wait = wait.filter(|_| relay.config.freshness == Freshness::Background);
+    if let Some(wait) = wait {
+        let held = |shelf: &Shelf| of(shelf).is_some_and(|root| holds(headers, &root.etag));
+        if !wait.is_zero() && held(&asker.shelf) {
+            another_root(relay, &asker, wait, held).await?;
+            // A key that was revoked meanwhile gets nothing any more.
+            asker = asker.again()?;
+        }
+    }
+    let Document { text, etag, .. } = of(&asker.shelf).ok_or(Refused::NotFound("root"))?;
+    let held = holds(headers, etag);
+    let mut response = tagged(text.clone(), JOSE, etag, REVALIDATE, held);
+    if let Some(wait) = wait {
+        applied(&mut response, wait);
+    }
+    Ok(response)
+}
+
+/// Waits until the environment has another root than the one held, the time is over, or the relay is closed.
+async fn another_root(
+    relay: &Relay,
+    asker: &Asker,
+    wait: Duration,
+    held: impl Fn(&Shelf) -> bool,
+) -> Result<(), Refused> {
+    let _place = relay.wait().ok_or(Refused::Unavailable("all places to wait are taken"))?;
+    // Before the first look, so that nothing is missed.
+    let mut turns = asker.environment.turns();
+    let another =
+        async { while held(&asker.environment.shelf()) && turns.changed().await.is_ok() {} };
+    tokio::select! {
+        () = another => {}
+        () = sleep(wait) => {}
+        () = relay.closed() => {}
+    }
+    Ok(())
 }
 
 /// Whether If-None-Match has the tag (RFC 9110 §13.1.2, weak comparison).

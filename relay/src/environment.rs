@@ -95,6 +95,8 @@ pub(crate) struct Environment {
     /// When a request may next try to refresh, where requests do.
     next_try: Mutex<Instant>,
     news: watch::Sender<Option<Announcement>>,
+    /// Rings when the shelf holds another root, of whichever scope.
+    turned: watch::Sender<()>,
     bell: Arc<Notify>,
     /// The number of the last use, as the relay counts them.
     pub(crate) used: AtomicU64,
@@ -168,6 +170,7 @@ impl Environment {
             done: AtomicU64::new(0),
             next_try: Mutex::new(Instant::now() + config.poll),
             news: watch::Sender::new(None),
+            turned: watch::Sender::new(()),
             bell: Arc::new(Notify::new()),
             used: AtomicU64::new(0),
             tasks: OnceLock::new(),
@@ -188,6 +191,11 @@ impl Environment {
     /// The newest announcement first, then those to come; of several that a slow reader missed, the newest only.
     pub(crate) fn news(&self) -> watch::Receiver<Option<Announcement>> {
         self.news.subscribe()
+    }
+
+    /// Rings whenever the shelf holds another root from here on.
+    pub(crate) fn turns(&self) -> watch::Receiver<()> {
+        self.turned.subscribe()
     }
 
     /// Asks the origin now. Whoever asks while a refresh runs shares the next one with all others who do.
@@ -231,6 +239,7 @@ impl Environment {
                     environment: shelf.environment.clone(),
                     trust: trust.clone(),
                 });
+                self.turned.send_replace(());
                 true
             }
             Ok(Ok(Refreshed::Confirmed)) => true,
@@ -263,6 +272,7 @@ impl Environment {
         });
         let revision = root.claims().revision.to_string();
         info!(org = %self.id.org, env = %self.id.env, revision, "announcing a root");
+        self.turned.send_replace(());
         self.news.send_replace(Some(Announcement { revision, serial: root.claims().serial }));
         true
     }

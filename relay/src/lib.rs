@@ -9,6 +9,7 @@ mod config;
 mod data;
 mod environment;
 mod ofrep;
+mod prefer;
 mod problem;
 mod rates;
 mod relay;

@@ -4,6 +4,8 @@
 //! believed; `FLAGFORGE_LISTEN` (or the second) where to listen; `FLAGFORGE_CACHE_DIR` keeps last good manifests;
 //! `FLAGFORGE_REQUESTS_PER_SECOND_OF_A_KEY` and `…_OF_A_TENANT` bound what one of them may ask.
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use flagforge::{Connection, origin};
 use flagforge_relay::{Config, Relay, app};
@@ -32,10 +34,25 @@ async fn main() -> anyhow::Result<()> {
         }
     }
     let relay = Relay::new(origin::open(&connection)?, config);
+    let ending = Arc::clone(&relay);
+    let until = async move {
+        signal().await.unwrap_or_else(|error| tracing::error!(%error, "no signals"));
+        // Streams and long polls would keep the server for half an hour.
+        ending.close();
+    };
     let listener =
         TcpListener::bind(&listen).await.with_context(|| format!("listen on {listen}"))?;
     tracing::info!(address = %listener.local_addr()?, "relaying");
-    axum::serve(listener, app(relay)).await.context("serve")
+    axum::serve(listener, app(relay)).with_graceful_shutdown(until).await.context("serve")
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn signal() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 fn setting(place: usize, name: &str) -> Option<String> {

@@ -38,6 +38,9 @@ pub struct Relay {
     pub(crate) rates: Arc<Rates>,
     places: Arc<Mutex<Places>>,
     streams: Arc<Semaphore>,
+    waits: Arc<Semaphore>,
+    /// Whether streams and long polls end now.
+    closed: watch::Sender<bool>,
     uses: AtomicU64,
 }
 
@@ -72,6 +75,8 @@ impl Relay {
             origin,
             places: Arc::new(Mutex::new(places)),
             streams: Arc::new(Semaphore::new(config.max_streams)),
+            waits: Arc::new(Semaphore::new(config.max_waits)),
+            closed: watch::Sender::new(false),
             uses: AtomicU64::new(0),
             rates: Arc::new(Rates::new(&config)),
             config,
@@ -135,9 +140,29 @@ impl Relay {
         }
     }
 
+    /// Ends the streams and the long polls, so that a server which is shutting down waits for none of them. Whatever
+    /// else is asked is answered as before.
+    pub fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Returns when the relay is closed.
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut closed = self.closed.subscribe();
+        async move {
+            // An error says that the relay is gone, which is its end as well.
+            let _ = closed.wait_for(|closed| *closed).await;
+        }
+    }
+
     /// A place among the open streams, if there is one.
     pub(crate) fn stream(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.streams).try_acquire_owned().ok()
+    }
+
+    /// A place among the long polls that wait, if there is one.
+    pub(crate) fn wait(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.waits).try_acquire_owned().ok()
     }
 
     fn find_or_begin(&self, id: EnvId) -> Result<Held, NoEnvironment> {

@@ -71,9 +71,12 @@ pub(crate) async fn run(args: &Serve) -> anyhow::Result<()> {
         open_to_others: !address.ip().is_loopback(),
     };
     let app = flagforge_platform::cors(house.app(), &args.cors_origins)?;
+    let relay = Arc::clone(&house.relay);
     let server = tokio::spawn(async move {
-        let until =
-            async { signal().await.unwrap_or_else(|error| tracing::error!(%error, "no signals")) };
+        let until = async move {
+            signal().await.unwrap_or_else(|error| tracing::error!(%error, "no signals"));
+            relay.close();
+        };
         axum::serve(listener, app).with_graceful_shutdown(until).await
     });
     greeting.print();

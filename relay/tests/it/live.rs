@@ -113,8 +113,9 @@ async fn a_flip_is_pushed_to_a_running_client() {
 }
 
 #[tokio::test]
-async fn without_the_stream_a_poll_finds_the_flip() {
-    let mut served = Served::new(|config| config.max_streams = 0).await;
+async fn without_streams_and_long_polls_a_poll_finds_the_flip() {
+    let full = |config: &mut Config| (config.max_streams, config.max_waits) = (0, 0);
+    let mut served = Served::new(full).await;
     let poll = Duration::from_millis(200);
     let client = served.client(poll).await;
     served.flip("blue").await;

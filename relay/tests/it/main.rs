@@ -8,6 +8,7 @@ mod doors;
 mod kit;
 mod live;
 mod loading;
+mod long_poll;
 mod ofrep;
 mod rates;
 mod world;

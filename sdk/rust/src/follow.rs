@@ -50,8 +50,7 @@ pub async fn listen(origin: Arc<dyn Origin>, scope: ScopeId, ring: impl Fn() + S
         let wait = match origin.watch(&scope).await {
             Ok(None) => ASK_FOR_STREAM_EVERY,
             Ok(Some(mut announcements)) => {
-                while let Some(Ok(announcement)) = announcements.next().await {
-                    debug!(%scope, revision = announcement.revision, "a root was announced");
+                while let Some(Ok(())) = announcements.next().await {
                     pace.failures = 0;
                     ring();
                 }

@@ -5,16 +5,22 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use flagforge_flags::access_key::AccessKey;
-use flagforge_flags::manifest::{MAX_ROOT_BYTES, MAX_TRUST_BYTES, Named, Scope, ScopeId};
+use flagforge_flags::manifest::{MAX_ROOT_BYTES, MAX_TRUST_BYTES, Named, ScopeId};
 use futures_util::stream;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, IF_NONE_MATCH};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+use tracing::debug;
 
+use super::long_poll::{LongPoll, root_path};
 use super::sse::Events;
 use super::{Announcement, Announcements, Fetched, Origin, OriginError, SetupError, usize_of, web};
+use crate::loader::chain;
 
+const EVENT_STREAM: &str = "text/event-stream";
 /// A stream silent for so long is dead: the relay sends a heartbeat every 15 seconds, three may get lost.
 const SILENCE: Duration = Duration::from_secs(50);
+/// A stream begins with the current root at once. One that has not by now is held back on its way.
+const FIRST_EVENT_WITHIN: Duration = Duration::from_secs(3);
 
 /// An origin over HTTP. It speaks `https` where the host's build enables one of reqwest's TLS features.
 #[derive(Debug, Clone)]
@@ -51,12 +57,34 @@ impl HttpOrigin {
         Ok(Self { client, base, authorization })
     }
 
-    fn get(&self, scope: &ScopeId, rest: &str) -> RequestBuilder {
+    /// Opens the stream of events, and waits for its first.
+    async fn events(&self, scope: &ScopeId) -> Result<EventStream, OriginError> {
+        let request = self.get(scope, "stream").header(ACCEPT, EVENT_STREAM);
+        let response = request.send().await.map_err(|error| web::unreachable("stream", error))?;
+        let media = response.headers().get(CONTENT_TYPE).and_then(|media| media.to_str().ok());
+        let is_stream = media.is_some_and(|media| media.trim_start().starts_with(EVENT_STREAM));
+        match response.status() {
+            StatusCode::OK if is_stream => {}
+            StatusCode::OK => return Err(no_stream("the answer is of another media type")),
+            status => return Err(web::refused(status, "stream")),
+        }
+        let mut stream = EventStream { response, events: Events::default() };
+        match stream.next().await? {
+            Heard::Root => Ok(stream),
+            Heard::End | Heard::Nothing => Err(no_stream("it ended before it began")),
+        }
+    }
+
+    pub(super) fn get(&self, scope: &ScopeId, rest: &str) -> RequestBuilder {
         let ScopeId { org, env, .. } = scope;
         self.client
             .get(format!("{}/data/v1/{org}/{env}/{rest}", self.base))
             .header(AUTHORIZATION, self.authorization.clone())
     }
+}
+
+fn no_stream(why: &'static str) -> OriginError {
+    OriginError::Unreachable { what: "stream".to_owned(), source: why.into() }
 }
 
 #[async_trait]
@@ -71,12 +99,7 @@ impl Origin for HttpOrigin {
     }
 
     async fn root(&self, scope: &ScopeId, held: Option<&str>) -> Result<Fetched, OriginError> {
-        let path = match scope.scope {
-            Scope::Environment => "environment",
-            Scope::Relay => "relay",
-            // No address yet serves the manifests of single tenants.
-            Scope::Tenant(_) => return Ok(Fetched::Absent),
-        };
+        let Some(path) = root_path(scope) else { return Ok(Fetched::Absent) };
         let mut request = self.get(scope, path);
         if let Some(etag) = held {
             request = request.header(IF_NONE_MATCH, etag);
@@ -89,52 +112,88 @@ impl Origin for HttpOrigin {
         web::whole(self.get(scope, &path), &path, usize_of(named.bytes)).await
     }
 
+    /// Server-sent events; where they cannot be had, or do not come, long polls.
     async fn watch(&self, scope: &ScopeId) -> Result<Option<Announcements>, OriginError> {
-        let request = self.get(scope, "stream").header(ACCEPT, "text/event-stream");
-        let sent = tokio::time::timeout(web::ANSWER_TIMEOUT, request.send()).await;
-        let response = sent
-            .map_err(|late| web::unreachable("stream", late))?
-            .map_err(|error| web::unreachable("stream", error))?;
-        match response.status() {
-            StatusCode::OK => Ok(Some(announcements(response))),
-            // A data plane without streams, such as a function: polling finds new roots.
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(None),
-            status => Err(web::refused(status, "stream")),
+        let opened = tokio::time::timeout(FIRST_EVENT_WITHIN, self.events(scope)).await;
+        match opened.unwrap_or_else(|late| Err(web::unreachable("stream", late))) {
+            Ok(events) => Ok(Some(announcements(self.clone(), scope.clone(), events))),
+            // What is wrong with the key, or with how often it asks, is wrong with the other address too.
+            Err(error @ OriginError::Refused { status: 401 | 403 | 429, .. }) => Err(error),
+            Err(error) => {
+                debug!(%scope, error = chain(&error), "no stream of events, so long polls");
+                Ok(LongPoll::begin(self, scope).await?.map(LongPoll::announcements))
+            }
         }
     }
 }
 
-/// The announcements in a stream of server-sent events, until it ends, fails or falls silent.
-fn announcements(response: Response) -> Announcements {
-    let start = Some((response, Events::default()));
-    Box::pin(stream::unfold(start, |state| async move {
-        let (mut response, mut events) = state?;
-        match next(&mut response, &mut events).await {
-            Ok(Some(announcement)) => Some((Ok(announcement), Some((response, events)))),
-            Ok(None) => None,
-            Err(error) => Some((Err(error), None)),
-        }
+/// What announcements are made of.
+enum Listening {
+    /// Events, of which one has come.
+    First(EventStream),
+    Events(EventStream),
+    Polls(LongPoll),
+    Nothing,
+}
+
+/// A ring for each event, until the stream ends or fails. Where it falls silent, something on the way may hold it back:
+/// then long polls go on for a while.
+fn announcements(origin: HttpOrigin, scope: ScopeId, events: EventStream) -> Announcements {
+    let start = (Listening::First(events), origin, scope);
+    Box::pin(stream::unfold(start, |(listening, origin, scope)| async move {
+        let (rung, listening) = match listening {
+            Listening::First(events) => (Ok(()), Listening::Events(events)),
+            Listening::Events(mut events) => match events.next().await {
+                Ok(Heard::Root) => (Ok(()), Listening::Events(events)),
+                Ok(Heard::End) => return None,
+                Ok(Heard::Nothing) => match LongPoll::begin(&origin, &scope).await.transpose()? {
+                    Ok(polls) => (Ok(()), Listening::Polls(polls)),
+                    Err(error) => (Err(error), Listening::Nothing),
+                },
+                Err(error) => (Err(error), Listening::Nothing),
+            },
+            Listening::Polls(mut polls) => match polls.next().await? {
+                Ok(()) => (Ok(()), Listening::Polls(polls)),
+                Err(error) => (Err(error), Listening::Nothing),
+            },
+            Listening::Nothing => return None,
+        };
+        Some((rung, (listening, origin, scope)))
     }))
 }
 
-async fn next(
-    response: &mut Response,
-    events: &mut Events,
-) -> Result<Option<Announcement>, OriginError> {
-    loop {
-        while let Some(event) = events.next() {
-            // Other kinds of events, and data of a newer form, are none of ours.
-            if event.name == "root"
-                && let Ok(announcement) = serde_json::from_str(&event.data)
-            {
-                return Ok(Some(announcement));
+/// A stream of server-sent events.
+struct EventStream {
+    response: Response,
+    events: Events,
+}
+
+/// What a stream says next.
+enum Heard {
+    /// There is a root.
+    Root,
+    /// The stream is over.
+    End,
+    /// Nothing for as long as a stream may be silent.
+    Nothing,
+}
+
+impl EventStream {
+    async fn next(&mut self) -> Result<Heard, OriginError> {
+        loop {
+            while let Some(event) = self.events.next() {
+                // Other kinds of events, and data of a newer form, are none of ours.
+                if event.name == "root" && serde_json::from_str::<Announcement>(&event.data).is_ok()
+                {
+                    return Ok(Heard::Root);
+                }
             }
+            let Ok(read) = tokio::time::timeout(SILENCE, self.response.chunk()).await else {
+                return Ok(Heard::Nothing);
+            };
+            let piece = read.map_err(|error| web::unreachable("stream", error))?;
+            let Some(piece) = piece else { return Ok(Heard::End) };
+            self.events.push(&piece).map_err(|error| web::unreachable("stream", error))?;
         }
-        let piece = tokio::time::timeout(SILENCE, response.chunk())
-            .await
-            .map_err(|silent| web::unreachable("stream", silent))?
-            .map_err(|error| web::unreachable("stream", error))?;
-        let Some(piece) = piece else { return Ok(None) };
-        events.push(&piece).map_err(|error| web::unreachable("stream", error))?;
     }
 }

@@ -3,6 +3,8 @@
 pub(crate) mod folder;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
+mod long_poll;
 #[cfg(feature = "s3")]
 mod s3;
 #[cfg(feature = "s3")]
@@ -55,7 +57,7 @@ pub trait Origin: Send + Sync + Debug {
     /// have is [`OriginError::TooLarge`], and no more of it is read.
     async fn chunk(&self, scope: &ScopeId, named: Named) -> Result<Option<Bytes>, OriginError>;
 
-    /// New roots of the scope as they are announced, the current one first. `None` where the origin
+    /// A ring for each new root of the scope, and one for the current root first. `None` where the origin
     /// announces nothing: then polling finds them. The stream ends, or fails, when the origin goes
     /// away; the caller opens another one.
     async fn watch(&self, scope: &ScopeId) -> Result<Option<Announcements>, OriginError> {
@@ -64,10 +66,10 @@ pub trait Origin: Send + Sync + Debug {
     }
 }
 
-/// Roots as they are announced.
-pub type Announcements = BoxStream<'static, Result<Announcement, OriginError>>;
+/// Roots as they are announced. A doorbell, not a message: the root itself is fetched and verified.
+pub type Announcements = BoxStream<'static, Result<(), OriginError>>;
 
-/// A root was published. A doorbell, not a message: the root itself is fetched and verified.
+/// What a stream of server-sent events says of a root that was published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
     /// The revision, as text.

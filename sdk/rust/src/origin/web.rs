@@ -67,7 +67,11 @@ async fn send(request: RequestBuilder, what: &str) -> Result<Response, OriginErr
 }
 
 /// The body, read piece by piece so that an endless one is left at the limit.
-async fn body(mut response: Response, what: &str, limit: usize) -> Result<Bytes, OriginError> {
+pub(super) async fn body(
+    mut response: Response,
+    what: &str,
+    limit: usize,
+) -> Result<Bytes, OriginError> {
     let too_large = || OriginError::TooLarge { what: what.to_owned(), limit };
     let declared = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
     if declared > limit {
@@ -83,7 +87,7 @@ async fn body(mut response: Response, what: &str, limit: usize) -> Result<Bytes,
     Ok(bytes.freeze())
 }
 
-fn etag(headers: &HeaderMap) -> Option<String> {
+pub(super) fn etag(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(ETAG)?.to_str().ok()?;
     (text.len() <= MAX_ETAG_BYTES).then(|| text.to_owned())
 }
