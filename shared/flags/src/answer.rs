@@ -69,6 +69,8 @@ pub enum FineReason {
     TypeMismatch,
     /// The flag, or the tenant's entry in the directory, is malformed.
     Malformed,
+    /// What the directory says of the tenant is not loaded.
+    TenantNotLoaded,
     /// The flag asks about the tenant, and there is none.
     TenantRequired,
     /// The context describes the tenant, which only the directory may.
@@ -112,6 +114,7 @@ impl FineReason {
             Self::FlagNotFound => "FLAG_NOT_FOUND",
             Self::TypeMismatch => "TYPE_MISMATCH",
             Self::Malformed => "MALFORMED",
+            Self::TenantNotLoaded => "TENANT_NOT_LOADED",
             Self::TenantRequired => "TENANT_REQUIRED",
             Self::TenantInContext => "TENANT_IN_CONTEXT",
             Self::UnitMissing => "UNIT_MISSING",
@@ -153,6 +156,9 @@ pub enum EvalError<'s> {
     /// The tenant's entry in the directory is malformed, so its overrides are unknown.
     #[error("the tenant's entry in the directory is malformed")]
     TenantMalformed(&'s EntryFault),
+    /// What the directory says of the tenant is not loaded, so its overrides are unknown. Loading it cures that.
+    #[error("what the directory says of the tenant is not loaded")]
+    TenantNotLoaded,
     /// The tenant's override names a variant that the flag does not have.
     #[error("the tenant's override names a variant that the flag does not have")]
     OverrideUnknownVariant,
@@ -206,6 +212,7 @@ impl EvalError<'_> {
             | Self::OtherMalformed(_)
             | Self::SegmentMalformed(_)
             | Self::SegmentNotFound(_) => "PARSE_ERROR",
+            Self::TenantNotLoaded => "PROVIDER_NOT_READY",
             Self::TargetingKeyMissing => "TARGETING_KEY_MISSING",
             Self::TenantRequired | Self::TenantInContext | Self::AttributeTooLong => {
                 "INVALID_CONTEXT"
@@ -240,6 +247,7 @@ impl EvalError<'_> {
             Self::Outcome(_) => FineReason::ErrorOutcome,
             Self::AttributeTooLong => FineReason::AttributeTooLong,
             Self::TargetingKeyMissing => FineReason::UnitMissing,
+            Self::TenantNotLoaded => FineReason::TenantNotLoaded,
             Self::TenantRequired => FineReason::TenantRequired,
             Self::TenantInContext => FineReason::TenantInContext,
         }

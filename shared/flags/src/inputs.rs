@@ -120,7 +120,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    fn tenant(&mut self, found: Result<&Tenant, &EntryFault>) {
+    fn tenant(&mut self, found: Result<&Tenant, Option<&EntryFault>>) {
         let tenant = match found {
             Ok(tenant) => tenant,
             Err(fault) => return self.sink.note(format_args!("bad tenant {fault:?}")),

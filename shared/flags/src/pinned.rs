@@ -9,7 +9,7 @@ use crate::budget::Failed;
 use crate::by_hash::Mark;
 use crate::context::{Context, INLINE_ATTRIBUTES};
 use crate::explain::{Explanation, Notes};
-use crate::fault::{EntryFault, FlagFault};
+use crate::fault::FlagFault;
 use crate::flag::Flag;
 use crate::revision::Revision;
 use crate::run::{Decision, Run};
@@ -52,7 +52,7 @@ pub struct Pinned<'c, S> {
 #[derive(Debug, Clone)]
 #[repr(C)]
 pub(crate) struct Asked<'c> {
-    /// Whether the tenant has overrides, or an entry that cannot be read.
+    /// Whether the tenant has overrides, or an entry that cannot be read, or is not loaded.
     pub(crate) special: bool,
     /// The tenant's entry in the directory, when it has one.
     tenant: Option<TenantPlace>,
@@ -73,8 +73,11 @@ impl Asked<'_> {
     pub(crate) fn entry<'s>(
         &self,
         snapshot: &'s Snapshot,
-    ) -> Option<Result<&'s Tenant, &'s EntryFault>> {
-        snapshot.tenant_at(self.tenant?)
+    ) -> Option<Result<&'s Tenant, EvalError<'s>>> {
+        Some(snapshot.tenant_at(self.tenant?)?.map_err(|fault| match fault {
+            Some(fault) => EvalError::TenantMalformed(fault),
+            None => EvalError::TenantNotLoaded,
+        }))
     }
 }
 
@@ -140,9 +143,9 @@ impl<'c, S: Deref<Target = Snapshot>> Pinned<'c, S> {
         &self.asked.context
     }
 
-    /// Whether the directory has the tenant.
+    /// Whether the directory has the tenant; `false`, too, where it is not loaded.
     pub const fn tenant_known(&self) -> bool {
-        self.asked.tenant.is_some()
+        matches!(self.asked.tenant, Some(TenantPlace::Entry { .. }))
     }
 }
 

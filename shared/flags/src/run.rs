@@ -136,7 +136,7 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
         if special && let Some(tenant) = self.asked.entry(self.snapshot) {
             let tenant = match tenant {
                 Ok(tenant) => tenant,
-                Err(fault) => return Err(self.fail(EvalError::TenantMalformed(fault))),
+                Err(error) => return Err(self.fail(error)),
             };
             if let Some(decision) = self.overridden(flag, tenant)? {
                 return Ok(Some(decision));

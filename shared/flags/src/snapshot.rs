@@ -9,7 +9,7 @@ use crate::compile::compile;
 use crate::fault::{EntryFault, FlagFault};
 use crate::flag::Flag;
 use crate::keys::{FlagKey, SegmentKey, TenantKey};
-use crate::manifest::{KeyWire, Listing, RootClaims, ScopeId, shard_of};
+use crate::manifest::{ChunkKind, ChunkRef, KeyWire, Listing, RootClaims, ScopeId, shard_of};
 use crate::segment::{Segment, compile_segment};
 use crate::tenant::Tenant;
 use crate::time::Timestamp;
@@ -25,7 +25,8 @@ pub struct Snapshot {
     pub(crate) listing: Listing,
     pub(crate) stale_from: Timestamp,
     pub(crate) flags: Box<[Arc<Shard<Flag, FlagFault>>]>,
-    pub(crate) tenants: Box<[Arc<Shard<Tenant, EntryFault>>]>,
+    /// `None` of those that are not loaded.
+    pub(crate) tenants: Box<[Option<Arc<Shard<Tenant, EntryFault>>>]>,
     pub(crate) segments: Box<[Arc<Shard<Segment, FlagFault>>]>,
     pub(crate) keys: Arc<Shard<KeyWire, EntryFault>>,
 }
@@ -73,29 +74,48 @@ impl Snapshot {
         shard(&self.flags, mark.hash)?.find(mark, key)
     }
 
-    /// Every tenant of the directory by its key, malformed ones as their fault.
+    /// Every tenant of the directory that is loaded by its key, malformed ones as their fault.
     pub fn tenants(&self) -> impl Iterator<Item = (&str, Result<&Tenant, &EntryFault>)> {
-        self.tenants.iter().flat_map(|shard| shard.iter())
+        self.tenants.iter().flatten().flat_map(|shard| shard.iter())
     }
 
-    /// One tenant; `None` when the directory does not know it.
-    pub fn tenant(&self, key: &str) -> Option<Result<&Tenant, &EntryFault>> {
-        let mark = Mark::of(key);
-        shard(&self.tenants, mark.hash)?.find(&mark, key)
+    /// One tenant; `None` when the directory does not know it, an error when it is malformed, without a fault when it
+    /// is not loaded.
+    pub fn tenant(&self, key: &str) -> Option<Result<&Tenant, Option<&EntryFault>>> {
+        self.tenant_at(self.tenant_place(key)?)
+    }
+
+    /// Whether the shard of the directory is loaded that has the tenant, if any does.
+    pub fn has_loaded(&self, tenant: &TenantKey) -> bool {
+        !matches!(self.tenant_place(tenant.as_str()), Some(TenantPlace::NotLoaded))
+    }
+
+    /// Whether what is listed is loaded.
+    pub fn has_loaded_chunk(&self, listed: &ChunkRef) -> bool {
+        let place = listed.shard as usize;
+        listed.kind != ChunkKind::Tenants || matches!(self.tenants.get(place), Some(Some(_)))
     }
 
     /// Where a tenant's entry is.
     pub(crate) fn tenant_place(&self, key: &str) -> Option<TenantPlace> {
         let mark = Mark::of(key);
         let shard = shard_of(mark.hash, u32::try_from(self.tenants.len()).ok()?);
-        let entry = self.tenants.get(shard as usize)?.place(&mark, key)?;
-        Some(TenantPlace { shard, entry: u32::try_from(entry).ok()? })
+        let Some(loaded) = self.tenants.get(shard as usize)? else {
+            return Some(TenantPlace::NotLoaded);
+        };
+        let entry = u32::try_from(loaded.place(&mark, key)?).ok()?;
+        Some(TenantPlace::Entry { shard, entry })
     }
 
-    /// The entry at a place of this very snapshot.
+    /// The entry at a place of this very snapshot; no fault where it is not loaded.
     #[inline]
-    pub(crate) fn tenant_at(&self, place: TenantPlace) -> Option<Result<&Tenant, &EntryFault>> {
-        self.tenants.get(place.shard as usize)?.at(place.entry as usize)
+    pub(crate) fn tenant_at(
+        &self,
+        place: TenantPlace,
+    ) -> Option<Result<&Tenant, Option<&EntryFault>>> {
+        let TenantPlace::Entry { shard, entry } = place else { return Some(Err(None)) };
+        let loaded = self.tenants.get(shard as usize)?.as_ref()?;
+        Some(loaded.at(entry as usize)?.map_err(Some))
     }
 
     /// Every segment by its key, malformed ones as their fault.
@@ -165,7 +185,7 @@ impl Snapshot {
             listing: Listing::default(),
             stale_from: Timestamp::from_millis(i64::MAX),
             flags: [Arc::new(flags)].into(),
-            tenants: [Arc::new(Shard::new(tenants))].into(),
+            tenants: [Some(Arc::new(Shard::new(tenants)))].into(),
             segments: [Arc::default()].into(),
             keys: Arc::default(),
         }
@@ -185,9 +205,9 @@ impl Snapshot {
 
 /// Where a tenant's entry is in a snapshot. Of another snapshot it says nothing.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct TenantPlace {
-    shard: u32,
-    entry: u32,
+pub(crate) enum TenantPlace {
+    Entry { shard: u32, entry: u32 },
+    NotLoaded,
 }
 
 #[inline]

@@ -1,6 +1,6 @@
 //! From a verified root and its chunks to a snapshot. What did not change is taken from the snapshot before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::chunk::{Entry, entries, entries_at_once, key_hash, shard_bits, shard_of};
@@ -21,12 +21,43 @@ pub fn load<B: AsRef<[u8]>>(
     chunk: &mut dyn FnMut(&Digest) -> Option<B>,
     previous: Option<&Snapshot>,
 ) -> Result<Snapshot, Refusal> {
+    load_some(root, TenantShards::All, chunk, previous)
+}
+
+/// Which shards of the tenant directory are to be loaded.
+#[derive(Debug, Clone, Copy)]
+pub enum TenantShards<'s> {
+    /// All of them.
+    All,
+    /// These; tenants of the others answer that they are not loaded.
+    Only(&'s BTreeSet<u32>),
+}
+
+impl TenantShards<'_> {
+    fn want(self, listed: &ChunkRef) -> bool {
+        match self {
+            Self::Only(shards) => {
+                listed.kind != ChunkKind::Tenants || shards.contains(&listed.shard)
+            }
+            Self::All => true,
+        }
+    }
+}
+
+/// As [`load`], with only those shards of the tenant directory that are wanted. A shard that the root does not list is
+/// empty, and loaded in any case.
+pub fn load_some<B: AsRef<[u8]>>(
+    root: Root,
+    wanted: TenantShards<'_>,
+    chunk: &mut dyn FnMut(&Digest) -> Option<B>,
+    previous: Option<&Snapshot>,
+) -> Result<Snapshot, Refusal> {
     let held = previous.map(Held::of).unwrap_or_default();
     let listing = Listing::of(&root, chunk, previous.map(Snapshot::listing))?;
     let stale_from = root.stale_from();
     let claims = root.into_claims();
     let mut flags = empty(claims.flag_shards);
-    let mut tenants = empty(claims.tenant_shards);
+    let mut tenants: Vec<_> = empty(claims.tenant_shards).into_iter().map(Some).collect();
     let mut segments = empty(claims.segment_shards);
     let mut keys = Arc::default();
     for listed in listing.chunks() {
@@ -40,12 +71,13 @@ pub fn load<B: AsRef<[u8]>>(
                 };
                 put(&mut flags, listed.shard, shard);
             }
+            ChunkKind::Tenants if !wanted.want(listed) => put(&mut tenants, listed.shard, None),
             ChunkKind::Tenants => {
                 let shard = match held.tenants.get(&identity) {
                     Some(shard) => Arc::clone(shard),
                     None => compiled(&claims, listed, fetch()?.as_ref())?,
                 };
-                put(&mut tenants, listed.shard, shard);
+                put(&mut tenants, listed.shard, Some(shard));
             }
             ChunkKind::Segments => {
                 let shard = match held.segments.get(&identity) {
@@ -74,11 +106,23 @@ pub fn missing<'l>(
     listing: &'l Listing,
     previous: Option<&Snapshot>,
 ) -> Vec<&'l ChunkRef> {
+    missing_some(root, TenantShards::All, listing, previous)
+}
+
+/// What to fetch before `root` can be loaded with those shards of the tenant directory; see [`load_some`].
+pub fn missing_some<'l>(
+    root: &Root,
+    wanted: TenantShards<'_>,
+    listing: &'l Listing,
+    previous: Option<&Snapshot>,
+) -> Vec<&'l ChunkRef> {
     let held = previous.map(Held::of).unwrap_or_default();
-    let wanted = |listed: &&ChunkRef| {
-        listed.kind != ChunkKind::Unknown && !held.has(&identity(root.claims(), listed))
+    let lacks = |listed: &&ChunkRef| {
+        listed.kind != ChunkKind::Unknown
+            && wanted.want(listed)
+            && !held.has(&identity(root.claims(), listed))
     };
-    listing.chunks().filter(wanted).collect()
+    listing.chunks().filter(lacks).collect()
 }
 
 /// What makes a compiled shard the same: its bytes, and for which keys they were checked, which its number says
@@ -109,7 +153,8 @@ impl<'s> Held<'s> {
                     held.flags.extend(snapshot.flags.get(place).map(|shard| (identity, shard)));
                 }
                 ChunkKind::Tenants => {
-                    held.tenants.extend(snapshot.tenants.get(place).map(|shard| (identity, shard)));
+                    let shard = snapshot.tenants.get(place).and_then(Option::as_ref);
+                    held.tenants.extend(shard.map(|shard| (identity, shard)));
                 }
                 ChunkKind::Segments => {
                     let shard = snapshot.segments.get(place);

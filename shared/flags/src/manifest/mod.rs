@@ -32,7 +32,7 @@ pub use chunk::{
 pub use digest::{Digest, DigestError};
 pub use key::{KeyMaterialError, PublicKey, SecretKey, Thumbprint, signature_from_der};
 pub use listing::{Indexed, Listing, MAX_INDEX_BYTES, MAX_INDEXES, MAX_LISTED, Named, index};
-pub use load::{load, missing};
+pub use load::{TenantShards, load, load_some, missing, missing_some};
 pub use refusal::Refusal;
 pub use root::{
     ChunkKind, ChunkRef, Encoding, HeldFlag, MAX_CHUNK_BYTES, MAX_CHUNKS, MAX_CLOCK_SKEW, MAX_HELD,

@@ -15,7 +15,7 @@ impl<'s, V: Visitor> Run<'_, '_, 's, V> {
         let tenant = match self.asked.entry(self.snapshot) {
             None => return Ok(false),
             Some(Ok(tenant)) => tenant,
-            Some(Err(fault)) => return Err(self.fail(EvalError::TenantMalformed(fault))),
+            Some(Err(error)) => return Err(self.fail(error)),
         };
         for group in &flag.killed_groups {
             let member = tenant.is_in(group);

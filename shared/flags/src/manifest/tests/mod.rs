@@ -6,6 +6,7 @@ mod listing;
 mod load;
 mod root;
 mod segments;
+mod some;
 mod trust;
 mod wycheproof;
 
