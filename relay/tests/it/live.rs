@@ -169,6 +169,19 @@ async fn a_newly_started_client_serves_from_disk_while_the_relay_is_down() {
 }
 
 #[tokio::test]
+async fn a_client_that_holds_a_part_of_the_directory_is_served_the_rest_when_it_asks() {
+    let mut served = Served::new(|_| {}).await;
+    let directory = flagforge::Directory::on_demand();
+    let client = Client::connect(&served.connection()).directory(directory).await.unwrap();
+    let acme = client.tenant("acme").unwrap();
+    assert!(acme.flags().details(&THEME).error.is_some());
+    let loaded = client.load_tenant("acme").await.unwrap();
+    assert_eq!(loaded.flags().get(&THEME), "dark");
+    served.flip("blue").await;
+    sees(&client, "blue").await;
+}
+
+#[tokio::test]
 async fn a_refused_key_is_trouble_and_no_panic() {
     let served = Served::new(|_| {}).await;
     let wrong = served.connection().replace(crate::kit::SECRET, "zzzzzzzzzzzzzzzzzzzzzz");

@@ -20,9 +20,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use flagforge_flags::manifest::{
-    Digest, Listing, MAX_INDEX_BYTES, MAX_ROOT_BYTES, MAX_TRUST_BYTES, Named, Position, Root,
-    Scope, ScopeId, Thumbprint,
+    Digest, MAX_INDEX_BYTES, MAX_ROOT_BYTES, MAX_TRUST_BYTES, Named, Position, Root, Scope,
+    ScopeId, Thumbprint,
 };
 use flagforge_flags::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -200,11 +201,23 @@ impl DiskCache {
         blocking(move || Ok(read(&folder))).await.flatten()
     }
 
-    /// Which of a root's indexes and chunks are neither on disk nor among those in hand.
-    pub(crate) async fn lacks(&self, listing: &Listing, in_hand: &Chunks) -> Vec<Named> {
+    /// A chunk, if it is there. It is not looked into.
+    pub(crate) async fn chunk(&self, named: Named) -> Option<Bytes> {
+        let folder = self.folder.path.clone();
+        let read = move || Ok(Stored { folder, ..Stored::default() }.chunk(named));
+        blocking(read).await.flatten().map(Bytes::from)
+    }
+
+    /// Puts chunks to those that are there, until the next manifest is stored without naming them.
+    pub(crate) async fn add(&self, chunks: Chunks) {
         let folder = self.folder.path.join(CHUNKS);
-        let wanted: Vec<Named> =
-            listing.named().filter(|named| !in_hand.contains_key(&named.sha256)).collect();
+        blocking(move || put_chunks(&folder, &chunks)).await;
+    }
+
+    /// Which of these are neither on disk nor among those in hand.
+    pub(crate) async fn lacks(&self, mut wanted: Vec<Named>, in_hand: &Chunks) -> Vec<Named> {
+        let folder = self.folder.path.join(CHUNKS);
+        wanted.retain(|named| !in_hand.contains_key(&named.sha256));
         let on_disk = move |named: &Named| folder.join(named.sha256.to_string()).exists();
         let missing = move || Ok(wanted.into_iter().filter(|named| !on_disk(named)).collect());
         blocking(missing).await.unwrap_or_default()
@@ -262,11 +275,7 @@ fn store(folder: &Folder, manifest: &ToStore) -> io::Result<()> {
         return Ok(());
     }
     let chunk_folder = folder.path.join(CHUNKS);
-    private_folder(&chunk_folder)?;
-    for (digest, bytes) in chunks {
-        // A chunk that a power cut left torn is noticed by its digest; thousands of syncs would be, too.
-        write(&chunk_folder.join(digest.to_string()), bytes, Sync::No)?;
-    }
+    put_chunks(&chunk_folder, chunks)?;
     if whole(folder, NEWEST.root, MAX_ROOT_BYTES) == newest.root.text().as_bytes() {
         // Another process was faster, and has kept the generation before.
         return put(folder, &NEWEST, newest);
@@ -278,6 +287,15 @@ fn store(folder: &Folder, manifest: &ToStore) -> io::Result<()> {
     }
     put(folder, &NEWEST, newest)?;
     sweep(&chunk_folder, &named)
+}
+
+fn put_chunks(folder: &Path, chunks: &Chunks) -> io::Result<()> {
+    private_folder(folder)?;
+    for (digest, bytes) in chunks {
+        // A chunk that a power cut left torn is noticed by its digest; thousands of syncs would be, too.
+        write(&folder.join(digest.to_string()), bytes, Sync::No)?;
+    }
+    Ok(())
 }
 
 fn put(folder: &Folder, names: &Names, generation: &Generation) -> io::Result<()> {

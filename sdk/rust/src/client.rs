@@ -11,6 +11,7 @@ use flagforge_flags::{Revision, Snapshot};
 use crate::clock;
 use crate::connect::{Connect, ConnectError, Described};
 use crate::connection::Connection;
+use crate::load_tenant::LoadTenant;
 use crate::loader::Manifest;
 use crate::origin::{self, Origin};
 use crate::shared::{Inner, Shared};
@@ -79,6 +80,14 @@ impl Client {
     /// that the directory does not know evaluates too, and its details say so.
     pub fn tenant(&self, key: impl AsRef<str>) -> Result<Tenant, KeyError> {
         Ok(self.tenant_with(TenantKey::new(key.as_ref())?))
+    }
+
+    /// A tenant, once what the directory says of it is loaded, for clients that hold a part of it
+    /// ([`Connect::directory`]): before that it answers defaults, with an error. One that is loaded costs a look. Ask so at the
+    /// start of each request or job, since a tenant that is not asked for is let go after a while. `.await` waits up to 5 s,
+    /// `.within(…)` as long as it says. Other clients hold every tenant, and wait for nothing but their manifest.
+    pub fn load_tenant(&self, key: impl AsRef<str>) -> LoadTenant<'_> {
+        LoadTenant { client: self, key: TenantKey::new(key.as_ref()) }
     }
 
     pub(crate) fn tenant_with(&self, key: TenantKey) -> Tenant {

@@ -1,7 +1,7 @@
 //! Starting a client, and the task that follows its manifest.
 
 use std::fmt;
-use std::future::{Future, IntoFuture};
+use std::future::{Future, IntoFuture, pending};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use flagforge_flags::manifest::{ScopeId, Thumbprint};
 use thiserror::Error;
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::{info, warn};
 
 use crate::client::{Client, Status};
 use crate::connection::ConnectionError;
 use crate::follow::{self, Pace};
 use crate::hook::Hook;
-use crate::loader::{Loader, Refreshed, chain};
+use crate::loader::{Directory, Loader, Refreshed, chain};
 use crate::metrics::{self, Outcome};
 use crate::observers::Observing;
 use crate::origin::{Origin, SetupError};
@@ -69,6 +69,7 @@ pub struct Connect {
     poll_every: Duration,
     cache: Option<PathBuf>,
     bundle: Option<PathBuf>,
+    directory: Directory,
     observing: Observing,
 }
 
@@ -82,7 +83,8 @@ impl Connect {
     pub(crate) fn new(described: Result<Described, ConnectError>) -> Self {
         let (start_within, poll_every) = (START_WITHIN, POLL_EVERY);
         let (cache, bundle, observing) = (None, None, Observing::default());
-        Self { described, start_within, poll_every, cache, bundle, observing }
+        let directory = Directory::Whole;
+        Self { described, start_within, poll_every, cache, bundle, directory, observing }
     }
 
     /// How long the start waits for the origin; 5 s unless said otherwise. Zero waits for nothing, not even the disk.
@@ -111,6 +113,13 @@ impl Connect {
         self
     }
 
+    /// How much of the tenant directory is held; all of it unless said otherwise. On demand a tenant is asked for with
+    /// [`Client::load_tenant`].
+    pub const fn directory(mut self, directory: Directory) -> Self {
+        self.directory = directory;
+        self
+    }
+
     /// Lets a hook hear of every answer, after those named before.
     pub fn hook(mut self, hook: impl Hook) -> Self {
         self.observing.hook(hook);
@@ -136,10 +145,12 @@ impl Connect {
         let deadline = Instant::now() + self.start_within;
         let Described { origin, scope, roots } = self.described?;
         let (observers, reporting) = self.observing.begin();
-        let shared = Arc::new(Shared::following(scope.clone(), observers));
+        let directory = self.directory.begin();
+        let shared = Arc::new(Shared::following(scope.clone(), observers, directory.clone()));
         let mut progress = shared.progress.subscribe();
 
         let loader = Loader::new(Arc::clone(&origin), scope.clone(), roots, self.cache.as_deref());
+        let loader = loader.on_demand(directory);
         let poll = self.poll_every.max(MIN_POLL);
         let following = tokio::spawn(follow(Arc::clone(&shared), loader, self.bundle, poll));
         let bell = Arc::clone(&shared);
@@ -201,15 +212,47 @@ async fn follow(shared: Arc<Shared>, mut loader: Loader, bundle: Option<PathBuf>
             }
         };
         metrics::refreshed(&shared, outcome);
-        let wait = if trouble.is_none() { pace.after_success() } else { pace.after_failure() };
+        let well = trouble.is_none();
+        let wait = if well { pace.after_success() } else { pace.after_failure() };
+        let next = Instant::now() + wait;
         shared.settle(trouble);
+        if well && let Some(manifest) = loader.trim().await {
+            shared.take_up(manifest);
+        }
         loader.store().await;
-        tokio::select! {
-            () = sleep(wait) => {}
-            () = shared.bell.notified() => sleep_until(earliest).await,
+        while tokio::select! {
+            () = sleep_until(next) => false,
+            () = shared.bell.notified() => {
+                sleep_until(earliest).await;
+                false
+            }
+            () = tenants_asked(&shared) => true,
             () = shared.ended() => return,
+        } {
+            tokio::select! {
+                () = load_asked(&shared, &mut loader) => {}
+                () = shared.ended() => return,
+            }
         }
     }
+}
+
+/// Returns when somebody waits for a tenant; never where all of them are held.
+async fn tenants_asked(shared: &Shared) {
+    match &shared.directory {
+        Some(directory) => directory.asked().await,
+        None => pending().await,
+    }
+}
+
+/// Loads the tenants that were asked for. They are in use before anybody is told.
+async fn load_asked(shared: &Shared, loader: &mut Loader) {
+    let mut loaded = loader.load_asked().await;
+    if let Some(manifest) = loaded.manifest.take() {
+        shared.take_up(manifest);
+    }
+    loaded.tell();
+    loader.store().await;
 }
 
 /// The last good manifest from the disk; where there is none, what was shipped with the host.

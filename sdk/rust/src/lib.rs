@@ -12,6 +12,7 @@ mod flags;
 pub mod follow;
 mod hook;
 mod jitter;
+mod load_tenant;
 pub mod loader;
 mod metrics;
 mod observers;
@@ -41,7 +42,8 @@ pub use flagforge_flags::{
 };
 pub use flags::{Basis, Flags};
 pub use hook::{Hook, Refused, Traced};
-pub use loader::{Loader, Manifest, chain};
+pub use load_tenant::{LoadTenant, LoadTenantError};
+pub use loader::{Directory, Loader, Manifest, chain};
 pub use observers::Question;
 pub use origin::Origin;
 pub use page::Page;

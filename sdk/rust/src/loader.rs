@@ -1,18 +1,20 @@
 //! Following one scope: trust, then root, then the chunks that are missing, then a snapshot. Whatever is
 //! refused on the way changes nothing.
 
+mod asked;
 mod bootstrap;
+mod directory;
 mod disk;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use flagforge_flags::manifest::{
-    ChunkRef, Digest, HeldFlag, Listing, Named, Position, Refusal, Root, ScopeId, Thumbprint,
-    Trust, load, missing, verify_root,
+    ChunkRef, Digest, HeldFlag, Listing, Named, Position, Refusal, Root, ScopeId, TenantShards,
+    Thumbprint, Trust, load_some, missing_some, verify_root,
 };
 use flagforge_flags::time::Timestamp;
 use flagforge_flags::{Revision, Snapshot, View};
@@ -20,9 +22,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use thiserror::Error;
 use tracing::warn;
 
+pub(crate) use directory::OnDemand;
+pub use directory::{BYTES_ON_DEMAND, Directory, MAX_WAITING, TENANTS_ON_DEMAND, TTL_ON_DEMAND};
+
 use crate::cache::{DiskCache, Generation};
 use crate::clock;
-use crate::origin::{Fetched, Origin, OriginError};
+use crate::origin::{Fetched, FolderOrigin, Origin, OriginError};
 use crate::trust::TrustKeeper;
 
 /// Chunks fetched at a time.
@@ -238,6 +243,10 @@ impl RootReader {
 pub struct Loader {
     reader: RootReader,
     held: Option<Arc<Manifest>>,
+    /// Who is held of the tenant directory; `None` is everybody.
+    directory: Option<Arc<OnDemand>>,
+    /// What was shipped with the host, where that was begun from.
+    bundle: Option<FolderOrigin>,
     cache: Option<DiskCache>,
     /// Fetched since the cache was last written.
     unstored: Chunks,
@@ -258,7 +267,9 @@ impl Loader {
     ) -> Self {
         let cache = cache.map(|folder| DiskCache::new(folder, &scope, &pinned));
         let reader = RootReader::new(origin, scope, pinned);
-        Self { reader, held: None, cache, unstored: HashMap::new(), stored: None, on_disk: None }
+        let (directory, bundle, unstored) = (None, None, HashMap::new());
+        let (held, stored, on_disk) = (None, None, None);
+        Self { reader, held, directory, bundle, cache, unstored, stored, on_disk }
     }
 
     /// What is held.
@@ -280,9 +291,11 @@ impl Loader {
         let previous = self.held.clone();
         let held = previous.as_deref().map(Manifest::snapshot);
         let (listing, mut chunks) = self.reader.list(&root, held.map(Snapshot::listing)).await?;
-        let wanted = missing(&root, &listing, held).into_iter().map(ChunkRef::named).collect();
-        chunks.extend(self.reader.fetch(wanted).await?);
-        let snapshot = compile(root.clone(), chunks.clone(), previous).await?;
+        let wanted = self.wanted(&root, &listing);
+        let lacking = missing_some(&root, shards(wanted.as_ref()), &listing, held);
+        let lacking = lacking.into_iter().map(ChunkRef::named).collect();
+        chunks.extend(self.reader.fetch(lacking).await?);
+        let snapshot = compile(root.clone(), wanted, chunks.clone(), previous).await?;
         self.reader.accept(&root, etag);
         let manifest = Arc::new(Manifest::new(snapshot, root, clock::now()));
         self.held = Some(Arc::clone(&manifest));
@@ -307,12 +320,14 @@ impl Loader {
 /// Compiles on a thread that may be busy for as long as a large manifest takes.
 async fn compile(
     root: Root,
+    wanted: Option<BTreeSet<u32>>,
     chunks: Chunks,
     previous: Option<Arc<Manifest>>,
 ) -> Result<Snapshot, LoadError> {
     let work = move || {
         let previous = previous.as_deref().map(Manifest::snapshot);
-        load(root, &mut |digest| chunks.get(digest).cloned(), previous)
+        let mut chunk = |digest: &Digest| chunks.get(digest).cloned();
+        load_some(root, shards(wanted.as_ref()), &mut chunk, previous)
     };
     match tokio::task::spawn_blocking(work).await {
         Ok(loaded) => Ok(loaded?),
@@ -320,6 +335,10 @@ async fn compile(
             Err(OriginError::Unreachable { what: "loading".into(), source: Box::new(ended) }.into())
         }
     }
+}
+
+fn shards(wanted: Option<&BTreeSet<u32>>) -> TenantShards<'_> {
+    wanted.map_or(TenantShards::All, TenantShards::Only)
 }
 
 /// An error and its causes in one line, for a log.

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::client::Status;
 use crate::clock;
-use crate::loader::Manifest;
+use crate::loader::{Manifest, OnDemand};
 use crate::observers::Observers;
 
 /// What clones and tenants share. Dropping it ends the tasks.
@@ -71,6 +71,8 @@ pub(crate) struct Shared {
     trouble: ArcSwapOption<String>,
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) bell: Notify,
+    /// Who is held of the tenant directory; `None` is everybody.
+    pub(crate) directory: Option<Arc<OnDemand>>,
     /// Who hears of answers; almost always nobody.
     pub(crate) observers: Option<Box<Observers>>,
 }
@@ -88,8 +90,13 @@ pub(crate) struct Progress {
 
 impl Shared {
     /// Of a client that follows a manifest.
-    pub(crate) fn following(scope: ScopeId, observers: Option<Observers>) -> Self {
+    pub(crate) fn following(
+        scope: ScopeId,
+        observers: Option<Observers>,
+        directory: Option<Arc<OnDemand>>,
+    ) -> Self {
         Self {
+            directory,
             current: ArcSwap::from_pointee(Manifest::none(scope.clone())),
             scope,
             confirmed: AtomicBool::new(false),
@@ -102,7 +109,7 @@ impl Shared {
 
     /// Of a client that has one manifest for ever.
     pub(crate) fn fixed(manifest: Manifest, observers: Option<Observers>) -> Self {
-        let shared = Self::following(manifest.snapshot().scope().clone(), observers);
+        let shared = Self::following(manifest.snapshot().scope().clone(), observers, None);
         shared.current.store(Arc::new(manifest));
         shared.confirmed.store(true, Ordering::Relaxed);
         shared.progress.send_modify(|progress| progress.ended = true);

@@ -26,10 +26,12 @@ pub struct Snapshot {
     pub(crate) stale_from: Timestamp,
     pub(crate) flags: Box<[Arc<Shard<Flag, FlagFault>>]>,
     /// `None` of those that are not loaded.
-    pub(crate) tenants: Box<[Option<Arc<Shard<Tenant, EntryFault>>>]>,
+    pub(crate) tenants: Box<[Option<TenantShard>]>,
     pub(crate) segments: Box<[Arc<Shard<Segment, FlagFault>>]>,
     pub(crate) keys: Arc<Shard<KeyWire, EntryFault>>,
 }
+
+type TenantShard = Arc<Shard<Tenant, EntryFault>>;
 
 impl Snapshot {
     /// Whose configuration it is.

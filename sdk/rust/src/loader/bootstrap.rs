@@ -13,6 +13,8 @@ impl Loader {
     /// signed, because nobody has confirmed it since.
     pub(crate) async fn bootstrap(&mut self, folder: &Path) -> Result<Arc<Manifest>, LoadError> {
         let bundle = Arc::new(FolderOrigin::new(folder));
+        // Where tenants are loaded on demand, it may be asked for theirs later.
+        self.bundle = Some(FolderOrigin::new(folder));
         let origin = std::mem::replace(&mut self.reader.origin, bundle);
         let outcome = self.refresh().await;
         self.reader.origin = origin;

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flagforge_flags::manifest::{Digest, Listing, Named, Refusal, Root, load};
+use flagforge_flags::Snapshot;
+use flagforge_flags::manifest::{ChunkRef, Digest, Listing, Named, Refusal, Root, load_some};
 use tracing::warn;
 
-use super::{Loader, Manifest, chain};
+use super::{Loader, Manifest, chain, shards};
 use crate::cache::{Generation, Stored, ToStore};
 use crate::clock;
 
@@ -61,7 +62,8 @@ impl Loader {
         let sizes: HashMap<Digest, Named> =
             listing.named().map(|named| (named.sha256, named)).collect();
         let mut chunk = |digest: &Digest| stored.chunk(*sizes.get(digest)?);
-        let snapshot = load(root.clone(), &mut chunk, None)?;
+        let wanted = self.wanted(&root, &listing);
+        let snapshot = load_some(root.clone(), shards(wanted.as_ref()), &mut chunk, None)?;
         self.reader.accept(&root, None);
         // A writer that died before the note left a root that was current when it was signed; more is not known.
         let known = stored.confirmed(root.position()).unwrap_or(root.claims().issued);
@@ -80,10 +82,10 @@ impl Loader {
         let (Some(root), confirmed) = (held.root(), held.confirmed()) else { return };
         match self.stored {
             None => {
-                let (held, listing) = (Arc::clone(held), held.snapshot().listing());
+                let (held, named) = (Arc::clone(held), named(held.snapshot()));
                 let mut chunks = std::mem::take(&mut self.unstored);
                 // Chunks that were reused in memory may have gone from the disk.
-                match self.reader.fetch(cache.lacks(listing, &chunks).await).await {
+                match self.reader.fetch(cache.lacks(named, &chunks).await).await {
                     Ok(lacking) => chunks.extend(lacking),
                     Err(error) => {
                         warn!(error = chain(&error), "the manifest was not cached on disk");
@@ -96,6 +98,15 @@ impl Loader {
                 if cache.store(ToStore { newest: newest.clone(), previous, chunks }).await {
                     self.on_disk = Some(newest);
                 }
+            }
+            Some(_) if !self.unstored.is_empty() => {
+                // Tenants that were loaded into the manifest that is on disk.
+                let chunks = std::mem::take(&mut self.unstored);
+                if let Some(on_disk) = &mut self.on_disk {
+                    on_disk.named.extend(chunks.keys());
+                }
+                cache.add(chunks).await;
+                return;
             }
             Some(stored) if confirmed.since(stored) < STORE_CONFIRMATION_EVERY => return,
             Some(_) => {
@@ -112,7 +123,14 @@ impl Loader {
     fn generation(&self, manifest: &Manifest) -> Option<Generation> {
         let root: Root = manifest.root()?.clone();
         let trust = self.reader.trust.chain().map(str::to_owned).collect();
-        let named = manifest.snapshot().listing().named().map(|named| named.sha256).collect();
+        let named = named(manifest.snapshot()).into_iter().map(|named| named.sha256).collect();
         Some(Generation { trust, root, named, confirmed: manifest.confirmed() })
     }
+}
+
+/// What a snapshot was loaded from: the indexes, and the chunks that it holds.
+fn named(snapshot: &Snapshot) -> Vec<Named> {
+    let listing = snapshot.listing();
+    let held = listing.chunks().filter(|listed| snapshot.has_loaded_chunk(listed));
+    listing.indexes().chain(held.map(ChunkRef::named)).collect()
 }

@@ -15,6 +15,7 @@ mod limits;
 mod live;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod on_demand;
 #[cfg(feature = "http")]
 mod oversize;
 mod page;

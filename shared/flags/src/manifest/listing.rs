@@ -136,13 +136,14 @@ impl Listing {
         lacking.into_iter().filter(move |named| !own.contains(&named.sha256))
     }
 
+    /// The indexes.
+    pub fn indexes(&self) -> impl Iterator<Item = Named> {
+        self.indexes.iter().map(|(sha256, (bytes, _))| Named { sha256: *sha256, bytes: *bytes })
+    }
+
     /// The indexes and the chunks: everything that a store has to have for it.
     pub fn named(&self) -> impl Iterator<Item = Named> {
-        let indexes = self
-            .indexes
-            .iter()
-            .map(|(sha256, (bytes, _))| Named { sha256: *sha256, bytes: *bytes });
-        indexes.chain(self.chunks().map(ChunkRef::named))
+        self.indexes().chain(self.chunks().map(ChunkRef::named))
     }
 }
 
