@@ -75,6 +75,8 @@ pub enum FineReason {
     TenantRequired,
     /// The context describes the tenant, which only the directory may.
     TenantInContext,
+    /// The manifest is another tenant's.
+    OtherTenant,
     /// The fallthrough splits by a unit that the context does not have.
     UnitMissing,
     /// The flag, or another one or a segment that it asks for, asks deeper than there may be, or in a circle.
@@ -117,6 +119,7 @@ impl FineReason {
             Self::TenantNotLoaded => "TENANT_NOT_LOADED",
             Self::TenantRequired => "TENANT_REQUIRED",
             Self::TenantInContext => "TENANT_IN_CONTEXT",
+            Self::OtherTenant => "OTHER_TENANT",
             Self::UnitMissing => "UNIT_MISSING",
             Self::NestedTooDeep => "NESTED_TOO_DEEP",
             Self::OverBudget => "OVER_BUDGET",
@@ -171,6 +174,9 @@ pub enum EvalError<'s> {
     /// The context describes the tenant, which only the directory may.
     #[error("the context describes the entity `tenant`, which only the tenant directory may")]
     TenantInContext,
+    /// The manifest is one tenant's, and another asks, or nobody.
+    #[error("the manifest is for one tenant alone, and not for the one that asks")]
+    OtherTenant,
     /// Another flag that this one asks about is malformed.
     #[error("another flag that this one asks about is malformed")]
     OtherMalformed(&'s FlagFault),
@@ -214,9 +220,10 @@ impl EvalError<'_> {
             | Self::SegmentNotFound(_) => "PARSE_ERROR",
             Self::TenantNotLoaded => "PROVIDER_NOT_READY",
             Self::TargetingKeyMissing => "TARGETING_KEY_MISSING",
-            Self::TenantRequired | Self::TenantInContext | Self::AttributeTooLong => {
-                "INVALID_CONTEXT"
-            }
+            Self::TenantRequired
+            | Self::TenantInContext
+            | Self::OtherTenant
+            | Self::AttributeTooLong => "INVALID_CONTEXT",
             Self::NestedTooDeep | Self::OverBudget | Self::Outcome(_) => "GENERAL",
         }
     }
@@ -250,6 +257,7 @@ impl EvalError<'_> {
             Self::TenantNotLoaded => FineReason::TenantNotLoaded,
             Self::TenantRequired => FineReason::TenantRequired,
             Self::TenantInContext => FineReason::TenantInContext,
+            Self::OtherTenant => FineReason::OtherTenant,
         }
     }
 }

@@ -141,23 +141,7 @@ impl<'w> Checker<'w> {
     }
 
     fn variants(&mut self, flag: &FlagWire) {
-        let state = &flag.state;
-        let mut used: BTreeSet<&str> = BTreeSet::new();
-        let outcomes = state.rules.iter().map(|rule| &rule.serve);
-        for outcome in outcomes.chain([&state.off, &state.fallthrough]) {
-            match outcome {
-                OutcomeWire::Variant(variant) => drop(used.insert(variant.as_str())),
-                OutcomeWire::Split(split) => {
-                    used.extend(split.ranges.iter().map(|range| range.variant.as_str()));
-                }
-                OutcomeWire::Ramp(ramp) => {
-                    used.extend([ramp.variant.as_str(), ramp.rest.as_str()]);
-                }
-                OutcomeWire::CallerDefault | OutcomeWire::Error(_) => {}
-            }
-        }
-        used.extend(state.targets.iter().map(|target| target.variant.as_str()));
-        used.extend(state.group_overrides.iter().map(|entry| entry.variant.as_str()));
+        let used: BTreeSet<&str> = flag.state.variants().map(|variant| variant.as_str()).collect();
         for (i, variant) in flag.variants.iter().enumerate() {
             if !used.contains(variant.key.as_str()) {
                 let message = format!("nothing in this environment leads to `{}`", variant.key);

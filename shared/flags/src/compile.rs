@@ -13,6 +13,7 @@ use crate::flag::{
 use crate::key_set::{Ends, KeySet};
 use crate::keys::{GroupKey, VariantKey};
 use crate::manifest::Entry;
+use crate::segment::digests;
 use crate::split::{SplitError, check_ranges};
 use crate::text::clipped;
 use crate::value::Value;
@@ -228,7 +229,9 @@ impl Compiler<'_> {
             let variant = self.variant(&at.field("variant"), &target.variant)?;
             let entity = self.conditions.entity(&at.field("entity"), &target.entity)?;
             let keys = key_set(&at.field("keys"), &target.keys)?;
-            Ok(Target { variant, entity, keys })
+            let list = target.digests.as_ref();
+            let digests = list.map(|list| digests(&at.field("digests"), list)).transpose()?;
+            Ok(Target { variant, entity, keys, digests })
         });
         compiled.collect()
     }

@@ -9,6 +9,7 @@ use crate::condition::{Condition, FlagTest, Unit};
 use crate::key_set::{Ends, KeySet};
 use crate::keys::{FlagKey, GroupKey, RuleId, VariantKey};
 use crate::run::Decision;
+use crate::segment::Digests;
 use crate::subject::EntityName;
 use crate::time::Timestamp;
 use crate::value::Value;
@@ -192,6 +193,14 @@ pub(crate) struct Target {
     pub(crate) variant: VariantIndex,
     pub(crate) entity: EntityName,
     pub(crate) keys: KeySet,
+    /// Further keys, which nobody can read back.
+    pub(crate) digests: Option<Digests>,
+}
+
+impl Target {
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.keys.has(key) || self.digests.as_ref().is_some_and(|digests| digests.have(key))
+    }
 }
 
 #[derive(Debug)]

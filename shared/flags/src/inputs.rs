@@ -160,6 +160,7 @@ impl Sink {
                 hashes.slots().for_each(|slot| self.0.update(&slot.to_le_bytes()));
                 self.0.update(b"\n");
             }
+            Some(Ids::Digests(digests)) => self.note(format_args!("digests {digests:?}")),
             Some(Ids::Keys(keys)) => self.note(format_args!("keys {keys:?}")),
             None => self.note(format_args!("nobody")),
         }

@@ -11,6 +11,7 @@ use crate::context::{Context, INLINE_ATTRIBUTES};
 use crate::explain::{Explanation, Notes};
 use crate::fault::FlagFault;
 use crate::flag::Flag;
+use crate::manifest::Scope;
 use crate::revision::Revision;
 use crate::run::{Decision, Run};
 use crate::snapshot::{Snapshot, TenantPlace};
@@ -54,6 +55,10 @@ pub struct Pinned<'c, S> {
 pub(crate) struct Asked<'c> {
     /// Whether the tenant has overrides, or an entry that cannot be read, or is not loaded.
     pub(crate) special: bool,
+    /// Whether this context may ask this snapshot nothing at all.
+    barred: bool,
+    /// Whether that is because the manifest is another tenant's.
+    elsewhere: bool,
     /// The tenant's entry in the directory, when it has one.
     tenant: Option<TenantPlace>,
     now: Timestamp,
@@ -90,11 +95,19 @@ impl<'c, S: Deref<Target = Snapshot>> Pinned<'c, S> {
         let special = tenant
             .and_then(|place| snapshot.tenant_at(place))
             .is_some_and(|entry| entry.map_or(true, |tenant| tenant.has_overrides()));
+        let elsewhere = match &snapshot.root.scope {
+            Scope::Tenant(only) => context.tenant().is_none_or(|asks| asks != only),
+            Scope::Environment | Scope::Relay => false,
+        };
+        let barred = elsewhere || context.describes_tenant();
         let mut traits = [Traits::Unknown; INLINE_ATTRIBUTES];
         for (traits, value) in traits.iter_mut().zip(context.inside()) {
             *traits = Traits::of(value);
         }
-        Self { snapshot, asked: Asked { special, tenant, now, context, traits, age } }
+        Self {
+            snapshot,
+            asked: Asked { special, barred, elsewhere, tenant, now, context, traits, age },
+        }
     }
 
     /// Answers one flag. `want` is the type that the caller can use; `None` takes any. Never fails: what goes
@@ -121,6 +134,10 @@ impl<'c, S: Deref<Target = Snapshot>> Pinned<'c, S> {
         let found = snapshot.flag(flag);
         let answer = self.asked.answer(snapshot, flag, found, None, &mut notes);
         Explanation::new(flag, self, &answer, notes)
+    }
+
+    pub(crate) const fn asked(&self) -> &Asked<'c> {
+        &self.asked
     }
 
     /// The configuration that answers are of.
@@ -195,7 +212,7 @@ impl Asked<'_> {
     fn quick(&self, flag: &Flag, want: Option<ValueType>) -> Option<Decision> {
         let fits = want.is_none_or(|wanted| wanted == flag.value_type);
         let decision = flag.quick.decision(self.special);
-        decision.filter(|_| fits && !self.context.describes_tenant())
+        decision.filter(|_| fits && !self.barred)
     }
 
     #[inline(never)]
@@ -226,7 +243,8 @@ impl Asked<'_> {
             Some(wanted) if wanted != flag.value_type => {
                 Err(EvalError::TypeMismatch { wanted, actual: flag.value_type })
             }
-            _ if self.context.describes_tenant() => Err(EvalError::TenantInContext),
+            _ if self.elsewhere => Err(EvalError::OtherTenant),
+            _ if self.barred => Err(EvalError::TenantInContext),
             _ if flag.reads_tenant && self.context.tenant().is_none() => {
                 Err(EvalError::TenantRequired)
             }

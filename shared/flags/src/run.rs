@@ -4,13 +4,29 @@ mod special;
 
 use crate::answer::{EvalError, FineReason, Reason};
 use crate::budget::{Budget, Failed};
-use crate::condition::{FlagIs, FlagTest, Placed, SegmentRef};
+use crate::condition::{Condition, FlagIs, FlagTest, Placed, SegmentRef};
+use crate::context::Context;
 use crate::flag::{Flag, Outcome, Quick, Ramp, Split, Stale, StaleAction, VariantIndex};
-use crate::pinned::Asked as Asker;
+use crate::pinned::{Asked as Asker, Pinned};
 use crate::segment::Segment;
 use crate::snapshot::Snapshot;
 use crate::subject::Subject;
+use crate::time::Timestamp;
 use crate::trace::{Asked, Event, Visitor};
+
+/// Whether a condition holds for somebody by itself, outside a flag. `None` where it has no answer.
+pub(crate) fn condition_holds(
+    snapshot: &Snapshot,
+    condition: &Condition,
+    context: Context<'_>,
+    now: Timestamp,
+) -> Option<bool> {
+    let pinned = Pinned::new(snapshot, now, context, now);
+    let (mut told, mut visitor) = (None, ());
+    let mut run = Run::new(snapshot, pinned.asked(), &mut visitor, &mut told);
+    let subject = run.subject();
+    condition.holds(subject, 0, &mut run).ok()
+}
 
 /// What an evaluation looks at, and what it has spent so far.
 pub(crate) struct Run<'r, 'c, 's, V> {

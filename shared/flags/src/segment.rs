@@ -1,6 +1,7 @@
 //! The working form of a segment: who is out, who is in, and the condition for everybody else.
 
 use base64ct::{Base64, Encoding as _};
+use sha2::{Digest as _, Sha256};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::compile::at::{At, limit, over};
@@ -10,9 +11,9 @@ use crate::fault::FlagFault;
 use crate::key_set::{HashSet, KeySet};
 use crate::manifest::Entry;
 use crate::subject::EntityName;
-use crate::wire::{IdsWire, SegmentWire};
+use crate::wire::{DigestsWire, IdsWire, SegmentWire};
 
-/// Bytes of a segment as JSON: a million hashes of 8 bytes in base64 are 10.7 MB.
+/// Bytes of a segment as JSON: a million hashes of 8 bytes in base64 are 10.7 MB, a million digests of 12 are 16 MB.
 pub const MAX_SEGMENT_BYTES: usize = 16 * 1024 * 1024;
 /// Keys of one list of a segment as they are; longer lists travel as hashes.
 pub const MAX_SEGMENT_KEYS: usize = 10_000;
@@ -21,6 +22,10 @@ pub const MAX_SEGMENT_IDS: usize = 1_000_000;
 
 /// Bytes of one hash.
 const HASH_BYTES: usize = 8;
+/// Bytes of one digest: a million fit a segment's chunk, and whoever has 2^32 keys finds one by chance in 2^44 lists.
+const DIGEST_BYTES: usize = 12;
+/// What a list of either has to be.
+const ORDERLY: &str = "hashes have 8 bytes each and digests 12, ascend and do not repeat";
 
 /// A saved set that can be asked.
 #[derive(Debug)]
@@ -57,6 +62,7 @@ impl Segment {
 pub(crate) enum Ids {
     Keys(KeySet),
     Hashed { seed: u64, hashes: HashSet },
+    Digests(Digests),
 }
 
 impl Ids {
@@ -65,8 +71,59 @@ impl Ids {
         match self {
             Self::Keys(keys) => keys.has(key),
             Self::Hashed { seed, hashes } => hashes.has(hash(*seed, key)),
+            Self::Digests(digests) => digests.have(key),
         }
     }
+}
+
+/// Keys that nobody can read back.
+#[derive(Debug)]
+pub(crate) struct Digests {
+    salt: Box<str>,
+    /// Ascending.
+    digests: Box<[[u8; DIGEST_BYTES]]>,
+}
+
+impl Digests {
+    pub(crate) fn have(&self, key: &str) -> bool {
+        self.digests.binary_search(&digest(&self.salt, key)).is_ok()
+    }
+}
+
+fn digest(salt: &str, key: &str) -> [u8; DIGEST_BYTES] {
+    let whole = Sha256::new().chain_update(salt).chain_update(key).finalize();
+    whole.first_chunk().copied().unwrap_or_default()
+}
+
+/// Keys as a sorted list of digests, for readers who may not learn them.
+pub fn digested_ids<'k>(salt: &str, keys: impl Iterator<Item = &'k str>) -> DigestsWire {
+    let mut digests: Vec<[u8; DIGEST_BYTES]> = keys.map(|key| digest(salt, key)).collect();
+    digests.sort_unstable();
+    digests.dedup();
+    let digests = Base64::encode_string(digests.as_flattened());
+    DigestsWire { salt: salt.into(), digests }
+}
+
+/// Checks and reads a list of digests.
+pub(crate) fn digests(at: &At<'_>, wire: &DigestsWire) -> Result<Digests, FlagFault> {
+    let DigestsWire { salt, digests } = wire;
+    limit(&at.field("salt"), "bytes", MAX_TEXT_BYTES, salt.len())?;
+    let at = at.field("digests");
+    limit(&at, "digests", MAX_SEGMENT_IDS, digests.len() / 4 * 3 / DIGEST_BYTES)?;
+    let digests: Vec<[u8; DIGEST_BYTES]> = numbers(&at, digests)?;
+    if !digests.is_sorted_by(|a, b| a < b) {
+        return Err(FlagFault::Hashes { path: at.path(), wanted: ORDERLY });
+    }
+    Ok(Digests { salt: salt.as_str().into(), digests: digests.into() })
+}
+
+/// Numbers of `N` bytes each, in base64.
+fn numbers<const N: usize>(at: &At<'_>, text: &str) -> Result<Vec<[u8; N]>, FlagFault> {
+    let fault = |wanted| FlagFault::Hashes { path: at.path(), wanted };
+    let bytes = Base64::decode_vec(text)
+        .map_err(|_| fault("it is not base64 (standard alphabet, padded)"))?;
+    let (numbers, rest) = bytes.as_chunks::<N>();
+    if rest.is_empty() { Ok(numbers.to_vec()) } else { Err(fault(ORDERLY)) }
 }
 
 /// Keys as a sorted list of hashes, for lists too long to travel as they are.
@@ -130,16 +187,14 @@ fn ids(at: &At<'_>, wire: &IdsWire) -> Result<Option<Ids>, FlagFault> {
             let at = at.field("hashes");
             // Three bytes take four characters; the last group is padded.
             limit(&at, "hashes", MAX_SEGMENT_IDS, hashes.len() / 4 * 3 / HASH_BYTES)?;
-            let fault = |wanted| FlagFault::Hashes { path: at.path(), wanted };
-            let bytes = Base64::decode_vec(hashes)
-                .map_err(|_| fault("it is not base64 (standard alphabet, padded)"))?;
-            let (chunks, rest) = bytes.as_chunks::<HASH_BYTES>();
-            let hashes: Vec<u64> = chunks.iter().map(|bytes| u64::from_be_bytes(*bytes)).collect();
-            if !rest.is_empty() || !hashes.is_sorted_by(|a, b| a < b) {
-                return Err(fault("hashes have 8 bytes each, ascend and do not repeat"));
+            let hashes: Vec<u64> =
+                numbers(&at, hashes)?.into_iter().map(u64::from_be_bytes).collect();
+            if !hashes.is_sorted_by(|a, b| a < b) {
+                return Err(FlagFault::Hashes { path: at.path(), wanted: ORDERLY });
             }
             Ids::Hashed { seed: seed(salt), hashes: HashSet::new(&hashes) }
         }
+        IdsWire::Digests(wire) => Ids::Digests(digests(&at.field("digests"), wire)?),
     }))
 }
 

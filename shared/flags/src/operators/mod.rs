@@ -1,7 +1,7 @@
 //! The operators in their working form: operands parsed and sorted once, so that evaluation only compares.
 
 mod deep;
-mod digest;
+pub(crate) mod digest;
 mod fold;
 mod instant;
 mod network;

@@ -64,7 +64,7 @@ impl<'s, V: Visitor> Run<'_, '_, 's, V> {
     pub(super) fn targeted(&mut self, flag: &'s Flag) -> Option<Decision> {
         for target in &flag.targets {
             let key = self.subject().key_of(&target.entity);
-            let held = key.is_some_and(|key| target.keys.has(key));
+            let held = key.is_some_and(|key| target.has(key));
             let variant = name(flag, target.variant);
             self.visitor.visit(Event::Target { key, variant, held });
             if held {

@@ -21,7 +21,7 @@ pub use outcome::{
     HashName, MissingUnit, OutcomeWire, RampWire, RangeWire, RolloutWire, SplitWire, UnitWire,
 };
 pub use overrides::OverrideWire;
-pub use segment::{IdsWire, SegmentWire};
+pub use segment::{DigestsWire, IdsWire, SegmentWire};
 
 /// A flag as a manifest carries it: the part of the definition that evaluation needs, and the state in one environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -126,6 +126,21 @@ pub struct StateWire {
     pub fallthrough: OutcomeWire,
 }
 
+impl StateWire {
+    /// The variants that something in here leads to, in no order, some of them more than once.
+    pub(crate) fn variants(&self) -> impl Iterator<Item = &VariantKey> {
+        let stale = self.stale.as_ref().and_then(|stale| match &stale.then {
+            StaleActionWire::Serve(outcome) => Some(outcome),
+            StaleActionWire::LastKnown | StaleActionWire::Pause => None,
+        });
+        let outcomes = self.rules.iter().map(|rule| &rule.serve);
+        let outcomes = outcomes.chain([&self.off, &self.fallthrough]).chain(stale);
+        let targets = self.targets.iter().map(|target| &target.variant);
+        let overrides = self.group_overrides.iter().map(|over| &over.variant);
+        outcomes.flat_map(OutcomeWire::variants).chain(targets).chain(overrides)
+    }
+}
+
 /// A variant for every tenant of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -155,6 +170,9 @@ pub struct TargetWire {
     pub entity: String,
     /// Their keys.
     pub keys: Vec<String>,
+    /// Further keys, as a tenant's own manifest has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digests: Option<DigestsWire>,
 }
 
 /// How old the configuration may be, and what happens past that (DESIGN §9).

@@ -22,6 +22,18 @@ pub enum OutcomeWire {
     Error(String),
 }
 
+impl OutcomeWire {
+    /// The variants that it may lead to.
+    pub(crate) fn variants(&self) -> Vec<&VariantKey> {
+        match self {
+            Self::Variant(variant) => vec![variant],
+            Self::Split(split) => split.ranges.iter().map(|range| &range.variant).collect(),
+            Self::Ramp(ramp) => vec![&ramp.variant, &ramp.rest],
+            Self::CallerDefault | Self::Error(_) => Vec::new(),
+        }
+    }
+}
+
 /// What is hashed to find a bucket, and how. Flattened into whatever needs a bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -43,6 +43,19 @@ pub enum IdsWire {
         /// The hashes, big-endian, ascending, without repeats.
         hashes: String,
     },
+    /// As in a tenant's own manifest, whose readers may not learn the keys: `{"digests": {…}}`.
+    Digests(DigestsWire),
+}
+
+/// Keys that nobody can read back: who has one can ask whether it is among them, and that is all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct DigestsWire {
+    /// Separates this list's digests from every other's.
+    pub salt: String,
+    /// 12 bytes a key, ascending, without repeats: the first of SHA-256 of salt and key; base64 (standard, padded).
+    pub digests: String,
 }
 
 impl Default for IdsWire {
