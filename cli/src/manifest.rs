@@ -9,7 +9,7 @@ use flagforge::loader::{Chunks, RootNews, RootReader};
 use flagforge::origin::open;
 use flagforge_flags::Snapshot;
 use flagforge_flags::manifest::{
-    ChunkKind, ChunkRef, Digest, Listing, Root, Scope, ScopeId, entries, load,
+    ChunkKind, ChunkRef, Digest, Listing, Root, ScopeId, entries, load,
 };
 use serde_json::{Value as Json, json};
 
@@ -40,8 +40,7 @@ struct Manifest {
 
 async fn read(connection: &str) -> anyhow::Result<Manifest> {
     let connection = Connection::parse(connection)?;
-    let (org, env) = connection.environment()?;
-    let scope = ScopeId { org: org.clone(), env: env.clone(), scope: Scope::Environment };
+    let scope = connection.scope()?;
     let pins = connection.roots().to_vec();
     let mut reader = RootReader::new(open(&connection)?, scope.clone(), pins);
     let RootNews::New(root, _) = reader.read().await.context("reading the root")? else {

@@ -103,6 +103,21 @@ impl Asker {
         Ok(tenant)
     }
 
+    /// Refuses a key that is bound to a tenant: what is of the whole environment is not for it.
+    pub(crate) fn speaks_for_all(&self) -> Result<(), Refused> {
+        match &self.bound_tenant {
+            None => Ok(()),
+            Some(_) => Err(Refused::Forbidden(
+                "the key is bound to a tenant, whose own manifest is at `tenant`: add tenant=<key> to the connection string",
+            )),
+        }
+    }
+
+    /// Whether the request is for one tenant, by its key or a header.
+    pub(crate) fn names_tenant(&self, headers: &HeaderMap) -> bool {
+        self.bound_tenant.is_some() || headers.contains_key(TENANT)
+    }
+
     /// Refuses keys of other kinds than those given.
     pub(crate) fn needs(&self, kinds: &[KeyKind], why: &'static str) -> Result<(), Refused> {
         if kinds.contains(&self.kind) { Ok(()) } else { Err(Refused::Forbidden(why)) }

@@ -13,18 +13,20 @@ use axum::response::{IntoResponse, Response};
 use flagforge::origin::Announcement;
 use flagforge_flags::KeyKind;
 use flagforge_flags::keys::{EnvKey, OrgKey};
-use flagforge_flags::manifest::{Digest, Scope};
-use futures_util::StreamExt;
+use flagforge_flags::manifest::{Digest, Named, Scope, ScopeId};
+use futures_util::{Stream, StreamExt};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 use tokio_stream::wrappers::WatchStream;
 use tracing::warn;
 
 use crate::asker::Asker;
 use crate::config::Freshness;
-use crate::environment::{Document, Shelf};
+use crate::environment::{Document, Environment, Shelf};
 use crate::prefer::{applied, preferred_wait};
 use crate::problem::{Refused, private, tagged};
 use crate::relay::Relay;
+use crate::tenants::{Current, TenantRoot};
 
 const JOSE: &str = "application/jose";
 const JSON: &str = "application/json";
@@ -89,6 +91,7 @@ pub(crate) async fn environment_root(
     respond(async {
         let Path((org, env)) = place.map_err(|_| nothing())?;
         let asker = admitted(&relay, &headers, &org, &env).await?;
+        asker.speaks_for_all()?;
         root(&relay, &headers, asker, |shelf| shelf.environment.as_ref()).await
     })
     .await
@@ -104,6 +107,7 @@ pub(crate) async fn relay_root(
         let Path((org, env)) = place.map_err(|_| nothing())?;
         let asker = admitted(&relay, &headers, &org, &env).await?;
         asker.needs(&[KeyKind::Relay], "the relay scope is for keys of the kind relay")?;
+        asker.speaks_for_all()?;
         root(&relay, &headers, asker, |shelf| Some(&shelf.relay)).await
     })
     .await
@@ -119,21 +123,38 @@ pub(crate) async fn chunk(
         let Path((org, env, digest)) = place.map_err(|_| nothing())?;
         let asker = admitted(&relay, &headers, &org, &env).await?;
         let digest: Digest = digest.parse().map_err(|_| Refused::NotFound("chunk"))?;
-        let shelf = &asker.shelf;
-        let relays = || shelf.relay.named(digest).filter(|_| asker.kind == KeyKind::Relay);
-        let named = shelf.environment.as_ref().and_then(|root| root.named(digest)).or_else(relays);
+        let (scope, named) = named(&relay, &asker, &headers, digest).await?;
         let named = named.ok_or(Refused::NotFound("chunk"))?;
         let etag = format!("\"{digest}\"");
         if holds(&headers, &etag) {
             return Ok(tagged("", JSON, &etag, FOR_EVER, true));
         }
-        let scope = asker.environment.id.scope(Scope::Environment);
         let bytes = passed_on(relay.origin.chunk(&scope, named).await)?;
         let bytes = bytes.filter(|bytes| Digest::of(bytes) == digest);
         let bytes = bytes.ok_or(Refused::Unavailable("the origin has lost this chunk"))?;
         Ok(tagged(bytes, JSON, &etag, FOR_EVER, false))
     })
     .await
+}
+
+/// A chunk that the asker may have, and of which scope. A key that is bound to a tenant has that tenant's; who names a tenant asks for its.
+async fn named(
+    relay: &Relay,
+    asker: &Asker,
+    headers: &HeaderMap,
+    digest: Digest,
+) -> Result<(ScopeId, Option<Named>), Refused> {
+    if asker.names_tenant(headers) {
+        let place = place_of(relay, asker, headers)?;
+        let round = *asker.environment.rounds().borrow();
+        let current = place.in_round(round).await;
+        let named = current.and_then(|current| current.document.named(digest));
+        return Ok((place.scope().clone(), named));
+    }
+    let shelf = &asker.shelf;
+    let relays = || shelf.relay.named(digest).filter(|_| asker.kind == KeyKind::Relay);
+    let named = shelf.environment.as_ref().and_then(|root| root.named(digest)).or_else(relays);
+    Ok((asker.environment.id.scope(Scope::Environment), named))
 }
 
 /// `GET /data/v1/{org}/{env}/stream`: the current root, then every new one, as server-sent events.
@@ -145,24 +166,124 @@ pub(crate) async fn stream(
     respond(async {
         let Path((org, env)) = place.map_err(|_| nothing())?;
         let asker = admitted(&relay, &headers, &org, &env).await?;
+        asker.speaks_for_all()?;
         let taken = relay.stream().ok_or(Refused::Unavailable("all streams are taken"))?;
-        let (oldest, closed) = (sleep(relay.config.max_stream_age), relay.closed());
-        let end = async {
-            tokio::select! {
-                () = oldest => {}
-                () = closed => {}
-            }
-        };
         // A watch keeps the newest value only, so a reader that does not read costs nothing more.
         let news = WatchStream::new(asker.environment.news()).filter_map(async |news| news);
-        let events = news.take_until(Box::pin(end)).map(move |announcement| {
-            let _held_while_the_stream_lives = &taken;
-            Ok::<_, Infallible>(event(&announcement))
-        });
-        let heartbeat = KeepAlive::new().interval(relay.config.heartbeat).text("heartbeat");
-        Ok(dressed(Sse::new(events).keep_alive(heartbeat)))
+        Ok(streamed(&relay, taken, news))
     })
     .await
+}
+
+/// `GET /data/v1/{org}/{env}/tenant`: the manifest of one tenant, the key's own or the header's.
+pub(crate) async fn tenant_root(
+    State(relay): Relayed,
+    place: Place<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    respond(async {
+        let Path((org, env)) = place.map_err(|_| nothing())?;
+        let asker = admitted(&relay, &headers, &org, &env).await?;
+        root_of_tenant(&relay, &headers, asker).await
+    })
+    .await
+}
+
+/// As [`root`], of one tenant.
+async fn root_of_tenant(
+    relay: &Relay,
+    headers: &HeaderMap,
+    asker: Asker,
+) -> Result<Response, Refused> {
+    let place = place_of(relay, &asker, headers)?;
+    let mut rounds = asker.environment.rounds();
+    let mut round = *rounds.borrow_and_update();
+    let mut current = place.in_round(round).await;
+    let wait = preferred_wait(headers);
+    let wait = wait.filter(|_| relay.config.freshness == Freshness::Background);
+    let held = |current: &Option<Arc<Current>>| {
+        current.as_ref().is_some_and(|current| holds(headers, &current.document.etag))
+    };
+    if let Some(wait) = wait.filter(|wait| !wait.is_zero() && held(&current)) {
+        let _place = relay.wait().ok_or(Refused::Unavailable("all places to wait are taken"))?;
+        let another = async {
+            while held(&current) && rounds.changed().await.is_ok() {
+                round = *rounds.borrow_and_update();
+                current = place.in_round(round).await;
+            }
+        };
+        tokio::select! {
+            () = another => {}
+            () = sleep(wait) => {}
+            () = relay.closed() => {}
+        }
+        // A key that was revoked meanwhile gets nothing any more.
+        asker.again()?;
+    }
+    let Current { document, .. } = &*current.ok_or(Refused::NotFound("root"))?;
+    Ok(dressed_root(document, headers, wait))
+}
+
+/// `GET /data/v1/{org}/{env}/tenant/stream`: as `stream`, of one tenant's roots and nobody else's.
+pub(crate) async fn tenant_stream(
+    State(relay): Relayed,
+    place: Place<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    respond(async {
+        let Path((org, env)) = place.map_err(|_| nothing())?;
+        let asker = admitted(&relay, &headers, &org, &env).await?;
+        let place = place_of(&relay, &asker, &headers)?;
+        let taken = relay.stream().ok_or(Refused::Unavailable("all streams are taken"))?;
+        let rounds = WatchStream::new(asker.environment.rounds());
+        let mut told = None;
+        let news = rounds.then(move |round| {
+            let place = Arc::clone(&place);
+            async move { place.in_round(round).await }
+        });
+        let news = news.filter_map(move |current| {
+            let announcement = current.map(|current| current.announcement.clone());
+            let new = announcement.is_some() && announcement != told;
+            if new {
+                told.clone_from(&announcement);
+            }
+            std::future::ready(announcement.filter(|_| new))
+        });
+        Ok(streamed(&relay, taken, news))
+    })
+    .await
+}
+
+/// Where the root of the tenant is held on whose behalf somebody asks.
+fn place_of(relay: &Relay, asker: &Asker, headers: &HeaderMap) -> Result<Arc<TenantRoot>, Refused> {
+    let tenant = asker.tenant(headers, None)?;
+    // Who may ask for any tenant may not make the relay ask its origin for what nobody has heard of.
+    let known = asker.shelf.manifest.snapshot().tenant(tenant.as_str()).is_some();
+    if !known {
+        return Err(Refused::NotFound("tenant"));
+    }
+    let Environment { id, tenants, .. } = &*asker.environment;
+    Ok(tenants.of(id, &tenant, &relay.origin, &relay.config.pinned))
+}
+
+/// Announcements as server-sent events, until the stream is old.
+fn streamed<N>(relay: &Relay, taken: OwnedSemaphorePermit, news: N) -> Response
+where
+    N: Stream<Item = Announcement> + Send + 'static,
+{
+    let (oldest, closed) = (sleep(relay.config.max_stream_age), relay.closed());
+    let end = async {
+        tokio::select! {
+            () = oldest => {}
+            () = closed => {}
+        }
+    };
+    let events = news.take_until(Box::pin(end)).map(move |announcement| {
+        let _held_while_the_stream_lives = &taken;
+        Ok::<_, Infallible>(event(&announcement))
+    });
+    let heartbeat = KeepAlive::new().interval(relay.config.heartbeat).text("heartbeat");
+    dressed(Sse::new(events).keep_alive(heartbeat))
 }
 
 fn event(announcement: &Announcement) -> Event {
@@ -222,13 +343,17 @@ async fn root(
             asker = asker.again()?;
         }
     }
-    let Document { text, etag, .. } = of(&asker.shelf).ok_or(Refused::NotFound("root"))?;
-    let held = holds(headers, etag);
-    let mut response = tagged(text.clone(), JOSE, etag, REVALIDATE, held);
-    if let Some(wait) = wait {
+    let document = of(&asker.shelf).ok_or(Refused::NotFound("root"))?;
+    Ok(dressed_root(document, headers, wait))
+}
+
+fn dressed_root(document: &Document, headers: &HeaderMap, waits: Option<Duration>) -> Response {
+    let Document { text, etag, .. } = document;
+    let mut response = tagged(text.clone(), JOSE, etag, REVALIDATE, holds(headers, etag));
+    if let Some(wait) = waits {
         applied(&mut response, wait);
     }
-    Ok(response)
+    response
 }
 
 /// Waits until the environment has another root than the one held, the time is over, or the relay is closed.

@@ -19,6 +19,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, Freshness};
+use crate::tenants::Tenants;
 
 /// Roots whose chunks are still handed out: an SDK may be fetching the chunks of one while the next appears.
 const RECENT_ROOTS: usize = 4;
@@ -52,7 +53,7 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    fn followed_by(&self, root: &Root, listing: &Listing) -> Self {
+    pub(crate) fn followed_by(&self, root: &Root, listing: &Listing) -> Self {
         let mut chunks = self.chunks.clone();
         chunks.push_front(Arc::new(listing.named().map(|n| (n.sha256, n.bytes)).collect()));
         chunks.truncate(RECENT_ROOTS);
@@ -97,6 +98,9 @@ pub(crate) struct Environment {
     news: watch::Sender<Option<Announcement>>,
     /// Rings when the shelf holds another root, of whichever scope.
     turned: watch::Sender<()>,
+    /// The roots of single tenants, and how often the environment's were looked at since the start.
+    pub(crate) tenants: Tenants,
+    rounds: watch::Sender<u64>,
     bell: Arc<Notify>,
     /// The number of the last use, as the relay counts them.
     pub(crate) used: AtomicU64,
@@ -171,6 +175,8 @@ impl Environment {
             next_try: Mutex::new(Instant::now() + config.poll),
             news: watch::Sender::new(None),
             turned: watch::Sender::new(()),
+            tenants: Tenants::default(),
+            rounds: watch::Sender::new(0),
             bell: Arc::new(Notify::new()),
             used: AtomicU64::new(0),
             tasks: OnceLock::new(),
@@ -198,6 +204,11 @@ impl Environment {
         self.turned.subscribe()
     }
 
+    /// The number of the last look at the origin, and of those to come.
+    pub(crate) fn rounds(&self) -> watch::Receiver<u64> {
+        self.rounds.subscribe()
+    }
+
     /// Asks the origin now. Whoever asks while a refresh runs shares the next one with all others who do.
     pub(crate) async fn refresh(&self) -> Duration {
         let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
@@ -209,6 +220,7 @@ impl Environment {
         let well = self.refresh_relay_scope(&mut following).await
             & self.refresh_environment_root(&mut following).await;
         following.relay.store().await;
+        self.rounds.send_modify(|round| *round += 1);
         self.done.store(covered, Ordering::SeqCst);
         if well { following.pace.after_success() } else { following.pace.after_failure() }
     }

@@ -14,6 +14,7 @@ mod problem;
 mod rates;
 mod relay;
 mod router;
+mod tenants;
 
 pub use config::{Config, Freshness};
 pub use ofrep::MAX_BODY_BYTES;

@@ -75,6 +75,8 @@ async fn explained(
     let asker = Asker::of(relay, headers, None).await?;
     let may = &[KeyKind::Management, KeyKind::Server, KeyKind::Relay];
     asker.needs(may, "a client's key may not ask why")?;
+    // The steps tell what flags say of everybody.
+    asker.speaks_for_all()?;
     let context = context(&asker, headers, &whole(body).await?)?;
     let explanation = asker.shelf.manifest.view().pin(context, clock::now()).explain(key);
     if explanation.error_code == Some("FLAG_NOT_FOUND") {

@@ -13,6 +13,7 @@ use crate::{browser, data, ofrep};
 pub fn app(relay: Arc<Relay>) -> Router {
     let streams = Router::new()
         .route("/data/v1/{org}/{env}/stream", get(data::stream))
+        .route("/data/v1/{org}/{env}/tenant/stream", get(data::tenant_stream))
         .with_state(Arc::clone(&relay));
     app_without_streams(relay).merge(streams)
 }
@@ -30,6 +31,7 @@ pub fn app_without_streams(relay: Arc<Relay>) -> Router {
         .route("/data/v1/{org}/{env}/trust/{number}", get(data::numbered_trust))
         .route("/data/v1/{org}/{env}/environment", get(data::environment_root))
         .route("/data/v1/{org}/{env}/relay", get(data::relay_root))
+        .route("/data/v1/{org}/{env}/tenant", get(data::tenant_root))
         .route("/data/v1/{org}/{env}/chunks/{sha256}", get(data::chunk))
         .with_state(relay)
 }

@@ -1,6 +1,7 @@
 //! What people do with an installation, from outside: HTTP, OFREP and the SDK only. The same journeys
 //! run on the world in one process and on the emulated cloud.
 
+mod alone;
 mod audit;
 mod bad_input;
 mod browsers;
@@ -30,6 +31,7 @@ mod segments;
 mod staff;
 mod webhooks;
 
+pub use alone::*;
 pub use audit::*;
 pub use bad_input::*;
 pub use browsers::*;
@@ -99,6 +101,7 @@ macro_rules! for_each_journey {
         $each!(what_is_not_yours_looks_like_what_is_not_there);
         $each!(a_key_of_one_environment_stays_there);
         $each!(a_tenants_key_speaks_for_that_tenant_only);
+        $each!(a_tenants_own_manifest_has_nothing_of_others);
         $each!(keys_make_weaker_keys_and_die_with_their_parents);
         $each!(an_operator_founds_and_cannot_read);
         $each!(a_role_of_ones_own_allows_what_it_says);

@@ -14,6 +14,7 @@ const RULES: &[Rule] = &[
     ("trust/1.json", &["api", "evaluate", "snapshot"], &["api"], &[]),
     ("acme/prod/environment.jws", &["evaluate", "snapshot"], &["snapshot"], &[]),
     ("acme/prod/relay.jws", &["evaluate", "snapshot"], &["snapshot"], &[]),
+    ("acme/prod/tenants/0a.jws", &["evaluate", "snapshot"], &["snapshot"], &["snapshot"]),
     ("acme/prod/history/1-1.jws", &["evaluate", "snapshot"], &["snapshot"], &["snapshot"]),
     ("acme/chunks/0a", &["evaluate", "snapshot"], &["snapshot"], &["snapshot"]),
     ("acme/lists/0a", &["api", "snapshot", "timer"], &["api", "timer"], &["api", "timer"]),

@@ -126,7 +126,7 @@ pub(crate) async fn chunks(hands: &Embedded, trust: &Trust, scope: Scope) -> Vec
 }
 
 pub(crate) async fn verified(hands: &Embedded, trust: &Trust, id: &ScopeId) -> Root {
-    let text = object(hands, &format!("{}/{}/{}.jws", id.org, id.env, id.scope)).await;
+    let text = object(hands, &id.root_name()).await;
     verify_root(&text, trust, id, None, hands.timer.now()).unwrap()
 }
 

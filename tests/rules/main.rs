@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod accepted;
+mod alone;
 mod canaries;
 mod collect;
 mod commits;

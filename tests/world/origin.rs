@@ -39,7 +39,7 @@ impl Origin for ObjectsOrigin {
     }
 
     async fn root(&self, scope: &ScopeId, held: Option<&str>) -> Result<Fetched, OriginError> {
-        let name = format!("{}/{}/{}.jws", scope.org, scope.env, scope.scope);
+        let name = scope.root_name();
         Ok(match self.read(&name, held).await? {
             ports::Fetched::Found { bytes, etag } => Fetched::Found { bytes, etag: Some(etag.0) },
             ports::Fetched::NotModified => Fetched::NotModified,

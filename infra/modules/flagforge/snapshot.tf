@@ -36,7 +36,7 @@ data "aws_iam_policy_document" "snapshot" {
   statement {
     sid       = "Sweep"
     actions   = ["s3:DeleteObject"]
-    resources = ["${module.bucket.arn}/*/chunks/*", "${module.bucket.arn}/*/history/*"]
+    resources = ["${module.bucket.arn}/*/chunks/*", "${module.bucket.arn}/*/history/*", "${module.bucket.arn}/*/tenants/*"]
   }
   # Trust documents are the operator's: the publisher reads them, and must not be able to change whom readers trust.
   statement {

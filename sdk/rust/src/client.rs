@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flagforge_flags::keys::{KeyError, TenantKey};
-use flagforge_flags::manifest::{HeldFlag, Scope, ScopeId, Thumbprint};
+use flagforge_flags::manifest::{HeldFlag, ScopeId, Thumbprint};
 use flagforge_flags::{Revision, Snapshot};
 
 use crate::clock;
@@ -57,8 +57,7 @@ impl Client {
     pub fn connect(connection: &str) -> Connect {
         let described = Connection::parse(connection).map_err(ConnectError::from);
         let described = described.and_then(|connection| {
-            let (org, env) = connection.environment()?;
-            let scope = ScopeId { org: org.clone(), env: env.clone(), scope: Scope::Environment };
+            let scope = connection.scope()?;
             let roots = connection.roots().to_vec();
             Ok(Described::new(origin::open(&connection)?, scope, roots))
         });

@@ -7,13 +7,15 @@
 //! flagforge+file:///var/lib/flagforge/objects?org=<org>&env=<env>&roots=…
 //! flagforge+s3://<bucket>/<org>/<env>?region=<region>[&endpoint=<url>]&roots=…
 //! ```
+//!
+//! With `tenant=<tenant key>` it is the manifest of that tenant alone, the only one for a key that is bound to it.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use flagforge_flags::access_key::AccessKey;
-use flagforge_flags::keys::{EnvKey, KeyError, OrgKey};
-use flagforge_flags::manifest::Thumbprint;
+use flagforge_flags::keys::{EnvKey, KeyError, OrgKey, TenantKey};
+use flagforge_flags::manifest::{Scope, ScopeId, Thumbprint};
 use thiserror::Error;
 
 /// Bytes of a connection string: a key of 256, a host name of 253, eight thumbprints of 43, names and a path, four times over.
@@ -102,6 +104,7 @@ pub struct Connection {
     source: Source,
     org: Option<OrgKey>,
     env: Option<EnvKey>,
+    tenant: Option<TenantKey>,
     roots: Vec<Thumbprint>,
 }
 
@@ -118,6 +121,7 @@ impl Connection {
             .ok_or(ConnectionError::Scheme)?;
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let mut query = Query::parse(query)?;
+        let tenant = query.take("tenant").map(|text| TenantKey::new(&text)).transpose()?;
         let connection = match scheme {
             "http" | "https" => Self::http(scheme, place, &mut query)?,
             "file" => Self::folder(place, &mut query)?,
@@ -125,7 +129,7 @@ impl Connection {
             _ => return Err(ConnectionError::Scheme),
         };
         query.nothing_left()?;
-        Ok(connection)
+        Ok(Self { tenant, ..connection })
     }
 
     /// Where manifests come from.
@@ -143,6 +147,13 @@ impl Connection {
         let org = self.org.as_ref().ok_or(ConnectionError::Missing("organization"))?;
         let env = self.env.as_ref().ok_or(ConnectionError::Missing("environment"))?;
         Ok((org, env))
+    }
+
+    /// The manifest that a client follows: the environment's, or one tenant's.
+    pub fn scope(&self) -> Result<ScopeId, ConnectionError> {
+        let (org, env) = self.environment()?;
+        let scope = self.tenant.clone().map_or(Scope::Environment, Scope::Tenant);
+        Ok(ScopeId { org: org.clone(), env: env.clone(), scope })
     }
 
     fn http(scheme: &str, place: &str, query: &mut Query) -> Result<Self, ConnectionError> {
@@ -164,7 +175,7 @@ impl Connection {
             return Err(elsewhere(bound, env));
         }
         let source = Source::Http { base: format!("{scheme}://{host}"), key };
-        Ok(Self { source, org, env, roots: query.roots()? })
+        Ok(Self { source, org, env, tenant: None, roots: query.roots()? })
     }
 
     fn folder(place: &str, query: &mut Query) -> Result<Self, ConnectionError> {
@@ -174,7 +185,8 @@ impl Connection {
         }
         let org = query.take("org").map(|text| OrgKey::new(&text)).transpose()?;
         let env = query.take("env").map(|text| EnvKey::new(&text)).transpose()?;
-        Ok(Self { source: Source::Folder(path.into()), org, env, roots: query.roots()? })
+        let source = Source::Folder(path.into());
+        Ok(Self { source, org, env, tenant: None, roots: query.roots()? })
     }
 
     fn s3(place: &str, query: &mut Query) -> Result<Self, ConnectionError> {
@@ -189,7 +201,7 @@ impl Connection {
             region: query.take("region"),
             endpoint: query.take("endpoint"),
         };
-        Ok(Self { source, org, env, roots: query.roots()? })
+        Ok(Self { source, org, env, tenant: None, roots: query.roots()? })
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::kills::{self, KillSwitch, Killed};
 use crate::log::LogEntry;
 use crate::place::{self, LOG_PREFIX, LogId};
-use crate::plan::take_dead;
+use crate::plan::keys_in_force;
 use crate::record::{
     Definition, Environment, Group, KeyFacts, Organization, Override, RoleRecord, StateRecord,
     Tenant,
@@ -236,9 +236,7 @@ impl Platform {
         caller.can(org, Permission::ManageKeys)?;
         store::standing::<Organization>(self.table(), &place::organization(org), "organization")
             .await?;
-        let mut keys = store::all(self.table(), &place::org_pk(org), "KEY#").await?;
-        // Those that lost a key above them wait to be swept; they are in force no more.
-        take_dead(&mut keys);
+        let keys = keys_in_force(self.table(), org).await?;
         let everywhere = caller.can_everywhere(org, Permission::ManageKeys).is_ok();
         let own = caller.family.last();
         let after = page.cursor.as_deref();

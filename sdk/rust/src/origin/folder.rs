@@ -45,7 +45,7 @@ impl Origin for FolderOrigin {
     }
 
     async fn root(&self, scope: &ScopeId, held: Option<&str>) -> Result<Fetched, OriginError> {
-        let Some(name) = names::root(scope) else { return Ok(Fetched::Absent) };
+        let name = names::root(scope);
         let Some(bytes) = self.read(name, MAX_ROOT_BYTES).await? else {
             return Ok(Fetched::Absent);
         };

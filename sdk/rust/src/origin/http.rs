@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use flagforge_flags::access_key::AccessKey;
-use flagforge_flags::manifest::{MAX_ROOT_BYTES, MAX_TRUST_BYTES, Named, ScopeId};
+use flagforge_flags::manifest::{MAX_ROOT_BYTES, MAX_TRUST_BYTES, Named, Scope, ScopeId};
 use futures_util::stream;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
@@ -21,6 +21,9 @@ const EVENT_STREAM: &str = "text/event-stream";
 const SILENCE: Duration = Duration::from_secs(50);
 /// A stream begins with the current root at once. One that has not by now is held back on its way.
 const FIRST_EVENT_WITHIN: Duration = Duration::from_secs(3);
+
+/// Who is asked for, where it is one tenant.
+const TENANT: &str = "FlagForge-Tenant";
 
 /// An origin over HTTP. It speaks `https` where the host's build enables one of reqwest's TLS features.
 #[derive(Debug, Clone)]
@@ -59,7 +62,11 @@ impl HttpOrigin {
 
     /// Opens the stream of events, and waits for its first.
     async fn events(&self, scope: &ScopeId) -> Result<EventStream, OriginError> {
-        let request = self.get(scope, "stream").header(ACCEPT, EVENT_STREAM);
+        let path = match scope.scope {
+            Scope::Environment | Scope::Relay => "stream",
+            Scope::Tenant(_) => "tenant/stream",
+        };
+        let request = self.get(scope, path).header(ACCEPT, EVENT_STREAM);
         let response = request.send().await.map_err(|error| web::unreachable("stream", error))?;
         let media = response.headers().get(CONTENT_TYPE).and_then(|media| media.to_str().ok());
         let is_stream = media.is_some_and(|media| media.trim_start().starts_with(EVENT_STREAM));
@@ -76,10 +83,13 @@ impl HttpOrigin {
     }
 
     pub(super) fn get(&self, scope: &ScopeId, rest: &str) -> RequestBuilder {
-        let ScopeId { org, env, .. } = scope;
-        self.client
-            .get(format!("{}/data/v1/{org}/{env}/{rest}", self.base))
-            .header(AUTHORIZATION, self.authorization.clone())
+        let ScopeId { org, env, scope } = scope;
+        let request = self.client.get(format!("{}/data/v1/{org}/{env}/{rest}", self.base));
+        let request = request.header(AUTHORIZATION, self.authorization.clone());
+        match scope {
+            Scope::Environment | Scope::Relay => request,
+            Scope::Tenant(tenant) => request.header(TENANT, tenant.as_str().as_bytes()),
+        }
     }
 }
 
@@ -99,7 +109,7 @@ impl Origin for HttpOrigin {
     }
 
     async fn root(&self, scope: &ScopeId, held: Option<&str>) -> Result<Fetched, OriginError> {
-        let Some(path) = root_path(scope) else { return Ok(Fetched::Absent) };
+        let path = root_path(scope);
         let mut request = self.get(scope, path);
         if let Some(etag) = held {
             request = request.header(IF_NONE_MATCH, etag);

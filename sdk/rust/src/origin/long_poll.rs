@@ -19,12 +19,12 @@ const STREAM_AGAIN_AFTER: Duration = Duration::from_secs(5 * 60);
 /// The least time between two asks for the same root, should something on the way answer instead of the relay.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
 
-/// The last part of a root's address. None yet serves the manifests of single tenants.
-pub(super) const fn root_path(scope: &ScopeId) -> Option<&'static str> {
+/// The last part of a root's address.
+pub(super) const fn root_path(scope: &ScopeId) -> &'static str {
     match scope.scope {
-        Scope::Environment => Some("environment"),
-        Scope::Relay => Some("relay"),
-        Scope::Tenant(_) => None,
+        Scope::Environment => "environment",
+        Scope::Relay => "relay",
+        Scope::Tenant(_) => "tenant",
     }
 }
 
@@ -53,7 +53,7 @@ impl LongPoll {
         origin: &HttpOrigin,
         scope: &ScopeId,
     ) -> Result<Option<Self>, OriginError> {
-        let Some(path) = root_path(scope) else { return Ok(None) };
+        let path = root_path(scope);
         let answered = ask(origin, scope, path, None, Duration::ZERO).await?;
         let (origin, scope) = (origin.clone(), scope.clone());
         let until = Instant::now() + STREAM_AGAIN_AFTER;

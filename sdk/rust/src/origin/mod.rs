@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use flagforge_flags::keys::{EnvKey, OrgKey};
-use flagforge_flags::manifest::{Digest, Named, Scope, ScopeId};
+use flagforge_flags::keys::OrgKey;
+use flagforge_flags::manifest::{Digest, Named, ScopeId};
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -160,7 +160,7 @@ pub fn open(connection: &Connection) -> Result<Arc<dyn Origin>, SetupError> {
 
 /// The names under which the publisher writes, and folders and buckets are read.
 pub mod names {
-    use super::{Digest, EnvKey, OrgKey, Scope, ScopeId};
+    use super::{Digest, OrgKey, ScopeId};
 
     /// The current trust document.
     pub const TRUST: &str = "trust.json";
@@ -170,14 +170,9 @@ pub mod names {
         format!("trust/{number}.json")
     }
 
-    /// The root of one scope; `None` for scopes that have no object of their own yet.
-    pub fn root(scope: &ScopeId) -> Option<String> {
-        let (org, env): (&OrgKey, &EnvKey) = (&scope.org, &scope.env);
-        match scope.scope {
-            Scope::Environment => Some(format!("{org}/{env}/environment.jws")),
-            Scope::Relay => Some(format!("{org}/{env}/relay.jws")),
-            Scope::Tenant(_) => None,
-        }
+    /// The root of one scope.
+    pub fn root(scope: &ScopeId) -> String {
+        scope.root_name()
     }
 
     /// A chunk of an organization.

@@ -133,7 +133,7 @@ impl Origin for S3Origin {
     }
 
     async fn root(&self, scope: &ScopeId, held: Option<&str>) -> Result<Fetched, OriginError> {
-        let Some(name) = names::root(scope) else { return Ok(Fetched::Absent) };
+        let name = names::root(scope);
         let mut request = self.get(&name);
         if let Some(etag) = held {
             request = request.header(IF_NONE_MATCH, etag);

@@ -44,7 +44,7 @@ impl Origin for Memory {
     }
 
     async fn root(&self, scope: &ScopeId, _: Option<&str>) -> Result<Fetched, OriginError> {
-        let found = self.get(&names::root(scope).unwrap());
+        let found = self.get(&names::root(scope));
         Ok(found.map_or(Fetched::Absent, |bytes| Fetched::Found { bytes, etag: None }))
     }
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::Digest;
 use crate::keys::{EnvKey, OrgKey, TenantKey};
 
 /// Who a manifest is written for. Text: `environment`, `relay` or `tenant:<key>`.
@@ -72,6 +73,20 @@ pub struct ScopeId {
     pub env: EnvKey,
     /// Who the manifest is for.
     pub scope: Scope,
+}
+
+impl ScopeId {
+    /// The name under which the scope's root stands in a folder or bucket. A tenant's key may have characters, and a
+    /// length, that names of objects may not: its digest stands for it.
+    pub fn root_name(&self) -> String {
+        let Self { org, env, scope } = self;
+        match scope {
+            Scope::Environment | Scope::Relay => format!("{org}/{env}/{scope}.jws"),
+            Scope::Tenant(tenant) => {
+                format!("{org}/{env}/tenants/{}.jws", Digest::of(tenant.as_str().as_bytes()))
+            }
+        }
+    }
 }
 
 impl fmt::Display for ScopeId {

@@ -81,8 +81,18 @@ async fn all_keys(table: &dyn Table, org: &OrgKey) -> Result<Vec<Stored<KeyRecor
     store::all(table, &place::org_pk(org), "KEY#").await
 }
 
+/// The keys of an organization that lost no key above them.
+pub(crate) async fn keys_in_force(
+    table: &dyn Table,
+    org: &OrgKey,
+) -> Result<Vec<Stored<KeyRecord>>, Error> {
+    let mut keys = all_keys(table, org).await?;
+    take_dead(&mut keys);
+    Ok(keys)
+}
+
 /// Keeps the keys that are in force and answers those that lost a key above them.
-pub(crate) fn take_dead(keys: &mut Vec<Stored<KeyRecord>>) -> Vec<Stored<KeyRecord>> {
+fn take_dead(keys: &mut Vec<Stored<KeyRecord>>) -> Vec<Stored<KeyRecord>> {
     let ids: BTreeSet<String> = keys.iter().map(|key| key.value.facts.id.clone()).collect();
     let orphaned = |key: &mut Stored<KeyRecord>| {
         key.value.facts.ancestors.iter().any(|above| !ids.contains(above))

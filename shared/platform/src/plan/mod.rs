@@ -29,7 +29,7 @@ pub use bulk::{MAX_BATCH_BYTES, MAX_BATCH_TENANTS};
 pub use directory::MAX_ENVIRONMENTS;
 pub use groups::MAX_CONDITION_GROUPS;
 pub(crate) use keys::MAX_SCOPE;
-pub(crate) use keys::take_dead;
+pub(crate) use keys::keys_in_force;
 pub use keys::{MAX_KEY_DEPTH, MAX_KEYS};
 pub use promote::MAX_PROMOTED;
 pub use roles::MAX_ROLES;

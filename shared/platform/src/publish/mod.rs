@@ -11,6 +11,7 @@ mod roots;
 mod segments;
 mod shards;
 mod sweep;
+mod tenants;
 pub(crate) mod trust;
 mod view;
 
@@ -38,6 +39,9 @@ pub const ROOT_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 pub const RESIGN_AFTER: Duration = Duration::from_secs(6 * 3_600);
 /// Environments whose state the publisher keeps in memory between notices; beyond them it reads whole.
 const MAX_VIEWS: usize = 64;
+
+/// Tries against other publishers before giving up; the notice comes again.
+const MAX_ATTEMPTS: usize = 5;
 
 /// What a publication came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,8 +96,36 @@ impl Platform {
         let more = view.has_backlog();
         // A failed publication leaves nothing in the view that the next could not use.
         *slot = Some(view);
+        drop(slot);
         self.announce(org, env, published?).await;
+        self.publish_all_tenants(org, env, &shared).await?;
         Ok(more)
+    }
+
+    /// The manifests of single tenants, after the environment's was announced. Whoever waits for the view passes between
+    /// two slices.
+    async fn publish_all_tenants(
+        &self,
+        org: &OrgKey,
+        env: &EnvKey,
+        shared: &Mutex<Option<View>>,
+    ) -> Result<(), Error> {
+        let (mut after, mut outcome) = (None, Ok(()));
+        loop {
+            let mut slot = shared.lock().await;
+            // Whoever took the view in between, and failed, publishes all of it again.
+            let Some(view) = slot.as_mut() else { return outcome };
+            let (published, last) = self.publish_tenants(view, after.as_ref()).await?;
+            drop(slot);
+            match published {
+                Ok(published) => self.announce(org, env, published).await,
+                Err(error) => outcome = Err(error),
+            }
+            if last.is_none() {
+                return outcome;
+            }
+            after = last;
+        }
     }
 
     /// Makes an environment's manifest from all items anew, and holds it against the one that is made by following the logs:

@@ -183,7 +183,7 @@ impl View {
 
     /// The keys that may ask in this environment. One bound to a tenant that is gone may not, nor one that
     /// lost a key above it; none outlives those above it.
-    fn published_keys(&self) -> BTreeMap<String, KeyWire> {
+    pub(super) fn published_keys(&self) -> BTreeMap<String, KeyWire> {
         let mut keys = BTreeMap::new();
         for record in self.keys.values().map(|stored| &stored.value) {
             let KeyRecord { facts, secret_sha256, previous } = record;

@@ -15,19 +15,13 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::certify::Certified;
 use super::render::{Bulk, Rendered};
 use super::view::View;
-use super::{Published, RESIGN_AFTER, ROOT_LIFETIME};
+use super::{MAX_ATTEMPTS, Published, RESIGN_AFTER, ROOT_LIFETIME};
 use crate::Platform;
 use crate::error::Error;
 use crate::ports::{ETag, Fetched, ObjectError, PutIf};
 
-/// Tries against other publishers before giving up; the notice comes again.
-const MAX_ATTEMPTS: usize = 5;
 /// Chunks put at a time: each waits for a disk or for S3, and an import touches hundreds.
 const PUTS_AT_ONCE: usize = 16;
-
-pub(super) fn name_of(id: &ScopeId) -> String {
-    format!("{}/{}/{}.jws", id.org, id.env, id.scope)
-}
 
 pub(super) fn part_name(org: &OrgKey, digest: Digest) -> String {
     format!("{org}/chunks/{digest}")
@@ -84,7 +78,6 @@ impl Platform {
         certified: &Certified,
     ) -> Result<Published, Error> {
         let id = ScopeId { org: view.org.clone(), env: view.env.clone(), scope };
-        let name = name_of(&id);
         for _ in 0..MAX_ATTEMPTS {
             let standing = self.standing(&id, trust).await?;
             let ahead = standing.root.as_ref().map(|root| root.claims().revision);
@@ -109,12 +102,8 @@ impl Platform {
             if let Some(root) = &standing.root {
                 self.keep_root(root).await?;
             }
-            let put = self
-                .objects()
-                .put(&name, Bytes::from(text), "application/jose", standing.condition)
-                .await;
-            match put {
-                Ok(_) => {
+            match self.put_root(&id, text, standing).await {
+                Ok(()) => {
                     let mine = listing.named().map(|named| named.sha256);
                     let mine = mine.filter_map(|digest| Some((digest, parts.get(&digest)?)));
                     if let Err(error) = self.put_again(&view.org, mine).await {
@@ -132,7 +121,7 @@ impl Platform {
     }
 
     pub(super) async fn standing(&self, id: &ScopeId, trust: &Trust) -> Result<Standing, Error> {
-        let name = name_of(id);
+        let name = id.root_name();
         let (bytes, etag): (Bytes, ETag) = match self.objects().get(&name, None).await? {
             Fetched::Found { bytes, etag } => (bytes, etag),
             Fetched::NotModified | Fetched::Absent => {
@@ -145,6 +134,17 @@ impl Platform {
         }
         let refused = root.is_err();
         Ok(Standing { condition: PutIf::Matches(etag), root: root.ok(), refused })
+    }
+
+    /// Puts a root where nobody has put another since.
+    pub(super) async fn put_root(
+        &self,
+        id: &ScopeId,
+        text: String,
+        standing: Standing,
+    ) -> Result<(), ObjectError> {
+        let (name, text) = (id.root_name(), Bytes::from(text));
+        self.objects().put(&name, text, "application/jose", standing.condition).await.map(drop)
     }
 
     fn claims(
@@ -219,7 +219,7 @@ impl Platform {
 
     /// Puts what the store may lack: chunks and indexes before the root that names them. What the root that stands names
     /// is there; of its indexes this publisher knows the content where it put them itself.
-    async fn put_parts(
+    pub(super) async fn put_parts(
         &self,
         view: &View,
         listing: &Listing,

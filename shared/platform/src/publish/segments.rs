@@ -109,7 +109,7 @@ fn wires(segments: &Records<SegmentRecord>, lists: &HashMap<ListKey, IdsWire>) -
 }
 
 /// Two long lists may fall into one shard; then there are more shards, until every chunk is one that readers take.
-fn chunks_of(wires: &[SegmentWire]) -> (u32, Vec<Chunk>) {
+pub(super) fn chunks_of(wires: &[SegmentWire]) -> (u32, Vec<Chunk>) {
     if wires.is_empty() {
         return (1, Vec::new());
     }

@@ -67,6 +67,13 @@ impl Shards {
         self.cut.get(self.shard_of(key) as usize)?.entries.get(key).map(|body| &**body)
     }
 
+    /// What stands in a shard, by its keys.
+    pub(super) fn entries_of(&self, shard: u32) -> impl Iterator<Item = (&str, &RawValue)> {
+        let shard = self.cut.get(shard as usize);
+        let entries = shard.into_iter().flat_map(|shard| &shard.entries);
+        entries.map(|(key, body)| (key.as_str(), &**body))
+    }
+
     /// The shard that a key is in.
     pub(super) fn shard_of(&self, key: &str) -> u32 {
         (self.shard_of)(key, count(&self.cut))

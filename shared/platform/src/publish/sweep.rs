@@ -7,18 +7,19 @@ use std::time::Duration;
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use bytes::Bytes;
+use flagforge_flags::KeyKind;
 use flagforge_flags::keys::{EnvKey, OrgKey};
 use flagforge_flags::manifest::{Digest, Listing, Named, Root, RootClaims, Scope, ScopeId};
 use flagforge_flags::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::roots::name_of;
 use crate::Platform;
 use crate::collect::LEFT_ALONE;
 use crate::error::Error;
 use crate::place;
+use crate::plan::keys_in_force;
 use crate::ports::{Fetched, ListedObject, PutIf};
-use crate::record::Environment;
+use crate::record::{Environment, Tenant};
 use crate::store::{self, Stored};
 
 /// How long the last root of an hour is kept after that hour: 720 roots of an environment at most.
@@ -46,6 +47,10 @@ pub(crate) struct Swept {
 
 fn history_of(org: &OrgKey, env: &EnvKey) -> String {
     format!("{org}/{env}/history/")
+}
+
+fn roots_of_tenants(org: &OrgKey, env: &EnvKey) -> String {
+    format!("{org}/{env}/tenants/")
 }
 
 fn loose_name(org: &OrgKey) -> String {
@@ -88,6 +93,9 @@ impl Platform {
         let envs: Vec<Stored<Environment>> =
             store::all(self.table(), &place::org_pk(org), "ENV#").await?;
         let envs: Vec<EnvKey> = envs.into_iter().map(|stored| stored.value.key).collect();
+        for env in &envs {
+            swept.roots += self.remove_unbound(org, env, now).await?;
+        }
         self.note_standing(org, &envs, &mut named).await?;
         for env in &envs {
             for kept in self.all_listed(&history_of(org, env)).await? {
@@ -115,10 +123,50 @@ impl Platform {
         for env in envs {
             for scope in [Scope::Environment, Scope::Relay] {
                 let id = ScopeId { org: org.clone(), env: env.clone(), scope };
-                self.note_named(&name_of(&id), org, named).await?;
+                self.note_named(&id.root_name(), org, named).await?;
+            }
+            for root in self.all_listed(&roots_of_tenants(org, env)).await? {
+                self.note_named(&root.name, org, named).await?;
             }
         }
         Ok(())
+    }
+
+    /// Removes the roots of tenants that have no server key for an environment any more. One that was put again since
+    /// stays.
+    async fn remove_unbound(
+        &self,
+        org: &OrgKey,
+        env: &EnvKey,
+        now: Timestamp,
+    ) -> Result<u64, Error> {
+        let (bound, mut removed) = (self.bound_roots(org, env).await?, 0);
+        for root in self.all_listed(&roots_of_tenants(org, env)).await? {
+            if !bound.contains(&root.name) {
+                removed += u64::from(self.objects().delete(&root.name, now).await?);
+            }
+        }
+        Ok(removed)
+    }
+
+    /// The names of the roots of tenants that have a server key for an environment.
+    async fn bound_roots(&self, org: &OrgKey, env: &EnvKey) -> Result<HashSet<String>, Error> {
+        let mut names = HashSet::new();
+        let keys = keys_in_force(self.table(), org).await?;
+        for facts in keys.into_iter().map(|stored| stored.value.facts) {
+            let here = facts.envs.as_ref().is_none_or(|envs| envs.contains(env));
+            let Some(tenant) = facts.tenant.filter(|_| here && facts.kind == KeyKind::Server)
+            else {
+                continue;
+            };
+            let known: Option<Stored<Tenant>> =
+                store::read(self.table(), &place::tenant(org, &tenant)).await?;
+            if known.is_some() {
+                let scope = Scope::Tenant(tenant);
+                names.insert(ScopeId { org: org.clone(), env: env.clone(), scope }.root_name());
+            }
+        }
+        Ok(names)
     }
 
     async fn remove_loose(

@@ -14,6 +14,7 @@ use super::held::{Held, Unreadable};
 use super::membership::Memberships;
 use super::render::Renderings;
 use super::segments::Segments;
+use super::tenants::TenantScopes;
 use crate::error::Error;
 use crate::kills::KillSwitch;
 use crate::log::{Head, LogEntry};
@@ -60,6 +61,7 @@ pub(super) struct View {
     pub(super) segments: Records<SegmentRecord>,
     pub(super) kills: Records<KillSwitch>,
     pub(super) rendered_segments: Segments,
+    pub(super) tenant_scopes: TenantScopes,
     /// Records of flags that could not be read, by their sort keys.
     pub(super) unreadable: BTreeMap<String, Unreadable>,
     pub(super) held: BTreeMap<String, Held>,
@@ -88,6 +90,7 @@ impl View {
             segments: BTreeMap::new(),
             kills: BTreeMap::new(),
             rendered_segments: Segments::default(),
+            tenant_scopes: TenantScopes::default(),
             unreadable: BTreeMap::new(),
             held: BTreeMap::new(),
         };

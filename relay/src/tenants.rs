@@ -1,0 +1,142 @@
+//! Roots of single tenants, to be passed on. They are read when somebody asks, and again when the environment's were:
+//! a tenant that nobody asks for costs nothing.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use flagforge::loader::{LoadError, RootNews, RootReader};
+use flagforge::origin::{Announcement, Origin};
+use flagforge_flags::keys::TenantKey;
+use flagforge_flags::manifest::{Listing, Position, Scope, ScopeId, Thumbprint};
+use tokio::time::timeout;
+use tracing::warn;
+
+use crate::environment::{Document, EnvId};
+
+/// Tenants whose roots are held for one environment: of 64 KiB each and the chunks that they list, 256 MiB at most, and a
+/// tenth of it as a rule. Beyond it the one that was asked for longest ago is forgotten.
+const MAX_TENANTS: usize = 1_024;
+/// How long one reading may take, with all indexes. Who waits gets what is held.
+const READ_WITHIN: Duration = Duration::from_secs(5);
+
+/// The tenants' roots of one environment.
+#[derive(Debug, Default)]
+pub(crate) struct Tenants {
+    held: Mutex<HashMap<TenantKey, Arc<TenantRoot>>>,
+    uses: AtomicU64,
+}
+
+/// One tenant's root.
+#[derive(Debug)]
+pub(crate) struct TenantRoot {
+    scope: ScopeId,
+    reading: tokio::sync::Mutex<Reading>,
+    current: ArcSwapOption<Current>,
+    used: AtomicU64,
+}
+
+/// A root as it is handed out.
+#[derive(Debug)]
+pub(crate) struct Current {
+    pub(crate) document: Document,
+    pub(crate) announcement: Announcement,
+}
+
+#[derive(Debug)]
+struct Reading {
+    reader: RootReader,
+    listing: Option<Listing>,
+    /// The environment's round that the root was last read in.
+    round: Option<u64>,
+}
+
+impl Tenants {
+    /// A tenant's place. Nothing is read yet.
+    pub(crate) fn of(
+        &self,
+        id: &EnvId,
+        tenant: &TenantKey,
+        origin: &Arc<dyn Origin>,
+        pinned: &[Thumbprint],
+    ) -> Arc<TenantRoot> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = self.uses.fetch_add(1, Ordering::Relaxed);
+        if let Some(root) = held.get(tenant) {
+            root.used.store(used, Ordering::Relaxed);
+            return Arc::clone(root);
+        }
+        if held.len() >= MAX_TENANTS {
+            let oldest = held.iter().min_by_key(|(_, root)| root.used.load(Ordering::Relaxed));
+            let oldest = oldest.map(|(tenant, _)| tenant.clone());
+            oldest.and_then(|oldest| held.remove(&oldest));
+        }
+        let scope = id.scope(Scope::Tenant(tenant.clone()));
+        let reader = RootReader::new(Arc::clone(origin), scope.clone(), pinned.to_vec());
+        let root = Arc::new(TenantRoot {
+            scope,
+            reading: Reading { reader, listing: None, round: None }.into(),
+            current: ArcSwapOption::empty(),
+            used: AtomicU64::new(used),
+        });
+        held.insert(tenant.clone(), Arc::clone(&root));
+        root
+    }
+}
+
+impl TenantRoot {
+    pub(crate) const fn scope(&self) -> &ScopeId {
+        &self.scope
+    }
+
+    /// The root as it is in a round of the environment's; `None` when there is none. Whoever asks meanwhile waits for the
+    /// same reading. What cannot be read leaves what is held.
+    pub(crate) async fn in_round(&self, round: u64) -> Option<Arc<Current>> {
+        let mut reading = self.reading.lock().await;
+        if reading.round.is_none_or(|read| read < round) {
+            match timeout(READ_WITHIN, reading.next()).await {
+                Ok(Ok(None)) => {}
+                Ok(Ok(Some((position, step)))) => self.take(position, &step),
+                // Its last key is gone, and so is the root.
+                Ok(Err(LoadError::Absent("root"))) => self.current.store(None),
+                Ok(Err(error)) => {
+                    warn!(scope = %self.scope, error = flagforge::chain(&error), "not refreshed");
+                }
+                Err(late) => warn!(scope = %self.scope, error = %late, "not refreshed"),
+            }
+            reading.round = Some(round);
+        }
+        self.current.load_full()
+    }
+
+    fn take(&self, position: Position, step: &Step) {
+        let before = self.current.load_full();
+        let before = before.map(|current| current.document.clone()).unwrap_or_default();
+        let revision = position.revision.to_string();
+        let announcement = Announcement { revision, serial: position.serial };
+        let document = before.followed_by(&step.root, &step.listing);
+        self.current.store(Some(Arc::new(Current { document, announcement })));
+    }
+}
+
+/// From one root to the next.
+struct Step {
+    root: Box<flagforge_flags::manifest::Root>,
+    listing: Listing,
+}
+
+impl Reading {
+    /// The root, where it is another than before.
+    async fn next(&mut self) -> Result<Option<(Position, Step)>, LoadError> {
+        let (root, etag) = match self.reader.read().await? {
+            RootNews::New(root, etag) => (root, etag),
+            RootNews::Same => return Ok(None),
+        };
+        let (listing, _) = self.reader.list(&root, self.listing.as_ref()).await?;
+        self.reader.accept(&root, etag);
+        self.listing = Some(listing.clone());
+        Ok(Some((root.position(), Step { root, listing })))
+    }
+}
