@@ -10,6 +10,8 @@
 //!
 //! With `tenant=<tenant key>` it is the manifest of that tenant alone, the only one for a key that is bound to it.
 
+mod query;
+
 use std::fmt;
 use std::path::PathBuf;
 
@@ -17,6 +19,8 @@ use flagforge_flags::access_key::AccessKey;
 use flagforge_flags::keys::{EnvKey, KeyError, OrgKey, TenantKey};
 use flagforge_flags::manifest::{Scope, ScopeId, Thumbprint};
 use thiserror::Error;
+
+use query::{Query, decode};
 
 /// Bytes of a connection string: a key of 256, a host name of 253, eight thumbprints of 43, names and a path, four times over.
 pub const MAX_CONNECTION_BYTES: usize = 4 * 1024;
@@ -185,8 +189,13 @@ impl Connection {
         }
         let org = query.take("org").map(|text| OrgKey::new(&text)).transpose()?;
         let env = query.take("env").map(|text| EnvKey::new(&text)).transpose()?;
-        let source = Source::Folder(path.into());
-        Ok(Self { source, org, env, tenant: None, roots: query.roots()? })
+        Ok(Self {
+            source: Source::Folder(path.into()),
+            org,
+            env,
+            tenant: None,
+            roots: query.roots()?,
+        })
     }
 
     fn s3(place: &str, query: &mut Query) -> Result<Self, ConnectionError> {
@@ -209,7 +218,7 @@ fn elsewhere(key: &impl fmt::Display, path: &impl fmt::Display) -> ConnectionErr
     ConnectionError::KeyElsewhere { key: key.to_string(), path: path.to_string() }
 }
 
-/// `<org>/<env>`, or nothing at all.
+/// `<org>/<env>`, or nothing.
 fn names(path: &str) -> Result<(Option<OrgKey>, Option<EnvKey>), ConnectionError> {
     let path = decode(path, "path")?;
     let path = path.strip_suffix('/').unwrap_or(&path);
@@ -218,68 +227,6 @@ fn names(path: &str) -> Result<(Option<OrgKey>, Option<EnvKey>), ConnectionError
     }
     let (org, env) = path.split_once('/').ok_or(ConnectionError::Missing("environment"))?;
     Ok((Some(OrgKey::new(org)?), Some(EnvKey::new(env)?)))
-}
-
-/// The parameters behind the `?`, taken out one by one so that what is left over is noticed.
-struct Query(Vec<(String, String)>);
-
-impl Query {
-    fn parse(text: &str) -> Result<Self, ConnectionError> {
-        let mut pairs: Vec<(String, String)> = Vec::new();
-        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let (name, value) = (decode(name, "query")?, decode(value, "query")?);
-            if pairs.iter().any(|(other, _)| *other == name) {
-                return Err(ConnectionError::Unexpected(name));
-            }
-            pairs.push((name, value));
-        }
-        Ok(Self(pairs))
-    }
-
-    fn take(&mut self, name: &str) -> Option<String> {
-        let at = self.0.iter().position(|(other, _)| other == name)?;
-        Some(self.0.swap_remove(at).1)
-    }
-
-    fn roots(&mut self) -> Result<Vec<Thumbprint>, ConnectionError> {
-        let text = self.take("roots").unwrap_or_default();
-        let parse = |text: &str| {
-            text.parse::<Thumbprint>().map_err(|_| ConnectionError::Root(text.to_owned()))
-        };
-        let roots: Vec<_> =
-            text.split(',').filter(|part| !part.is_empty()).map(parse).collect::<Result<_, _>>()?;
-        match roots.len() {
-            0 => Err(ConnectionError::Missing("root key to believe (roots=<thumbprint>)")),
-            many if many > MAX_PINNED_ROOTS => Err(ConnectionError::TooManyRoots(many)),
-            _ => Ok(roots),
-        }
-    }
-
-    fn nothing_left(self) -> Result<(), ConnectionError> {
-        match self.0.into_iter().next() {
-            Some((name, _)) => Err(ConnectionError::Unexpected(name)),
-            None => Ok(()),
-        }
-    }
-}
-
-fn decode(text: &str, part: &'static str) -> Result<String, ConnectionError> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16));
-        let (Some(high), Some(low)) = (digit(), digit()) else {
-            return Err(ConnectionError::Encoding(part));
-        };
-        // Two hexadecimal digits are at most 255.
-        bytes.push(u8::try_from(high * 16 + low).unwrap_or(u8::MAX));
-    }
-    String::from_utf8(bytes).map_err(|_| ConnectionError::Encoding(part))
 }
 
 #[cfg(test)]
