@@ -43,7 +43,7 @@ pub(crate) enum Command {
     Eval(Eval),
     /// Show every step to one answer, of a configuration in a file or of a running server.
     Explain(Explain),
-    /// Look at manifests as SDKs read them, without a control plane.
+    /// Manifests: look at them as SDKs read them, without a control plane; and look after those of an installation.
     #[command(subcommand)]
     Manifest(ManifestCommand),
     /// Make and renew the documents that SDKs trust.
@@ -205,6 +205,8 @@ pub(crate) enum ManifestCommand {
     Verify(ManifestAt),
     /// Say which flags differ between two manifests, and in what: two environments, or two installations.
     Diff(ManifestDiff),
+    #[command(flatten)]
+    Manage(Box<manage::ManifestCommand>),
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,5 +1,5 @@
 //! `flagforge manifest`: looks at manifests as an SDK reads them, from wherever a connection string leads, and believes no
-//! more than an SDK does. It asks no control plane.
+//! more than an SDK does. That asks no control plane; what looks after manifests does ([`manage`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +15,7 @@ use serde_json::{Value as Json, json};
 
 use crate::args::{ManifestCommand, say};
 use crate::eval::now;
+use crate::manage;
 
 /// Kinds of chunks, as they are told.
 const KINDS: [ChunkKind; 4] =
@@ -24,6 +25,7 @@ pub(crate) async fn run(command: &ManifestCommand) -> anyhow::Result<()> {
     match command {
         ManifestCommand::Show(place) => show(&read(&place.connection).await?, place.json),
         ManifestCommand::Verify(place) => verify(&place.connection, place.json).await,
+        ManifestCommand::Manage(command) => manage::manifest(command).await,
         ManifestCommand::Diff(diff) => difference(&diff.before, &diff.after, diff.json).await,
     }
 }

@@ -120,6 +120,8 @@ pub(super) const ROWS: &[(&str, &str, Weakest)] = &[
     ("GET", "/v1/orgs/{org}/environments/{env}/kills", Reader),
     ("DELETE", "/v1/orgs/{org}/environments/{env}/kills/{scope}", Maintainer),
     ("PUT", "/v1/orgs/{org}/environments/{env}/kills/{scope}", Maintainer),
+    ("GET", "/v1/orgs/{org}/environments/{env}/manifest", Reader),
+    ("POST", "/v1/orgs/{org}/environments/{env}/manifest/accept-shrinkage", Admin),
     ("POST", "/v1/orgs/{org}/environments/{env}/promote", Maintainer),
     ("POST", "/v1/orgs/{org}/erasures", Admin),
     ("GET", "/v1/orgs/{org}/collection", Admin),

@@ -21,6 +21,7 @@ mod people;
 mod publishing;
 mod reasons;
 mod schedules;
+mod shrinkage;
 mod sinks;
 mod sources;
 mod sweep;

@@ -14,6 +14,7 @@ mod import;
 mod issuer;
 mod key;
 mod kill;
+mod manifest;
 mod org;
 mod path;
 mod person;
@@ -36,6 +37,7 @@ use clap::Subcommand;
 
 pub(crate) use client::{Body, Version};
 pub(crate) use fields::bytes_in;
+pub(crate) use manifest::{ManifestCommand, run as manifest};
 pub(crate) use path::Path;
 pub(crate) use refusal::{EXIT_CODES, exit_code};
 pub(crate) use session::Session;

@@ -29,6 +29,7 @@ fn every_route_has_a_command() {
     history(&t);
     webhooks(&t);
     trust(&t, &installation);
+    manifests(&t);
     ends(&t);
 
     let answered = answered(&installation.log());
@@ -277,6 +278,15 @@ fn trust(t: &Terminal, installation: &Installation) {
     ));
     assert!(t.ok("trust install trust.json").contains("the trust document 2 is in force"));
     assert_eq!(t.json("trust install trust.json")["number"], 2);
+}
+
+fn manifests(t: &Terminal) {
+    let state = t.ok("manifest state");
+    assert!(state.contains("withheld: none") || state.to_lowercase().contains("none"), "{state}");
+    let refused = t.fails("manifest accept-shrinkage --yes --reason 'meant'", 2);
+    assert!(refused.contains("nothing is withheld"), "{refused}");
+    t.ok("manifest accept-shrinkage --flags 1 --yes --reason 'many go'");
+    assert_eq!(t.json("manifest state")["accepted"]["downTo"]["flags"], 1);
 }
 
 fn ends(t: &Terminal) {

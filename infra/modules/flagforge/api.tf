@@ -47,6 +47,12 @@ data "aws_iam_policy_document" "api" {
     actions   = ["s3:GetObject", "s3:PutObject"]
     resources = ["${module.bucket.arn}/trust.json", "${module.bucket.arn}/trust/*"]
   }
+  # What stands, for whoever looks after it. Only the publisher writes there.
+  statement {
+    sid       = "Manifests"
+    actions   = ["s3:GetObject"]
+    resources = ["${module.bucket.arn}/*.jws", "${module.bucket.arn}/*/chunks/*"]
+  }
   statement {
     sid       = "ListsAndImports"
     actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]

@@ -178,6 +178,8 @@ impl Snapshot {
             tenant_shards: 1,
             segment_shards: 1,
             held: Vec::new(),
+            withheld: Vec::new(),
+            counts: None,
             chunks: Vec::new(),
             indexes: Vec::new(),
         };

@@ -227,6 +227,8 @@ fn signed_root(chunks: Vec<manifest::ChunkRef>) -> manifest::Root {
         tenant_shards: 1,
         segment_shards: 1,
         held: Vec::new(),
+        withheld: Vec::new(),
+        counts: None,
         chunks,
         indexes: Vec::new(),
     };

@@ -6,7 +6,7 @@ use flagforge_flags::keys::{
     EnvKey, FlagKey, GroupKey, IssuerKey, OrgKey, RoleKey, RuleId, SegmentKey, TenantKey,
     VariantKey,
 };
-use flagforge_flags::manifest::Digest;
+use flagforge_flags::manifest::{Digest, EntryCounts};
 use flagforge_flags::time::Timestamp;
 use flagforge_flags::wire::ConditionWire;
 use serde::{Deserialize, Serialize};
@@ -261,6 +261,12 @@ pub enum Change {
         scope: KillScope,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         group: Option<GroupKey>,
+    },
+    /// Says that so few may be left: what is gone is meant.
+    AcceptShrinkage {
+        org: OrgKey,
+        env: EnvKey,
+        down_to: EntryCounts,
     },
     PutSegment {
         org: OrgKey,

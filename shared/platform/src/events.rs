@@ -115,6 +115,7 @@ fn named(change: &str, image: &Image) -> Option<(&'static str, String)> {
             of("tenant.override-set", "tenant.override-set", "tenant.override-cleared")
         }
         ("KILL", _) => of("kill-switch.pulled", "kill-switch.pulled", "kill-switch.ended"),
+        ("MANIFEST", "accept-shrinkage") => "manifest.shrinkage-accepted",
         ("SEGMENT", "restore-segment") => "segment.restored",
         ("DELETED-FLAG", "purge-flag") => "flag.purged",
         ("DELETED-SEGMENT", "purge-segment") => "segment.purged",

@@ -29,6 +29,7 @@ pub mod limits;
 pub mod link;
 mod lists;
 pub mod log;
+mod manifest;
 mod merge;
 pub mod meter;
 #[cfg(feature = "outbound")]
@@ -77,6 +78,7 @@ pub use http::{MAX_BODY_BYTES, app, cors, health, openapi};
 pub use kills::{KillScope, KillSwitch, MAX_KILLS, PartKill};
 pub use last_used::LAST_USED_EVERY;
 pub use lists::{IdList, MAX_EDITED_IDS, MAX_ID_BYTES, MAX_LIST_BODY_BYTES};
+pub use manifest::{Accepted, HeldState, ManifestRecord, ManifestState, WithheldState};
 #[cfg(feature = "outbound")]
 pub use outbound::HttpOutbound;
 pub use personal::ERASED;
@@ -86,7 +88,9 @@ pub use plan::{
     MAX_ENVIRONMENTS, MAX_GROUP_OVERRIDES, MAX_KEY_DEPTH, MAX_KEYS, MAX_NEW_ASKS, MAX_PROMOTED,
     MAX_RECORD_BYTES, MAX_ROLES, MAX_SEGMENTS,
 };
-pub use publish::{RESIGN_AFTER, ROOT_LIFETIME, ROOTS_KEPT};
+pub use publish::{
+    ACCEPTED_FOR, MAY_END_AT_ONCE, MAY_GO_AT_ONCE, RESIGN_AFTER, ROOT_LIFETIME, ROOTS_KEPT,
+};
 pub use schedule::{
     FIRE_WITHIN, MAX_DAYS_AHEAD, MAX_SCHEDULES, SCHEDULE_KEPT, Schedule, ScheduleInput,
     ScheduleState, ScheduledInput,

@@ -211,6 +211,11 @@ pub(crate) fn ended_schedule(org: &OrgKey, env: &EnvKey, id: &str) -> ItemKey {
     ItemKey::new(env_pk(org, env), format!("SCHEDULE-ENDED#{id}"))
 }
 
+/// What was said of an environment's manifest itself.
+pub(crate) fn manifest(org: &OrgKey, env: &EnvKey) -> ItemKey {
+    ItemKey::new(env_pk(org, env), "MANIFEST")
+}
+
 /// No scope begins with `group:`, and no group's key has a `#`.
 pub(crate) fn kill(
     org: &OrgKey,

@@ -197,6 +197,8 @@ impl Publisher {
             tenant_shards: self.shards,
             segment_shards: 1,
             held: self.held.clone(),
+            withheld: Vec::new(),
+            counts: None,
             chunks,
             indexes: indexes.into_iter().map(|(named, _)| named).collect(),
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::certificate::verify_certificate;
+use super::counts::{EntryCounts, Withheld};
 use super::jws::{self, Header, Jws};
 use super::listing::{MAX_INDEX_BYTES, MAX_INDEXES, MAX_LISTED, Named, check_chunks};
 use super::{Digest, KeyClaims, PublicKey, Refusal, Scope, ScopeId, SecretKey, Trust};
@@ -175,6 +176,12 @@ pub struct RootClaims {
     /// The flags that go on in an earlier form, as many as may be named; absent: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<HeldFlag>,
+    /// The kinds of which removals are withheld; absent: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Withheld>,
+    /// How many entries there are; absent: not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<EntryCounts>,
     /// The chunks that it lists itself: all of them where they are few ([`MAX_LISTED`]).
     pub chunks: Vec<ChunkRef>,
     /// The indexes that list the others; absent: none.

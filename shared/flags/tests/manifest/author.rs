@@ -173,6 +173,8 @@ impl Author {
             tenant_shards: 1,
             segment_shards: 1,
             held: Vec::new(),
+            withheld: Vec::new(),
+            counts: None,
             chunks: Vec::new(),
             indexes: Vec::new(),
         };

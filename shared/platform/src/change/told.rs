@@ -64,6 +64,7 @@ impl Change {
             | Self::FailSchedule { org, env, .. }
             | Self::Kill { org, env, .. }
             | Self::EndKill { org, env, .. }
+            | Self::AcceptShrinkage { org, env, .. }
             | Self::PutSegment { org, env, .. }
             | Self::SetSegmentList { org, env, .. }
             | Self::DeleteSegment { org, env, .. }
@@ -150,6 +151,7 @@ impl Change {
             Self::Promote { .. } => "promote",
             Self::Kill { .. } => "kill",
             Self::EndKill { .. } => "end-kill",
+            Self::AcceptShrinkage { .. } => "accept-shrinkage",
             Self::PutSegment { .. } => "put-segment",
             Self::SetSegmentList { .. } => "set-segment-list",
             Self::DeleteSegment { .. } => "delete-segment",

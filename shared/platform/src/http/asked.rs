@@ -118,9 +118,14 @@ impl Asked {
         change: Change,
         reason: Option<String>,
     ) -> Result<Response, Problem> {
+        self.carry_out(platform, self.commit_because(change, reason)).await
+    }
+
+    /// The commit of a semantic operation whose body may say why.
+    pub(super) fn commit_because(&self, change: Change, reason: Option<String>) -> Commit {
         let mut commit = self.commit(change);
         commit.reason = reason.or(commit.reason);
-        self.carry_out(platform, commit).await
+        commit
     }
 
     /// Carries out a full replacement.

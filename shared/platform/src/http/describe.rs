@@ -16,6 +16,7 @@ const TAGS: &[(&str, &str)] = &[
     ("states", "What flags do in one environment, and for whom they are special."),
     ("schedules", "Changes that take effect at an instant."),
     ("kills", "Many flags off in one call, and back."),
+    ("manifest", "What is published of an environment."),
     ("promotion", "What differs between environments, and bringing it over."),
     ("segments", "Saved sets of users."),
     ("tenants", "Customers of the organization."),

@@ -17,6 +17,7 @@ mod keys;
 mod kills;
 mod kinds;
 mod logs;
+mod manifest;
 mod operator;
 mod organizations;
 mod people;
@@ -98,6 +99,7 @@ fn routes() -> OpenApiRouter {
         .merge(schedules::routes())
         .merge(segments::routes())
         .merge(kills::routes())
+        .merge(manifest::routes())
         .merge(catalog::routes())
         .merge(promotions::routes())
         .merge(keys::routes())

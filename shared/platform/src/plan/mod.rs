@@ -12,6 +12,7 @@ mod groups;
 mod issuers;
 mod keys;
 mod kills;
+mod manifest;
 mod operator;
 mod people;
 mod promote;
@@ -237,6 +238,7 @@ pub(crate) async fn draw(
         Change::Kill { .. } | Change::EndKill { .. } => {
             kills::draw(table, request, caller, plan).await
         }
+        Change::AcceptShrinkage { .. } => manifest::draw(table, request, plan).await,
         Change::PutSegment { .. } | Change::SetSegmentList { .. } => {
             segments::draw(table, request, plan).await
         }

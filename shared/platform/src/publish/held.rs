@@ -108,14 +108,25 @@ impl View {
         match self.definitions.get(flag) {
             Some(definition) => Killed::of(self.pulled(), &definition.value).onto(&mut form),
             // Its domain and tags are not known; the whole environment is.
-            None => {
-                let whole = |scope: &KillScope| matches!(scope, KillScope::Environment);
-                let mut all = self.pulled().map(|pulled| &pulled.value);
-                form.state.enabled &=
-                    !all.any(|pulled| whole(&pulled.scope) && pulled.group.is_none());
-            }
+            None => form.state.enabled &= !self.is_all_off(),
         }
         Some(form)
+    }
+}
+
+impl View {
+    /// A flag that is not there and goes on all the same: as it was, but for kill switches of the whole environment.
+    pub(super) fn kept_form(&self, flag: &str) -> Option<FlagWire> {
+        let mut form = self.kept.flags.get(flag)?.clone();
+        form.state.enabled &= !self.is_all_off();
+        Some(form)
+    }
+
+    /// Whether a kill switch of the whole environment is pulled, for everybody.
+    fn is_all_off(&self) -> bool {
+        let whole = |scope: &KillScope| matches!(scope, KillScope::Environment);
+        let mut all = self.pulled().map(|pulled| &pulled.value);
+        all.any(|pulled| whole(&pulled.scope) && pulled.group.is_none())
     }
 }
 

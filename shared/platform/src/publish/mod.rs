@@ -10,6 +10,7 @@ mod render;
 mod roots;
 mod segments;
 mod shards;
+mod shrinkage;
 mod sweep;
 mod tenants;
 pub(crate) mod trust;
@@ -29,6 +30,7 @@ use crate::ports::Notice;
 
 use certify::Certified;
 pub(crate) use render::Bulk;
+pub use shrinkage::{ACCEPTED_FOR, MAY_END_AT_ONCE, MAY_GO_AT_ONCE};
 pub use sweep::ROOTS_KEPT;
 pub(crate) use sweep::Swept;
 use view::View;

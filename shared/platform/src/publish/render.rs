@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bytes::Bytes;
 use flagforge_flags::Revision;
 use flagforge_flags::manifest::{
-    ChunkKind, ChunkRef, Digest, Encoding, Indexed, KeyWire, Scope, encode_keys, flag_shard, index,
-    shards_for, tenant_shard, tenant_shards_for,
+    ChunkKind, ChunkRef, Digest, Encoding, EntryCounts, Indexed, KeyWire, Scope, encode_keys,
+    flag_shard, index, shards_for, tenant_shard, tenant_shards_for,
 };
 use flagforge_flags::wire::{FlagWire, StateWire, TenantWire};
 
@@ -26,6 +26,7 @@ pub(super) struct Rendered {
     pub(super) flag_shards: u32,
     pub(super) tenant_shards: u32,
     pub(super) segment_shards: u32,
+    pub(super) counts: EntryCounts,
     pub(super) chunks: Vec<Chunk>,
 }
 
@@ -96,10 +97,11 @@ impl View {
         }
         // Apart from the view while it is read.
         let mut made = std::mem::take(&mut self.renderings);
-        let known = self.definitions.keys().chain(self.held.keys());
+        let known = self.definitions.keys().chain(self.held.keys()).chain(self.kept.flags.keys());
         for flag in owed(&mut made.owed_flags, &made.flags, known) {
             let held = self.held.contains_key(&flag);
             let wire = if held { self.held_form(&flag) } else { self.flag(&flag) };
+            let wire = wire.or_else(|| self.kept_form(&flag));
             made.flags.set(&flag, wire.as_ref());
         }
         // Where all tenants are made again, nothing is left over.
@@ -113,7 +115,10 @@ impl View {
         };
         backlog.iter().for_each(|tenant| made.owed_tenants.add(tenant));
         for tenant in owed(&mut made.owed_tenants, &made.tenants, self.tenants.keys()) {
-            made.tenants.set(&tenant, self.tenant_with_overrides(&tenant).as_ref());
+            let wire = self.tenant_with_overrides(&tenant);
+            if wire.is_some() || !self.kept.has(ChunkKind::Tenants) {
+                made.tenants.set(&tenant, wire.as_ref());
+            }
         }
         let revision =
             Revision { org: made.backlog.whole_to(self.revision.org), env: self.revision.env };
@@ -126,7 +131,12 @@ impl View {
         chunks.push(chunk(ChunkKind::Keys, 0, encode_keys(keys)));
         let (segment_shards, segments) = self.rendered_segments.chunks();
         chunks.extend_from_slice(segments);
-        Rendered { revision, flag_shards, tenant_shards, segment_shards, chunks }
+        let counts = EntryCounts {
+            flags: self.renderings.flags.len() as u64,
+            tenants: self.renderings.tenants.len() as u64,
+            segments: self.rendered_segments.len() as u64,
+        };
+        Rendered { revision, flag_shards, tenant_shards, segment_shards, counts, chunks }
     }
 
     /// A flag as manifests carry it; `None` when there is none.
@@ -173,7 +183,8 @@ impl View {
             }
         }
         for over in of_tenant(&self.overrides, key) {
-            let stands = self.flag_uid(over.flag.as_str()) == Some(over.flag_uid.as_str());
+            let flag = over.flag.as_str();
+            let stands = self.flag_uid(flag) == Some(over.flag_uid.as_str()) || self.is_kept(flag);
             if stands && tenant.uid == over.tenant_uid {
                 wire.overrides.insert(over.flag.clone(), over.wire());
             }

@@ -28,9 +28,9 @@ pub(super) fn part_name(org: &OrgKey, digest: Digest) -> String {
 }
 
 /// What stands where a root shall go.
-pub(super) struct Standing {
+pub(crate) struct Standing {
     condition: PutIf,
-    pub(super) root: Option<Root>,
+    pub(crate) root: Option<Root>,
     /// A root stands that the current trust does not verify: after a rotation, say.
     refused: bool,
 }
@@ -64,6 +64,10 @@ impl Platform {
     /// What a view's manifest is made of, all of it.
     pub(super) async fn made(&self, view: &mut View) -> Result<Vec<ChunkRef>, Error> {
         let Some((trust, _)) = self.trust().await? else { return Ok(Vec::new()) };
+        let id =
+            ScopeId { org: view.org.clone(), env: view.env.clone(), scope: Scope::Environment };
+        let standing = self.standing(&id, &trust).await?;
+        self.withhold(view, standing.root.as_ref()).await?;
         self.render_segments(view).await?;
         self.hold(view, &trust).await?;
         Ok(view.render(Bulk::All).chunks.into_iter().map(|chunk| chunk.reference).collect())
@@ -86,6 +90,10 @@ impl Platform {
                 view.catch_up(self.table()).await?;
                 self.render_segments(view).await?;
                 self.hold(view, trust).await?;
+                *rendered = view.render(Bulk::All);
+            }
+            if self.withhold(view, standing.root.as_ref()).await? {
+                self.render_segments(view).await?;
                 *rendered = view.render(Bulk::All);
             }
             let indexed = rendered.indexed(&id.scope);
@@ -120,7 +128,7 @@ impl Platform {
         Err(Error::busy("too many publishers at once"))
     }
 
-    pub(super) async fn standing(&self, id: &ScopeId, trust: &Trust) -> Result<Standing, Error> {
+    pub(crate) async fn standing(&self, id: &ScopeId, trust: &Trust) -> Result<Standing, Error> {
         let name = id.root_name();
         let (bytes, etag): (Bytes, ETag) = match self.objects().get(&name, None).await? {
             Fetched::Found { bytes, etag } => (bytes, etag),
@@ -178,6 +186,8 @@ impl Platform {
             tenant_shards: rendered.tenant_shards,
             segment_shards: rendered.segment_shards,
             held: view.held_flags(),
+            withheld: view.kept.named(),
+            counts: Some(rendered.counts),
             chunks: indexed.chunks.clone(),
             indexes: indexed.indexes.iter().map(|(named, _)| *named).collect(),
         }
@@ -188,7 +198,9 @@ impl Platform {
         let young = self.timer().now().since(standing.issued) < RESIGN_AFTER;
         let same: Revision = standing.revision;
         let lists_the_same = standing.chunks == claims.chunks && standing.indexes == claims.indexes;
-        let holds_the_same = standing.held == claims.held;
+        let holds_the_same = standing.held == claims.held
+            && standing.withheld == claims.withheld
+            && standing.counts == claims.counts;
         young && same == claims.revision && lists_the_same && holds_the_same
     }
 

@@ -36,6 +36,10 @@ pub(super) struct Segments {
 type ListKey = (String, Vec<Digest>);
 
 impl Segments {
+    pub(super) fn len(&self) -> usize {
+        self.made_of.len()
+    }
+
     /// How many shards there are, and the chunks of those that are not empty.
     pub(super) fn chunks(&self) -> (u32, &[Chunk]) {
         (self.shards.max(1), &self.chunks)
@@ -45,8 +49,14 @@ impl Segments {
 impl Platform {
     /// Brings the view's rendered segments up to date with its records.
     pub(super) async fn render_segments(&self, view: &mut View) -> Result<(), Error> {
-        let made_of: Vec<(String, u64)> =
-            view.segments.iter().map(|(key, stored)| (key.clone(), stored.version)).collect();
+        let kept = view.kept.segments.iter().filter(|(key, _)| !view.segments.contains_key(*key));
+        let kept: Vec<&SegmentWire> = kept.map(|(_, wire)| wire).collect();
+        let made_of: Vec<(String, u64)> = view
+            .segments
+            .iter()
+            .map(|(key, stored)| (key.clone(), stored.version))
+            .chain(kept.iter().map(|kept| (kept.key.to_string(), kept.version)))
+            .collect();
         if view.rendered_segments.made_of == made_of {
             return Ok(());
         }
@@ -62,7 +72,9 @@ impl Platform {
                 lists.extend(wire.map(|wire| (key, wire)));
             }
         }
-        let (shards, chunks) = chunks_of(&wires(&view.segments, &lists));
+        let mut wires = wires(&view.segments, &lists);
+        wires.extend(kept.into_iter().cloned());
+        let (shards, chunks) = chunks_of(&wires);
         view.rendered_segments = Segments { lists, made_of, shards, chunks };
         Ok(())
     }

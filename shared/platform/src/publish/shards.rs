@@ -62,6 +62,10 @@ impl Shards {
         self.cut.iter().flat_map(|shard| shard.entries.keys()).map(String::as_str)
     }
 
+    pub(super) const fn len(&self) -> usize {
+        self.entries
+    }
+
     /// What stands under a key.
     pub(super) fn entry(&self, key: &str) -> Option<&RawValue> {
         self.cut.get(self.shard_of(key) as usize)?.entries.get(key).map(|body| &**body)

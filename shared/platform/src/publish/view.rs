@@ -14,10 +14,12 @@ use super::held::{Held, Unreadable};
 use super::membership::Memberships;
 use super::render::Renderings;
 use super::segments::Segments;
+use super::shrinkage::Kept;
 use super::tenants::TenantScopes;
 use crate::error::Error;
 use crate::kills::KillSwitch;
 use crate::log::{Head, LogEntry};
+use crate::manifest::ManifestRecord;
 use crate::place::{self, LogId, log_sk};
 use crate::ports::{Query, Table};
 use crate::record::{
@@ -65,6 +67,9 @@ pub(super) struct View {
     /// Records of flags that could not be read, by their sort keys.
     pub(super) unreadable: BTreeMap<String, Unreadable>,
     pub(super) held: BTreeMap<String, Held>,
+    pub(super) kept: Kept,
+    /// What was said of the manifest itself.
+    pub(super) manifest: Option<ManifestRecord>,
 }
 
 impl View {
@@ -93,6 +98,8 @@ impl View {
             tenant_scopes: TenantScopes::default(),
             unreadable: BTreeMap::new(),
             held: BTreeMap::new(),
+            kept: Kept::default(),
+            manifest: None,
         };
         let org_log = LogId { org: org.clone(), env: None };
         let env_log = LogId { org: org.clone(), env: Some(env.clone()) };
@@ -220,6 +227,9 @@ impl View {
                 self.renderings.owed_flags.add_all();
                 set(&mut self.kills, key, version, body)?;
             }
+            "MANIFEST" => {
+                self.manifest = body.and_then(|body| serde_json::from_value(body).ok());
+            }
             "KEY" => set(&mut self.keys, key, version, body)?,
             "SEGMENT" => set(&mut self.segments, key, version, body)?,
             // HEAD, ORG, ENV: not in manifests. A newer writer's items: not known to this one.
@@ -275,7 +285,7 @@ impl View {
     }
 
     /// An override counts only while its flag is the one that it was set for.
-    fn owe_overrides_of(&mut self, flag: &str) {
+    pub(super) fn owe_overrides_of(&mut self, flag: &str) {
         if self.renderings.owed_tenants.is_all() {
             return;
         }

@@ -88,6 +88,8 @@ pub(super) fn root_claims() -> RootClaims {
         tenant_shards: 1,
         segment_shards: 1,
         held: Vec::new(),
+        withheld: Vec::new(),
+        counts: None,
         chunks: Vec::new(),
         indexes: Vec::new(),
     }

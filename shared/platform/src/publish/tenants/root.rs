@@ -95,6 +95,8 @@ fn claims(
         tenant_shards: 1,
         segment_shards: scope.segment_shards(),
         held: Vec::new(),
+        withheld: Vec::new(),
+        counts: None,
         chunks: indexed.chunks.clone(),
         indexes: indexed.indexes.iter().map(|(named, _)| *named).collect(),
     };

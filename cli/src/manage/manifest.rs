@@ -1,0 +1,98 @@
+//! `flagforge manifest`: what of it asks an installation.
+
+use clap::Subcommand;
+use serde_json::Value as Json;
+
+use super::client::Body;
+use super::fields::Fields;
+use super::table::{Column, field, plain, with};
+use super::{Common, Session};
+
+const STATE: [Column; 9] = [
+    field("REVISION", "revision"),
+    field("SERIAL", "serial"),
+    field("ISSUED", "issued"),
+    field("EXPIRES", "expires"),
+    field("STALE", "stale"),
+    with("COUNTS", |state| plain(&state["counts"])),
+    with("HELD", |state| {
+        each(&state["held"], |held| {
+            format!(
+                "{} since {}: {}",
+                plain(&held["flag"]),
+                plain(&held["since"]),
+                plain(&held["why"])
+            )
+        })
+    }),
+    with("WITHHELD", |state| {
+        each(&state["withheld"], |of| {
+            let [kind, there, published] =
+                ["kind", "there", "published"].map(|name| plain(&of[name]));
+            format!("{there} {kind} are there, {published} published; {}", plain(&of["remedy"]))
+        })
+    }),
+    with("ACCEPTED", |state| plain(&state["accepted"])),
+];
+
+fn each(items: &Json, tell: fn(&Json) -> String) -> String {
+    let told: Vec<String> = items.as_array().into_iter().flatten().map(tell).collect();
+    if told.is_empty() { "none".to_owned() } else { told.join("; ") }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ManifestCommand {
+    /// Say how an environment's manifest stands: its age, which flags are held and why, what is withheld.
+    State {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Say that it is meant that so much is gone at once, and let it be published: what is withheld now, or beforehand, for an
+    /// hour.
+    #[command(after_help = "\
+What `flagforge manifest state` says is withheld:
+  flagforge manifest accept-shrinkage --env prod --reason 'the old shop is gone'
+Before deleting many:
+  flagforge manifest accept-shrinkage --flags 20 --tenants 900 --env prod --reason 'the old shop goes'")]
+    AcceptShrinkage {
+        /// So few flags may be left; 0 when another number is said.
+        #[arg(long, value_name = "N")]
+        flags: Option<u64>,
+        /// So few tenants.
+        #[arg(long, value_name = "N")]
+        tenants: Option<u64>,
+        /// So few segments.
+        #[arg(long, value_name = "N")]
+        segments: Option<u64>,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+pub(crate) async fn run(command: &ManifestCommand) -> anyhow::Result<()> {
+    match command {
+        ManifestCommand::State { common } => {
+            let s = Session::open(common)?;
+            s.get_and_show(&s.env(&["manifest"])?, &STATE).await
+        }
+        ManifestCommand::AcceptShrinkage { flags, tenants, segments, common } => {
+            let s = Session::open(common)?;
+            let all = [("flags", flags), ("tenants", tenants), ("segments", segments)];
+            let said = all.iter().any(|(_, number)| number.is_some());
+            let fields = all
+                .iter()
+                .fold(Fields::default(), |fields, (name, number)| fields.set_if(name, **number));
+            let body = match said {
+                true => Fields::default().set("downTo", fields.json()).json(),
+                false => Fields::default().json(),
+            };
+            s.confirm(&format!("Let go what is gone from the manifest of {}?", s.env_name()?))?;
+            let path = s.env(&["manifest", "accept-shrinkage"])?;
+            let answer = s.post(&path, Body::Json(body)).await?;
+            s.tell(
+                &answer,
+                "what is gone may be gone from the manifest, too; this counts for an hour",
+            )
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What is said of an environment's manifest itself.
+
+use super::Plan;
+use super::directory::environment_in;
+use crate::change::Change;
+use crate::commit::Request;
+use crate::error::Error;
+use crate::manifest::{Accepted, ManifestRecord};
+use crate::place;
+use crate::ports::Table;
+use crate::store::{self, Stored, version_of};
+
+pub(super) async fn draw(
+    table: &dyn Table,
+    request: &Request,
+    plan: &mut Plan,
+) -> Result<(), Error> {
+    let Change::AcceptShrinkage { org, env, down_to } = &request.change else {
+        return Err(Error::Internal { context: "not a change of a manifest", source: None });
+    };
+    if request.reason.as_ref().is_none_or(|reason| reason.trim().is_empty()) {
+        return Err(Error::invalid("reason", "say why, for whoever looks for what is gone"));
+    }
+    let environment = environment_in(table, org, env).await?;
+    plan.require(place::environment(org, env), environment.version);
+    let place = place::manifest(org, env);
+    let said: Option<Stored<ManifestRecord>> = store::read(table, &place).await?;
+    let (over, mut record) =
+        (version_of(said.as_ref()), said.map(|said| said.value).unwrap_or_default());
+    record.accepted = Some(Accepted { at: plan.at, down_to: *down_to });
+    plan.put(place, over, &record)?;
+    plan.about(&record, false)
+}
