@@ -19,6 +19,8 @@ use crate::hook::Hook;
 use crate::loader::{Directory, Loader, Refreshed, chain};
 use crate::metrics::{self, Outcome};
 use crate::observers::Observing;
+#[cfg(feature = "sqs")]
+use crate::origin::SqsQueue;
 use crate::origin::{Origin, SetupError};
 use crate::report::Reports;
 use crate::shared::{Inner, Shared};
@@ -70,6 +72,8 @@ pub struct Connect {
     cache: Option<PathBuf>,
     bundle: Option<PathBuf>,
     directory: Directory,
+    #[cfg(feature = "sqs")]
+    queue: Option<SqsQueue>,
     observing: Observing,
 }
 
@@ -84,7 +88,17 @@ impl Connect {
         let (start_within, poll_every) = (START_WITHIN, POLL_EVERY);
         let (cache, bundle, observing) = (None, None, Observing::default());
         let directory = Directory::Whole;
-        Self { described, start_within, poll_every, cache, bundle, directory, observing }
+        Self {
+            described,
+            start_within,
+            poll_every,
+            cache,
+            bundle,
+            directory,
+            #[cfg(feature = "sqs")]
+            queue: None,
+            observing,
+        }
     }
 
     /// How long the start waits for the origin; 5 s unless said otherwise. Zero waits for nothing, not even the disk.
@@ -117,6 +131,13 @@ impl Connect {
     /// [`Client::load_tenant`].
     pub const fn directory(mut self, directory: Directory) -> Self {
         self.directory = directory;
+        self
+    }
+
+    /// Has a queue ring for new roots, besides what the origin announces. One that is away costs time and nothing else.
+    #[cfg(feature = "sqs")]
+    pub fn notified_by(mut self, queue: &SqsQueue) -> Self {
+        self.queue = Some(queue.clone());
         self
     }
 
@@ -161,6 +182,16 @@ impl Connect {
             }
         });
         let mut tasks = vec![following, listening];
+        #[cfg(feature = "sqs")]
+        if let Some(queue) = self.queue {
+            let bell = Arc::clone(&shared);
+            tasks.push(tokio::spawn(async move {
+                tokio::select! {
+                    () = queue.listen(&bell.scope, || bell.bell.notify_one()) => {}
+                    () = bell.ended() => {}
+                }
+            }));
+        }
         if let Some(reporting) = reporting {
             tasks.push(tokio::spawn(reporting.run(Arc::clone(&shared))));
         }

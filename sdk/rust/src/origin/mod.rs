@@ -9,6 +9,8 @@ mod long_poll;
 mod s3;
 #[cfg(feature = "s3")]
 mod sigv4;
+#[cfg(feature = "sqs")]
+mod sqs;
 #[cfg(feature = "http")]
 mod sse;
 #[cfg(any(feature = "http", feature = "s3"))]
@@ -31,6 +33,8 @@ pub use folder::FolderOrigin;
 pub use http::HttpOrigin;
 #[cfg(feature = "s3")]
 pub use s3::{Credentials, S3Origin};
+#[cfg(feature = "sqs")]
+pub use sqs::{NoticesSeen, SqsQueue};
 
 use crate::connection::{Connection, Source};
 

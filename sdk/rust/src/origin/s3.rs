@@ -9,7 +9,7 @@ use flagforge_flags::time::Timestamp;
 use reqwest::header::{AUTHORIZATION, IF_NONE_MATCH};
 use reqwest::{Client, RequestBuilder, Url};
 
-use super::sigv4::{self, Reading};
+use super::sigv4::{self, Signing};
 use super::{Fetched, Origin, OriginError, SetupError, names, usize_of, web};
 use crate::clock;
 
@@ -85,12 +85,7 @@ impl S3Origin {
         if !matches!(url.scheme(), "http" | "https") || url.path() != "/" || url.query().is_some() {
             return Err(address());
         }
-        // Exactly what the client will send as Host, which is signed: no port when it is the scheme's own.
-        let host = match (url.host_str(), url.port()) {
-            (Some(host), Some(port)) => format!("{host}:{port}"),
-            (Some(host), None) => host.to_owned(),
-            (None, _) => return Err(address()),
-        };
+        let host = sigv4::host(&url).ok_or_else(address)?;
         Ok(Self {
             client: web::client()?,
             endpoint: endpoint.trim_end_matches('/').to_owned(),
@@ -113,9 +108,11 @@ impl S3Origin {
         if let Some(token) = &self.credentials.session_token {
             headers.push(("x-amz-security-token", token));
         }
-        let reading = Reading { path: &path, headers: &headers, region: &self.region, at };
+        let (method, service, region) = ("GET", "s3", self.region.as_str());
+        let (path, headers) = (path.as_str(), headers.as_slice());
+        let signing = Signing { method, service, body: &nothing, path, headers, region, at };
         let Credentials { access_key_id, secret_access_key, .. } = &self.credentials;
-        let authorization = sigv4::authorization(&reading, access_key_id, secret_access_key);
+        let authorization = sigv4::authorization(&signing, access_key_id, secret_access_key);
         let mut request = self.client.get(format!("{}{path}", self.endpoint));
         // The client writes Host itself.
         for (name, value) in headers.iter().skip(1) {
@@ -147,6 +144,6 @@ impl Origin for S3Origin {
     }
 }
 
-fn variable(name: &'static str) -> Result<String, SetupError> {
+pub(super) fn variable(name: &'static str) -> Result<String, SetupError> {
     env::var(name).ok().filter(|text| !text.is_empty()).ok_or(SetupError::Environment(name))
 }

@@ -1,4 +1,4 @@
-//! AWS Signature Version 4, as much of it as reading objects needs.
+//! AWS Signature Version 4, as much of it as reading objects and asking a queue needs.
 //! (AWS General Reference, "Create a signed AWS API request"; S3 API Reference, "Signature Calculations
 //! for the Authorization Header: Transferring Payload in a Single Chunk".)
 
@@ -7,10 +7,17 @@ use std::fmt::Write as _;
 use flagforge_flags::manifest::Digest;
 use flagforge_flags::time::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
+use reqwest::Url;
 use sha2::Sha256;
 
-/// What is signed. A read has no query and no body.
-pub(super) struct Reading<'a> {
+/// What is signed. It has no query.
+pub(super) struct Signing<'a> {
+    /// `GET` or `POST`.
+    pub(super) method: &'a str,
+    /// The service, say `s3`.
+    pub(super) service: &'a str,
+    /// The digest of the body; [`nothing`] of a read.
+    pub(super) body: &'a str,
     /// The path, percent-encoded by [`encode_path`].
     pub(super) path: &'a str,
     /// Lower-case names and trimmed values, in order of name; `host` and every `x-amz-*` among them.
@@ -22,23 +29,23 @@ pub(super) struct Reading<'a> {
 }
 
 /// The value of the `Authorization` header.
-pub(super) fn authorization(reading: &Reading<'_>, access_key_id: &str, secret: &str) -> String {
-    let stamp = stamp(reading.at);
+pub(super) fn authorization(signing: &Signing<'_>, access_key_id: &str, secret: &str) -> String {
+    let stamp = stamp(signing.at);
     let day = stamp.get(..8).unwrap_or_default();
-    let region = reading.region;
-    let scope = format!("{day}/{region}/s3/aws4_request");
+    let Signing { method, service, region, path, .. } = signing;
+    let scope = format!("{day}/{region}/{service}/aws4_request");
 
-    let signed = reading.headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
-    let mut canonical = format!("GET\n{}\n\n", reading.path);
-    for (name, value) in reading.headers {
+    let signed = signing.headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
+    let mut canonical = format!("{method}\n{path}\n\n");
+    for (name, value) in signing.headers {
         // Writing to a String cannot fail.
         let _ = writeln!(canonical, "{name}:{value}");
     }
-    let _ = write!(canonical, "\n{signed}\n{}", nothing());
+    let _ = write!(canonical, "\n{signed}\n{}", signing.body);
     let digest = Digest::of(canonical.as_bytes());
     let to_sign = format!("AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}");
 
-    let key = signing_key(secret, day, region, "s3");
+    let key = signing_key(secret, day, region, service);
     let signature = hex(&hmac(&key, to_sign.as_bytes()));
     format!(
         "AWS4-HMAC-SHA256 Credential={access_key_id}/{scope}, SignedHeaders={signed}, Signature={signature}"
@@ -57,6 +64,12 @@ pub(super) fn stamp(at: Timestamp) -> String {
         text.chars().take_while(|c| *c != '.').filter(|c| !matches!(c, '-' | ':')).collect();
     stamp.push('Z');
     stamp
+}
+
+/// Exactly what the client will send as Host, which is signed: no port when it is the scheme's own.
+pub(super) fn host(url: &Url) -> Option<String> {
+    let host = url.host_str()?;
+    Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
 }
 
 /// Every byte but `A-Z a-z 0-9 - . _ ~ /` as `%XX`; S3 encodes a path once.
@@ -116,8 +129,9 @@ mod tests {
             ("x-amz-date", "20130524T000000Z"),
         ];
         let at = Timestamp::from_seconds(1_369_353_600);
-        let reading = Reading { path, headers: &headers, region: "us-east-1", at };
-        authorization(&reading, KEY_ID, SECRET)
+        let (method, service, body, region) = ("GET", "s3", &nothing(), "us-east-1");
+        let signing = Signing { method, service, body, path, headers: &headers, region, at };
+        authorization(&signing, KEY_ID, SECRET)
     }
 
     #[test]

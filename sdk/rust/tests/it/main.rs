@@ -19,6 +19,8 @@ mod on_demand;
 #[cfg(feature = "http")]
 mod oversize;
 mod page;
+#[cfg(feature = "sqs")]
+mod queue;
 mod reports;
 mod serving;
 mod start;
