@@ -226,6 +226,7 @@ async fn follow(shared: Arc<Shared>, mut loader: Loader, bundle: Option<PathBuf>
     let mut pace = Pace::new(poll);
     loop {
         let earliest = Instant::now() + MIN_SPACING;
+        shared.begin();
         let refreshed = tokio::select! {
             refreshed = timeout(REFRESH_TIMEOUT, loader.refresh()) => refreshed,
             () = shared.ended() => return,

@@ -284,9 +284,12 @@ impl Loader {
 
     /// Asks the origin, and loads what is new. After an error everything is as it was.
     pub async fn refresh(&mut self) -> Result<Refreshed, LoadError> {
+        // What an answer confirms is how things stood when it was asked for: it may be long on its way, and a process
+        // that is frozen meanwhile does not notice.
+        let asked = clock::now();
         let (root, etag) = match self.reader.read().await? {
             RootNews::New(root, etag) => (*root, etag),
-            RootNews::Same => return self.confirm(),
+            RootNews::Same => return self.confirm(asked),
         };
         let previous = self.held.clone();
         let held = previous.as_deref().map(Manifest::snapshot);
@@ -297,7 +300,7 @@ impl Loader {
         chunks.extend(self.reader.fetch(lacking).await?);
         let snapshot = compile(root.clone(), wanted, chunks.clone(), previous).await?;
         self.reader.accept(&root, etag);
-        let manifest = Arc::new(Manifest::new(snapshot, root, clock::now()));
+        let manifest = Arc::new(Manifest::new(snapshot, root, asked));
         self.held = Some(Arc::clone(&manifest));
         if self.cache.is_some() {
             self.unstored.extend(chunks);
@@ -306,13 +309,13 @@ impl Loader {
         Ok(Refreshed::Changed(manifest))
     }
 
-    fn confirm(&mut self) -> Result<Refreshed, LoadError> {
+    fn confirm(&mut self, asked: Timestamp) -> Result<Refreshed, LoadError> {
         let Some(held) = &self.held else {
             // An origin that confirms what it never gave.
             self.reader.etag = None;
             return Err(LoadError::Absent("root"));
         };
-        held.confirm(clock::now());
+        held.confirm(asked);
         Ok(Refreshed::Confirmed)
     }
 }

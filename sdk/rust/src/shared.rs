@@ -82,6 +82,8 @@ pub(crate) struct Shared {
 pub(crate) struct Progress {
     /// Manifests taken up so far. Each is in use before it is counted.
     pub(crate) swaps: u64,
+    /// Refreshes begun so far.
+    pub(crate) begun: u64,
     /// Refreshes ended so far, well or not.
     pub(crate) refreshes: u64,
     /// Whether there will be none any more.
@@ -153,6 +155,14 @@ impl Shared {
         for HeldFlag { flag, since } in before.iter().filter(again) {
             info!(%scope, %flag, %since, "the flag is held no more");
         }
+    }
+
+    /// Notes that a refresh begins. Nobody waits for that.
+    pub(crate) fn begin(&self) {
+        self.progress.send_if_modified(|progress| {
+            progress.begun += 1;
+            false
+        });
     }
 
     /// Notes how a refresh ended.

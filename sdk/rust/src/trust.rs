@@ -1,9 +1,10 @@
 //! Keeping trust: from the pinned root keys to the current trust document, step by step where root
 //! keys were changed since they were pinned.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use flagforge_flags::manifest::{Refusal, ScopeId, Thumbprint, Trust, verify_trust};
+use tokio::time::Instant;
 
 use crate::loader::LoadError;
 use crate::origin::Origin;

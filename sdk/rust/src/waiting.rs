@@ -21,14 +21,16 @@ pub struct Refresh<'c> {
 }
 
 impl Refresh<'_> {
-    /// Waits until the manifest is young enough, one refresh has ended, or `limit` is over.
+    /// Waits until the manifest is young enough, one refresh that began after this has ended, or `limit` is over.
     pub async fn within(self, limit: Duration) -> Status {
         let shared = &self.client.inner.shared;
-        if self.client.age().is_none_or(|age| age > self.age) {
+        let young = || self.client.age().is_some_and(|age| age <= self.age);
+        if !young() {
             let mut progress = shared.progress.subscribe();
-            let before = progress.borrow().refreshes;
+            // One that is under way says how things stood before: for a function maybe before it was frozen.
+            let begun = progress.borrow().begun;
             shared.bell.notify_one();
-            let over = progress.wait_for(|progress| progress.ended || progress.refreshes != before);
+            let over = progress.wait_for(|it| it.ended || it.refreshes > begun || young());
             // An error says that the following has ended, or that time is up: then things are as they are.
             let _ = timeout(limit, over).await;
         }

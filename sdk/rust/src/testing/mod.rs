@@ -22,3 +22,10 @@ mod marker;
 
 pub use fixed::{Fixed, FixedError, FixedTenant};
 pub use isolation::{Isolation, IsolationReport, Leak, Marked, NotIsolated};
+
+/// From here on the clients of this thread take it to be so much later: what is held is so much older, and what expires has come
+/// so much closer. Their tasks run on this thread where the runtime is tokio's `current_thread`, as in `#[tokio::test]`. Timers are
+/// tokio's; a test that pauses them has both clocks in its hands.
+pub fn later(by: std::time::Duration) {
+    crate::clock::advance(by);
+}

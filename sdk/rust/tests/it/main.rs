@@ -7,6 +7,8 @@ mod bootstrap;
 #[cfg(feature = "s3")]
 mod bucket;
 mod cache;
+#[cfg(feature = "testing")]
+mod dark;
 mod held;
 mod hooks;
 mod kit;

@@ -57,21 +57,23 @@ fn one_of_each(count: u32) -> Vec<String> {
     found.into_values().take(count as usize).collect()
 }
 
-/// A folder that counts the chunks it hands over, and may go dark.
+/// A folder that counts the chunks it hands over, and may go dark or hold its answers back.
 #[derive(Debug)]
-struct Watched {
+pub(crate) struct Watched {
     folder: FolderOrigin,
     dark: AtomicBool,
+    pub(crate) holds_back: AtomicBool,
     chunks: Mutex<Vec<Digest>>,
 }
 
 impl Watched {
-    fn over(folder: &Path) -> Arc<Self> {
+    pub(crate) fn over(folder: &Path) -> Arc<Self> {
         let folder = FolderOrigin::new(folder);
-        Arc::new(Self { folder, dark: AtomicBool::new(false), chunks: Mutex::default() })
+        let (dark, holds_back) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { folder, dark, holds_back, chunks: Mutex::default() })
     }
 
-    fn go_dark(&self, dark: bool) {
+    pub(crate) fn go_dark(&self, dark: bool) {
         self.dark.store(dark, Ordering::SeqCst);
     }
 
@@ -96,7 +98,11 @@ impl Origin for Watched {
 
     async fn root(&self, scope: &ScopeId, held: Option<&str>) -> Result<Fetched, OriginError> {
         self.light()?;
-        self.folder.root(scope, held).await
+        let answer = self.folder.root(scope, held).await;
+        while self.holds_back.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        answer
     }
 
     async fn chunk(&self, scope: &ScopeId, named: Named) -> Result<Option<Bytes>, OriginError> {
