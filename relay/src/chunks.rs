@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use flagforge::origin::{Announcements, Fetched, Origin, OriginError};
 use flagforge_flags::manifest::{Digest, Named, ScopeId};
+use flagforge_flags::propagation::Reports;
 
 use crate::environment::EnvId;
 
@@ -94,6 +95,10 @@ impl Origin for ChunkCache {
 
     async fn watch(&self, scope: &ScopeId) -> Result<Option<Announcements>, OriginError> {
         self.origin.watch(scope).await
+    }
+
+    async fn report(&self, scope: &ScopeId, reports: &Reports) -> Result<bool, OriginError> {
+        self.origin.report(scope, reports).await
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a relay is told, and what it allows itself.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use flagforge::propagation::{REPORT_EVERY, Reporter};
 use flagforge_flags::manifest::Thumbprint;
 
 /// What a relay is told. [`Config::new`] gives what suits a server; change the fields that do not.
@@ -32,6 +34,11 @@ pub struct Config {
     pub heartbeat: Duration,
     /// The age at which a stream is ended, so that a key which was revoked has to show itself again.
     pub max_stream_age: Duration,
+    /// Who is told how far this relay and the SDKs behind it are; `None`: its origin, if that is another relay. Only a
+    /// relay that is kept fresh in the background tells.
+    pub reports_to: Option<Arc<dyn Reporter>>,
+    /// How often.
+    pub report_every: Duration,
 }
 
 /// How manifests are kept fresh.
@@ -64,6 +71,8 @@ impl Config {
             max_waits: 10_000,
             heartbeat: Duration::from_secs(15),
             max_stream_age: Duration::from_secs(30 * 60),
+            reports_to: None,
+            report_every: REPORT_EVERY,
         }
     }
 

@@ -38,8 +38,8 @@ const FOR_EVER: &str = "private, max-age=31536000, immutable";
 const SERVICES: &[KeyKind] = &[KeyKind::Server, KeyKind::Relay];
 const NOT_A_SERVICE: &str = "manifests are for keys of the kinds server and relay";
 
-type Relayed = State<Arc<Relay>>;
-type Place<T> = Result<Path<T>, PathRejection>;
+pub(crate) type Relayed = State<Arc<Relay>>;
+pub(crate) type Place<T> = Result<Path<T>, PathRejection>;
 
 /// `GET /data/v1/{org}/{env}/trust`
 pub(crate) async fn trust(
@@ -306,7 +306,7 @@ where
 
 /// A request with a service's key for the path's organization and environment. Another organization's
 /// place is not there, whether it exists or not; the key itself is held against its own organization.
-async fn admitted(
+pub(crate) async fn admitted(
     relay: &Relay,
     headers: &HeaderMap,
     org: &str,
@@ -322,7 +322,7 @@ async fn admitted(
     Ok(asker)
 }
 
-const fn nothing() -> Refused {
+pub(crate) const fn nothing() -> Refused {
     Refused::NotFound("environment")
 }
 
@@ -392,6 +392,6 @@ fn passed_on<T>(found: Result<T, flagforge::origin::OriginError>) -> Result<T, R
     })
 }
 
-async fn respond(work: impl Future<Output = Result<Response, Refused>>) -> Response {
+pub(crate) async fn respond(work: impl Future<Output = Result<Response, Refused>>) -> Response {
     work.await.unwrap_or_else(|refused| refused.problem())
 }

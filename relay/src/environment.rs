@@ -2,23 +2,26 @@
 //! authenticate with, the roots to pass on, and the news for streams.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use flagforge::follow::{Pace, listen};
 use flagforge::loader::{LoadError, Loader, Manifest, Refreshed, RootNews, RootReader};
 use flagforge::origin::{Announcement, Origin};
-use flagforge_flags::keys::{EnvKey, OrgKey};
+use flagforge::propagation::{self, Applied, ReportedStatus};
+use flagforge_flags::keys::{EnvKey, OrgKey, ReporterId};
 use flagforge_flags::manifest::{Digest, Listing, Named, Root, Scope, ScopeId, Trust};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
+use crate::clock;
 use crate::config::{Config, Freshness};
+use crate::heard::{Heard, pass_up};
 use crate::tenants::Tenants;
 
 /// Roots whose chunks are still handed out: an SDK may be fetching the chunks of one while the next appears.
@@ -104,6 +107,11 @@ pub(crate) struct Environment {
     bell: Arc<Notify>,
     /// The number of the last use, as the relay counts them.
     pub(crate) used: AtomicU64,
+    /// What the SDKs behind this relay said.
+    pub(crate) heard: Heard,
+    applied: ArcSwapOption<Applied>,
+    /// Whether the last refresh went well.
+    well: AtomicBool,
     tasks: OnceLock<Vec<AbortHandle>>,
 }
 
@@ -132,14 +140,21 @@ impl Drop for Environment {
 
 impl Environment {
     /// Loads an environment and begins to follow it.
-    pub(crate) async fn load(id: EnvId, origin: &Arc<dyn Origin>, config: &Config) -> Found {
+    pub(crate) async fn load(
+        id: EnvId,
+        origin: &Arc<dyn Origin>,
+        config: &Config,
+        relay_id: Option<&ReporterId>,
+    ) -> Found {
         let scope = |scope| id.scope(scope);
         let reader = |scope| RootReader::new(Arc::clone(origin), scope, config.pinned.clone());
         let cache = config.cache_dir.as_deref();
         let (relay_scope, pinned) = (scope(Scope::Relay), config.pinned.clone());
         let mut relay = Loader::new(Arc::clone(origin), relay_scope, pinned, cache);
         let restored = relay.restore().await;
-        let manifest = match timeout(REFRESH_TIMEOUT, relay.refresh()).await {
+        let refreshed = timeout(REFRESH_TIMEOUT, relay.refresh()).await;
+        let well = matches!(refreshed, Ok(Ok(_)));
+        let manifest = match refreshed {
             Ok(Ok(Refreshed::Changed(manifest))) => manifest,
             Ok(Ok(Refreshed::Confirmed)) | Err(_) => match restored {
                 Some(manifest) => manifest,
@@ -159,6 +174,7 @@ impl Environment {
             },
         };
         relay.store().await;
+        let applied = ArcSwapOption::new(Applied::now(&manifest, None).map(Arc::new));
         let environment = reader(scope(Scope::Environment));
         let shelf = Shelf {
             relay: Document::default().followed_by_manifest(&manifest),
@@ -179,12 +195,15 @@ impl Environment {
             rounds: watch::Sender::new(0),
             bell: Arc::new(Notify::new()),
             used: AtomicU64::new(0),
+            heard: Heard::default(),
+            applied,
+            well: AtomicBool::new(well),
             tasks: OnceLock::new(),
         });
         // The root for SDKs; without it evaluation goes on, and the next refresh asks again.
         loaded.refresh_environment_root(&mut *loaded.following.lock().await).await;
         if config.freshness == Freshness::Background {
-            loaded.follow(origin, config.poll);
+            loaded.follow(origin, config, relay_id);
         }
         Found::Loaded(loaded)
     }
@@ -192,6 +211,18 @@ impl Environment {
     /// What is handed out now.
     pub(crate) fn shelf(&self) -> Arc<Shelf> {
         self.shelf.load_full()
+    }
+
+    /// What was applied last, and how long it took to come.
+    pub(crate) fn applied(&self) -> Option<Applied> {
+        self.applied.load().as_deref().copied()
+    }
+
+    /// What answers are made of.
+    pub(crate) fn status(&self) -> ReportedStatus {
+        let good =
+            self.well.load(Ordering::Relaxed) && !self.shelf().manifest.expired(clock::now());
+        if good { ReportedStatus::Ready } else { ReportedStatus::LastKnownGood }
     }
 
     /// The newest announcement first, then those to come; of several that a slow reader missed, the newest only.
@@ -222,6 +253,7 @@ impl Environment {
         following.relay.store().await;
         self.rounds.send_modify(|round| *round += 1);
         self.done.store(covered, Ordering::SeqCst);
+        self.well.store(well, Ordering::Relaxed);
         if well { following.pace.after_success() } else { following.pace.after_failure() }
     }
 
@@ -245,6 +277,8 @@ impl Environment {
         match timeout(REFRESH_TIMEOUT, following.relay.refresh()).await {
             Ok(Ok(Refreshed::Changed(manifest))) => {
                 let trust = following.relay.trust().cloned();
+                let applied = Applied::now(&manifest, self.applied());
+                self.applied.store(applied.map(Arc::new));
                 self.shelf.rcu(|shelf| Shelf {
                     manifest: Arc::clone(&manifest),
                     relay: shelf.relay.followed_by_manifest(&manifest),
@@ -294,13 +328,26 @@ impl Environment {
         false
     }
 
-    /// Starts the tasks that poll and listen; they end with the environment.
-    fn follow(self: &Arc<Self>, origin: &Arc<dyn Origin>, poll: Duration) {
-        let following = tokio::spawn(follow(Arc::downgrade(self), Arc::clone(&self.bell), poll));
+    /// Starts the tasks that poll, listen, and tell how far SDKs are; they end with the environment.
+    fn follow(
+        self: &Arc<Self>,
+        origin: &Arc<dyn Origin>,
+        config: &Config,
+        relay_id: Option<&ReporterId>,
+    ) {
+        let (bell, poll) = (Arc::clone(&self.bell), config.poll);
+        let following = tokio::spawn(follow(Arc::downgrade(self), bell, poll));
         let bell = Arc::clone(&self.bell);
         let scope = self.id.scope(Scope::Environment);
         let listening = tokio::spawn(listen(Arc::clone(origin), scope, move || bell.notify_one()));
-        let tasks = vec![following.abort_handle(), listening.abort_handle()];
+        let mut tasks = vec![following.abort_handle(), listening.abort_handle()];
+        if let Some(relay_id) = relay_id {
+            let to = config.reports_to.clone();
+            let to = to.unwrap_or_else(|| propagation::to_origin(Arc::clone(origin)));
+            let (environment, every) = (Arc::downgrade(self), config.report_every);
+            let telling = tokio::spawn(pass_up(environment, relay_id.clone(), to, every));
+            tasks.push(telling.abort_handle());
+        }
         // Set once, by `load`.
         let _ = self.tasks.set(tasks);
     }

@@ -8,6 +8,7 @@ mod clock;
 mod config;
 mod data;
 mod environment;
+mod heard;
 mod ofrep;
 mod prefer;
 mod problem;

@@ -2,12 +2,17 @@
 //!
 //! `FLAGFORGE_CONNECTION` (or the first argument) says where manifests come from and which roots are
 //! believed; `FLAGFORGE_LISTEN` (or the second) where to listen; `FLAGFORGE_CACHE_DIR` keeps last good manifests;
-//! `FLAGFORGE_REQUESTS_PER_SECOND_OF_A_KEY` and `…_OF_A_TENANT` bound what one of them may ask.
+//! `FLAGFORGE_REQUESTS_PER_SECOND_OF_A_KEY` and `…_OF_A_TENANT` bound what one of them may ask;
+//! `FLAGFORGE_CONTROL_PLANE` is the management API that is told how far this relay and the SDKs behind it are, with the
+//! connection's key or `FLAGFORGE_CONTROL_PLANE_KEY`.
 
 use std::sync::Arc;
 
 use anyhow::Context;
+use flagforge::connection::Source;
+use flagforge::propagation::{ControlPlane, Reporter};
 use flagforge::{Connection, origin};
+use flagforge_flags::AccessKey;
 use flagforge_relay::{Config, Relay, app};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
@@ -33,6 +38,7 @@ async fn main() -> anyhow::Result<()> {
             *rate = set.get();
         }
     }
+    config.reports_to = control_plane(&connection)?;
     let relay = Relay::new(origin::open(&connection)?, config);
     let ending = Arc::clone(&relay);
     let until = async move {
@@ -53,6 +59,17 @@ async fn signal() -> std::io::Result<()> {
         interrupted = tokio::signal::ctrl_c() => interrupted,
         _ = terminate.recv() => Ok(()),
     }
+}
+
+/// Who is told how far SDKs are, besides the origin.
+fn control_plane(connection: &Connection) -> anyhow::Result<Option<Arc<dyn Reporter>>> {
+    let Ok(base) = std::env::var("FLAGFORGE_CONTROL_PLANE") else { return Ok(None) };
+    let key = match (std::env::var("FLAGFORGE_CONTROL_PLANE_KEY"), connection.source()) {
+        (Ok(key), _) => AccessKey::parse(&key).context("FLAGFORGE_CONTROL_PLANE_KEY")?,
+        (Err(_), Source::Http { key, .. }) => key.clone(),
+        (Err(_), _) => anyhow::bail!("FLAGFORGE_CONTROL_PLANE_KEY is not set"),
+    };
+    Ok(Some(Arc::new(ControlPlane::new(&base, &key)?)))
 }
 
 fn setting(place: usize, name: &str) -> Option<String> {

@@ -136,7 +136,7 @@ impl<'a> Success<'a> {
 }
 
 /// The whole body, at most [`MAX_BODY_BYTES`] of it.
-async fn whole(body: Body) -> Result<Bytes, Refused> {
+pub(crate) async fn whole(body: Body) -> Result<Bytes, Refused> {
     match to_bytes(body, MAX_BODY_BYTES).await {
         Ok(bytes) => Ok(bytes),
         Err(error) if over_limit(&error) => Err(Refused::TooLarge(MAX_BODY_BYTES)),

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use flagforge::origin::Origin;
-use flagforge_flags::keys::{EnvKey, OrgKey};
+use flagforge::propagation;
+use flagforge_flags::keys::{EnvKey, OrgKey, ReporterId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tracing::debug;
@@ -42,6 +43,8 @@ pub struct Relay {
     /// Whether streams and long polls end now.
     closed: watch::Sender<bool>,
     uses: AtomicU64,
+    /// Under which it says how far it is; drawn by lot.
+    id: Option<ReporterId>,
 }
 
 #[derive(Debug)]
@@ -78,6 +81,7 @@ impl Relay {
             waits: Arc::new(Semaphore::new(config.max_waits)),
             closed: watch::Sender::new(false),
             uses: AtomicU64::new(0),
+            id: propagation::id(),
             rates: Arc::new(Rates::new(&config)),
             config,
         })
@@ -196,10 +200,11 @@ impl Relay {
     /// Loads in a task of its own, which goes on when whoever asked first has hung up.
     fn begin(&self, id: EnvId, sender: watch::Sender<Option<Found>>) {
         let (origin, config) = (Arc::clone(&self.origin), self.config.clone());
+        let relay_id = self.id.clone();
         let (held, use_number) =
             (Arc::clone(&self.places), self.uses.fetch_add(1, Ordering::Relaxed));
         tokio::spawn(async move {
-            let found = Environment::load(id.clone(), &origin, &config).await;
+            let found = Environment::load(id.clone(), &origin, &config, relay_id.as_ref()).await;
             let mut places = places(&held);
             places.loading.remove(&id);
             match &found {

@@ -7,18 +7,19 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::relay::Relay;
-use crate::{browser, data, ofrep};
+use crate::{browser, data, heard, ofrep};
 
-/// The data plane with streams, for servers.
+/// The whole data plane, for servers.
 pub fn app(relay: Arc<Relay>) -> Router {
-    let streams = Router::new()
+    let of_servers = Router::new()
         .route("/data/v1/{org}/{env}/stream", get(data::stream))
         .route("/data/v1/{org}/{env}/tenant/stream", get(data::tenant_stream))
+        .route("/data/v1/{org}/{env}/propagation", post(heard::propagation))
         .with_state(Arc::clone(&relay));
-    app_without_streams(relay).merge(streams)
+    app_without_streams(relay).merge(of_servers)
 }
 
-/// The data plane without streams, for functions, which cannot hold a connection open.
+/// The data plane for functions, which can neither hold a connection open nor keep what is reported.
 pub fn app_without_streams(relay: Arc<Relay>) -> Router {
     Router::new()
         .route("/healthz", get(health))

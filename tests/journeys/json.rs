@@ -5,6 +5,8 @@ use anyhow::ensure;
 use reqwest::Method;
 
 use super::isolation::{Route, routes};
+use super::matrix::row;
+use super::rows::Weakest;
 use crate::Stack;
 
 /// Texts that are no JSON. Each must be refused with 400, and never understood.
@@ -113,6 +115,7 @@ pub async fn json_that_is_none_is_refused_and_odd_json_breaks_nothing(
     let org = stack.found("json").await?;
     org.boolean_flag("f").await?;
     let operator = stack.api(Some(&stack.operator_key));
+    let service = stack.api(Some(&org.server_key().await?));
     let in_process = matches!(stack.delivery, crate::Delivery::Http);
     let taking = |route: &&Route| {
         let method = matches!(route.method, Method::PUT | Method::POST | Method::PATCH);
@@ -125,7 +128,9 @@ pub async fn json_that_is_none_is_refused_and_odd_json_breaks_nothing(
         // The cases are the same reader's everywhere; a cloud call costs fifty times as much.
         let step = if in_process { 1 } else { 23 };
         let operators = route.path.contains("/operator/") || !route.path.contains("{org}");
+        let services = row(route)? == Weakest::Service;
         let api = if operators { &operator } else { &org.api };
+        let api = if services { &service } else { api };
         for (text, is_json) in cases(&deep).step_by(step) {
             let answer = api.call(route.method.clone(), &path, &[], Some(text.to_owned())).await?;
             let status = answer.status.as_u16();

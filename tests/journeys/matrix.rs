@@ -13,7 +13,7 @@ use super::staff::Staff;
 
 use crate::{Answer, Api, Org, Stack};
 
-use Weakest::{Maintainer, Operator, Reader};
+use Weakest::{Maintainer, Operator, Reader, Service};
 
 /// What no caller of another organization ever sends, and so must never see.
 const SECRET: &str = "canary-secret";
@@ -268,6 +268,10 @@ async fn attempt(stage: &Stage, chance: &mut Chance) -> anyhow::Result<String> {
         // What it may do there is its own, and shows nothing of the organization's: its own journey says so.
         return Ok(route.name());
     }
+    if *attacker == Attacker::WrongKind && row(route)? == Service {
+        // Here it is the right kind, and its own journey says what it may not do.
+        return Ok(route.name());
+    }
     let has_own = matches!(attacker, Attacker::Stranger | Attacker::Foreigner);
     let own = has_own && chance.below(3) == 0 && !operators;
     let asked = path(if own { &stage.stranger.key } else { victim }, env);
@@ -305,7 +309,7 @@ fn same_nothing(
     Ok(())
 }
 
-fn row(route: &Route) -> anyhow::Result<Weakest> {
+pub(super) fn row(route: &Route) -> anyhow::Result<Weakest> {
     let found = ROWS
         .iter()
         .find(|(method, path, _)| route.method.as_str() == *method && route.path == *path);

@@ -8,9 +8,11 @@ pub(super) enum Weakest {
     Admin,
     /// Nobody of an organization: the operator of the installation.
     Operator,
+    /// Nobody who manages: what serves the organization's flags, by a key of the kind server or relay.
+    Service,
 }
 
-use Weakest::{Admin, Maintainer, Operator, Reader};
+use Weakest::{Admin, Maintainer, Operator, Reader, Service};
 
 /// Every route, and who may pass. A route of the description without a row here fails, and so does a row
 /// without a route.
@@ -123,6 +125,8 @@ pub(super) const ROWS: &[(&str, &str, Weakest)] = &[
     ("GET", "/v1/orgs/{org}/environments/{env}/manifest", Reader),
     ("POST", "/v1/orgs/{org}/environments/{env}/manifest/accept-shrinkage", Admin),
     ("POST", "/v1/orgs/{org}/environments/{env}/promote", Maintainer),
+    ("GET", "/v1/orgs/{org}/environments/{env}/propagation", Reader),
+    ("POST", "/v1/orgs/{org}/environments/{env}/propagation", Service),
     ("POST", "/v1/orgs/{org}/erasures", Admin),
     ("GET", "/v1/orgs/{org}/collection", Admin),
     ("POST", "/v1/orgs/{org}/collection", Admin),

@@ -1,14 +1,16 @@
 //! `flagforge env`.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
 
 use super::client::Body;
-use super::fields::Fields;
+use super::fields::{Fields, json_in};
 use super::refusal::{Exit, Failure};
 use super::session::{print_json, print_table};
 use super::table::{Column, field, plain};
-use super::{Pages, Session, kill};
+use super::{Pages, Session, kill, propagation};
 use crate::args::{note, say};
 
 const COLUMNS: [Column; 3] =
@@ -80,6 +82,30 @@ What broke off is repeated, and goes on.")]
         #[arg(long)]
         preview: bool,
     },
+    /// Say how far an environment's configuration has come: which SDKs and relays have applied what, and how soon.
+    #[command(after_help = "\
+  flagforge env propagation prod
+  flagforge env propagation prod --revision 17.41 --behind      who has not got that change yet")]
+    Propagation {
+        /// Which.
+        key: String,
+        /// Hold them against this revision, as a change answers it. Default: the published one.
+        #[arg(long, value_name = "REVISION")]
+        revision: Option<String>,
+        /// Only those that are heard and have not got it.
+        #[arg(long)]
+        behind: bool,
+        #[command(flatten)]
+        pages: Pages,
+    },
+    /// Say how far processes are, as an SDK does by itself; with a key of the kind server or relay.
+    Report {
+        /// Which.
+        key: String,
+        /// The reports, as JSON; `-` is the standard input.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Turn every flag of an environment off, also those that come to it later. Migration flags stay.
     Kill {
         /// Which.
@@ -127,6 +153,16 @@ pub(crate) async fn run(command: &EnvCommand, s: &Session) -> anyhow::Result<()>
         EnvCommand::Promote { key, from, flags, segments, preview } => {
             let body = json!({"from": from, "flags": flags, "segments": segments});
             promote(s, key, &body, *preview).await
+        }
+        EnvCommand::Propagation { key, revision, behind, pages } => {
+            let path = s.org(&["environments", key, "propagation"])?;
+            let path = path.ask_if("revision", revision.as_deref());
+            propagation::show(s, if *behind { path.ask("behind", &true) } else { path }, pages)
+                .await
+        }
+        EnvCommand::Report { key, file } => {
+            let path = s.org(&["environments", key, "propagation"])?;
+            s.tell(&s.post(&path, Body::Json(json_in(file)?)).await?, "it was heard")
         }
         EnvCommand::Kill { key } => kill::pull(s, key, "environment", None).await,
         EnvCommand::Unkill { key } => kill::end(s, key, "environment", None).await,

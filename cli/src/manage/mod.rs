@@ -19,6 +19,7 @@ mod org;
 mod path;
 mod person;
 mod profile;
+mod propagation;
 mod refusal;
 mod role;
 mod schedule;

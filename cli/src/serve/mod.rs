@@ -7,6 +7,7 @@ mod keys;
 mod news;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -151,7 +152,9 @@ async fn furnish(home: &Home, embedded: Embedded, port: u16) -> anyhow::Result<H
             .context("making the demo's data")?;
     }
 
-    let relay = Relay::new(Arc::new(FolderOrigin::new(&objects)), Config::new(vec![trust.root]));
+    let mut config = Config::new(vec![trust.root]);
+    config.reports_to = Some(told::told(&platform));
+    let relay = Relay::new(Arc::new(FolderOrigin::new(&objects)), config);
     let news = broadcast::Sender::new(MAX_NEWS_BEHIND);
     tokio::spawn(news::tell(relay.clone(), embedded.bus.subscribe(), news.clone()));
     let works = Works::start(&platform, Arc::new(embedded)).await;

@@ -360,3 +360,28 @@ fn a_change_that_was_answered_is_in_force() {
         assert_eq!(answer_to(&house, "new-dashboard", "globex").await, Json::Bool(false));
     });
 }
+
+#[test]
+fn what_sdks_say_to_the_relay_is_asked_of_the_management_api() {
+    let folder = tempfile::tempdir().unwrap();
+    in_a_demo(folder.path(), async |house| {
+        let (server, admin) = (house.keys.server.expose(), house.keys.admin.expose());
+        let key = |key: &str| format!("Bearer {key}");
+        let body = r#"{"reports": [{"reporter": "r1", "kind": "sdk", "version": "go 1", "status": "defaults"}]}"#;
+        let say = "POST /data/v1/demo/prod/propagation";
+        let said = send(&house, say, &[("authorization", &key(&server))], body).await;
+        assert_eq!(said.status, StatusCode::NO_CONTENT, "{}", said.text);
+        let ask = "GET /v1/orgs/demo/environments/prod/propagation";
+        let mut heard = Json::Null;
+        // The relay passes it up within its interval.
+        for _ in 0..150 {
+            heard = send(&house, ask, &[("authorization", &key(&admin))], "").await.json();
+            if heard["reporters"]["heard"] == 2 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(heard["reporters"]["behind"], 1, "the relay is not: {heard}");
+        assert_eq!(heard["published"]["revision"], heard["revision"], "{heard}");
+    });
+}

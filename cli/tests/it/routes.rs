@@ -129,6 +129,14 @@ fn flags(t: &Terminal) {
     assert!(t.ok("flag on a").contains("a kill switch holds it off"));
     assert!(t.ok("kill list").contains("tag:q4"));
     t.ok("kill end tag:q4");
+    t.ok("key create --kind server --name shop --only-env dev --out server.key");
+    t.write(
+        "reports.json",
+        r#"{"reports": [{"reporter": "r1", "kind": "sdk", "version": "go 1", "status": "ready", "revision": "1.1"}]}"#,
+    );
+    t.ok("env report dev --file reports.json --key-file server.key");
+    assert!(t.ok("env propagation dev").contains("1 have not got"));
+    assert!(t.ok("env propagation dev --behind --revision 1.2").contains("r1"));
     t.ok("env kill qa --yes --reason trial");
     t.ok("env unkill qa");
 }

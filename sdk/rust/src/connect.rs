@@ -22,6 +22,7 @@ use crate::observers::Observing;
 #[cfg(feature = "sqs")]
 use crate::origin::SqsQueue;
 use crate::origin::{Origin, SetupError};
+use crate::propagation::Propagation;
 use crate::report::Reports;
 use crate::shared::{Inner, Shared};
 
@@ -75,6 +76,7 @@ pub struct Connect {
     #[cfg(feature = "sqs")]
     queue: Option<SqsQueue>,
     observing: Observing,
+    propagation: Propagation,
 }
 
 impl fmt::Debug for Connect {
@@ -87,7 +89,7 @@ impl Connect {
     pub(crate) fn new(described: Result<Described, ConnectError>) -> Self {
         let (start_within, poll_every) = (START_WITHIN, POLL_EVERY);
         let (cache, bundle, observing) = (None, None, Observing::default());
-        let directory = Directory::Whole;
+        let (directory, propagation) = (Directory::Whole, Propagation::default());
         Self {
             described,
             start_within,
@@ -98,6 +100,7 @@ impl Connect {
             #[cfg(feature = "sqs")]
             queue: None,
             observing,
+            propagation,
         }
     }
 
@@ -153,6 +156,12 @@ impl Connect {
         self
     }
 
+    /// Whether and where this process tells how far it is; see [`Propagation`].
+    pub fn propagation(mut self, propagation: Propagation) -> Self {
+        self.propagation = propagation;
+        self
+    }
+
     /// Tells the `metrics` recorder that the host installed how the client fares: its age, revision and refreshes,
     /// and how often answers were fallbacks. The names stand in the README.
     #[cfg(feature = "metrics")]
@@ -174,6 +183,7 @@ impl Connect {
         let loader = loader.on_demand(directory);
         let poll = self.poll_every.max(MIN_POLL);
         let following = tokio::spawn(follow(Arc::clone(&shared), loader, self.bundle, poll));
+        let telling = self.propagation.begin(&origin, &scope);
         let bell = Arc::clone(&shared);
         let listening = tokio::spawn(async move {
             tokio::select! {
@@ -194,6 +204,9 @@ impl Connect {
         }
         if let Some(reporting) = reporting {
             tasks.push(tokio::spawn(reporting.run(Arc::clone(&shared))));
+        }
+        if let Some(telling) = telling {
+            tasks.push(tokio::spawn(telling.run(Arc::clone(&shared))));
         }
         let client = Client { inner: Arc::new(Inner::new(shared, tasks)) };
 

@@ -42,6 +42,11 @@ impl Pace {
     }
 }
 
+/// A little under the interval, by chance, so that what began together does not go on together.
+pub fn spread(interval: Duration) -> Duration {
+    shortened(interval, dice())
+}
+
 /// Calls `ring` for every announcement of the origin, for ever, opening the stream again whenever it
 /// ends. An announcement that is missed costs nothing: a new stream begins with the current root, and polls go on.
 pub async fn listen(origin: Arc<dyn Origin>, scope: ScopeId, ring: impl Fn() + Send) {

@@ -18,6 +18,7 @@ mod metrics;
 mod observers;
 pub mod origin;
 mod page;
+pub mod propagation;
 pub mod report;
 mod shared;
 mod subscription;

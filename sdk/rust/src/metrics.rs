@@ -83,6 +83,9 @@ mod told {
         gauge!("flagforge.client.age", labels(shared)).set(age);
         // 64 at most, so exact.
         gauge!("flagforge.client.held", labels(shared)).set(manifest.held().len() as f64);
+        if let Some(lag) = shared.applied().and_then(|applied| applied.lag) {
+            gauge!("flagforge.client.lag", labels(shared)).set(lag.as_secs_f64());
+        }
         let revision = manifest.snapshot().revision();
         for (log, number) in [("org", revision.org), ("env", revision.env)] {
             let log = Label::new("flagforge.log", log);

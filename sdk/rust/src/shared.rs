@@ -15,6 +15,7 @@ use crate::client::Status;
 use crate::clock;
 use crate::loader::{Manifest, OnDemand};
 use crate::observers::Observers;
+use crate::propagation::Applied;
 
 /// What clones and tenants share. Dropping it ends the tasks.
 #[derive(Debug)]
@@ -69,6 +70,8 @@ pub(crate) struct Shared {
     confirmed: AtomicBool,
     /// What went wrong in it.
     trouble: ArcSwapOption<String>,
+    /// What was applied last, and how long it took to come.
+    applied: ArcSwapOption<Applied>,
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) bell: Notify,
     /// Who is held of the tenant directory; `None` is everybody.
@@ -103,6 +106,7 @@ impl Shared {
             scope,
             confirmed: AtomicBool::new(false),
             trouble: ArcSwapOption::empty(),
+            applied: ArcSwapOption::empty(),
             progress: watch::Sender::new(Progress::default()),
             bell: Notify::new(),
             observers: observers.map(Box::new),
@@ -138,10 +142,18 @@ impl Shared {
         self.trouble.load_full()
     }
 
+    pub(crate) fn applied(&self) -> Option<Applied> {
+        self.applied.load().as_deref().copied()
+    }
+
     /// Answers are of this manifest from here on.
     pub(crate) fn take_up(&self, manifest: Arc<Manifest>) {
         self.tell_held(self.current.load().held(), manifest.held());
+        // Before the origin was asked it is what this process begins with.
+        let asked = self.progress.borrow().refreshes > 0;
+        let applied = Applied::now(&manifest, self.applied().filter(|_| asked));
         self.current.store(manifest);
+        self.applied.store(applied.map(Arc::new));
         self.progress.send_modify(|progress| progress.swaps += 1);
     }
 

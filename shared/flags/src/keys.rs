@@ -1,6 +1,6 @@
 //! Names, parsed once: a key that exists is a key that is valid, and keys of two kinds do not mix.
 //!
-//! Two grammars. A *slug* (organizations, environments, roles) goes into table keys, object names and host
+//! Two grammars. A *slug* (organizations, environments, roles, reporters) goes into table keys, object names and host
 //! names: 1–40 bytes of `a-z`, `0-9` and `-`, beginning and ending with a letter or digit. A *name* (flags, tenants, groups,
 //! variants, rules) comes from other people's systems: 1–128 bytes of UTF-8 without control
 //! characters, without `/ ? # % \ "`, neither beginning nor ending with a space, and neither `.` nor `..`.
@@ -188,6 +188,14 @@ key!(
 key!(
     /// A rule of a flag's state; it never changes while the rule lives. A name.
     RuleId, "rule id", name
+);
+key!(
+    /// A process that says which revision it has applied, drawn by lot when it starts. A slug.
+    ReporterId, "reporter id", slug
+);
+key!(
+    /// What a host calls itself to people, say `checkout`. A name.
+    ReporterName, "reporter name", name
 );
 
 #[cfg(test)]

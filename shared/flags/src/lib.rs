@@ -23,6 +23,7 @@ pub mod keys;
 pub mod manifest;
 mod operators;
 mod pinned;
+pub mod propagation;
 pub mod rate;
 mod revision;
 mod run;

@@ -218,13 +218,20 @@ impl Platform {
             return Err(Error::Unauthenticated);
         }
         let permissions = self.permissions_of(org, &facts).await?;
-        if facts.kind != KeyKind::Management {
-            return Err(Error::WrongKeyKind { kind: facts.kind.as_str() });
+        let serves = matches!(facts.kind, KeyKind::Server | KeyKind::Relay);
+        let permissions = match facts.kind {
+            KeyKind::Management => permissions,
+            // It holds no permission: being a service is all that it is.
+            _ if serves && asking.reports => PermissionSet::default(),
+            kind => return Err(Error::WrongKeyKind { kind: kind.as_str() }),
+        };
+        // A service's reports say themselves when they were heard.
+        if !serves {
+            self.acting_for(org).note_use(org, &facts.id).await;
         }
-        self.acting_for(org).note_use(org, &facts.id).await;
         let home = self.home(org).await?;
         let left = left.min(self.rates().org(&home, presented, self.timer().now())?);
-        Ok(Caller { requests_left: left, ..of_key(facts, permissions, home) })
+        Ok(Caller { requests_left: left, serves, ..of_key(facts, permissions, home) })
     }
 
     /// The platform as it acts for a caller: for their own organization, whichever they ask about. An operator has none
@@ -299,6 +306,7 @@ fn of_key(facts: KeyFacts, permissions: PermissionSet, home: Arc<Organization>) 
         operator: facts.operator,
         home: Some(home),
         requests_left: u64::MAX,
+        serves: false,
         family,
         person: None,
     }

@@ -79,6 +79,8 @@ pub struct Caller {
     pub(crate) requests_left: u64,
     /// Who it is, if a person.
     pub(crate) person: Option<Arc<Person>>,
+    /// Whether it is a service, by a key of the data plane: it may say how far it is, and nothing else.
+    pub(crate) serves: bool,
     /// The keys above what it makes: its own ancestors, and itself if it is a key.
     pub(crate) family: Vec<String>,
 }
@@ -128,6 +130,7 @@ impl Caller {
             operator: true,
             home: None,
             requests_left: u64::MAX,
+            serves: false,
             family: Vec::new(),
             person: None,
         }
@@ -143,6 +146,7 @@ impl Caller {
             operator: true,
             home: None,
             requests_left: u64::MAX,
+            serves: false,
             family: Vec::new(),
             person: None,
         }
@@ -200,6 +204,13 @@ impl Caller {
     /// Lets pass the platform's operator only. To everyone else the operator's doors are not there.
     pub fn may_operate(&self) -> Result<(), Error> {
         if self.operator { Ok(()) } else { Err(Error::NotFound { what: "route" }) }
+    }
+
+    /// Lets pass what serves an environment's flags: to say how far it is. A system caller does, too.
+    pub(crate) fn may_report(&self, org: &OrgKey, env: &EnvKey) -> Result<(), Error> {
+        self.sees(org, env)?;
+        let system = matches!(self.actor, Actor::System { .. });
+        if self.serves || system { Ok(()) } else { Err(Error::NotAService) }
     }
 
     /// Whether some of its grants holds the permission for some domains only.
@@ -275,6 +286,7 @@ mod tests {
             operator: false,
             home: None,
             requests_left: 1,
+            serves: false,
             family,
             person: None,
         }

@@ -21,6 +21,9 @@ pub enum Error {
     /// A kind of key that may not manage.
     #[error("a key of kind `{kind}` cannot manage; use one of kind `mgmt`")]
     WrongKeyKind { kind: &'static str },
+    /// Only what serves flags says how far it is.
+    #[error("only a key of kind `server` or `relay` may say how far a process is")]
+    NotAService,
     /// An input is not acceptable; `field` is its path in the request.
     #[error("{field}: {message}")]
     Invalid { field: String, message: String },

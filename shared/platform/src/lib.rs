@@ -40,6 +40,7 @@ mod personal;
 mod place;
 mod plan;
 pub mod ports;
+mod propagation;
 mod publish;
 pub mod read;
 pub mod record;
@@ -88,6 +89,7 @@ pub use plan::{
     MAX_ENVIRONMENTS, MAX_GROUP_OVERRIDES, MAX_KEY_DEPTH, MAX_KEYS, MAX_NEW_ASKS, MAX_PROMOTED,
     MAX_RECORD_BYTES, MAX_ROLES, MAX_SEGMENTS,
 };
+pub use propagation::{Progress, Reported};
 pub use publish::{
     ACCEPTED_FOR, MAY_END_AT_ONCE, MAY_GO_AT_ONCE, RESIGN_AFTER, ROOT_LIFETIME, ROOTS_KEPT,
 };
@@ -126,6 +128,7 @@ struct Parts {
     turns: turns::Turns,
     noted: last_used::Noted,
     rates: access::Rates,
+    heard: propagation::Heard,
     /// Whether somebody delivers webhooks here.
     delivers: AtomicBool,
     /// Who reads from addresses that customers name, where somebody does.
@@ -163,6 +166,7 @@ impl Platform {
             turns,
             noted,
             rates,
+            heard: propagation::Heard::default(),
             delivers,
             fetch: OnceLock::new(),
             known_issuers: people::Known::default(),
@@ -275,6 +279,10 @@ impl Platform {
 
     pub(crate) fn rates(&self) -> &access::Rates {
         &self.parts.rates
+    }
+
+    pub(crate) fn heard(&self) -> &propagation::Heard {
+        &self.parts.heard
     }
 
     pub(crate) fn noted(&self) -> &last_used::Noted {

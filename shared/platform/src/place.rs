@@ -2,7 +2,7 @@
 //! that credentials can be narrowed to one; `#` cannot occur in a key, so places never collide.
 
 use flagforge_flags::keys::{
-    EnvKey, FlagKey, GroupKey, IssuerKey, OrgKey, RoleKey, SegmentKey, TenantKey,
+    EnvKey, FlagKey, GroupKey, IssuerKey, OrgKey, ReporterId, RoleKey, SegmentKey, TenantKey,
 };
 use flagforge_flags::time::Timestamp;
 
@@ -139,6 +139,16 @@ pub(crate) fn use_pk(org: &OrgKey) -> String {
 
 pub(crate) fn key_use(org: &OrgKey, id: &str) -> ItemKey {
     ItemKey::new(use_pk(org), format!("KEY#{id}"))
+}
+
+/// How far the readers of an environment are, as they say themselves: nothing there is in a log or a manifest, and the
+/// publisher does not read it.
+pub(crate) fn heard_pk(org: &OrgKey, env: &EnvKey) -> String {
+    format!("{org}#env#{env}#heard")
+}
+
+pub(crate) fn heard(org: &OrgKey, env: &EnvKey, reporter: &ReporterId) -> ItemKey {
+    ItemKey::new(heard_pk(org, env), format!("REPORTER#{reporter}"))
 }
 
 /// The texts that name an actor, beside the log. Nothing there is in a log or a manifest.

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use flagforge_flags::access_key::AccessKey;
 use flagforge_flags::manifest::{MAX_ROOT_BYTES, MAX_TRUST_BYTES, Named, Scope, ScopeId};
+use flagforge_flags::propagation::Reports;
 use futures_util::stream;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
@@ -91,6 +92,25 @@ impl HttpOrigin {
             Scope::Tenant(tenant) => request.header(TENANT, tenant.as_str().as_bytes()),
         }
     }
+
+    /// Posts reports; `false` where the address is none, or takes none.
+    pub(crate) async fn tell(&self, path: &str, reports: &Reports) -> Result<bool, OriginError> {
+        const WHAT: &str = "a report";
+        let body = serde_json::to_vec(reports).map_err(|error| web::unreachable(WHAT, error))?;
+        let request = self
+            .client
+            .post(format!("{}/{path}", self.base))
+            .header(AUTHORIZATION, self.authorization.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .timeout(web::ANSWER_TIMEOUT)
+            .body(body);
+        let sent = request.send().await.map_err(|error| web::unreachable(WHAT, error))?;
+        match sent.status() {
+            status if status.is_success() => Ok(true),
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(false),
+            status => Err(web::refused(status, WHAT)),
+        }
+    }
 }
 
 fn no_stream(why: &'static str) -> OriginError {
@@ -134,6 +154,11 @@ impl Origin for HttpOrigin {
                 Ok(LongPoll::begin(self, scope).await?.map(LongPoll::announcements))
             }
         }
+    }
+
+    async fn report(&self, scope: &ScopeId, reports: &Reports) -> Result<bool, OriginError> {
+        let ScopeId { org, env, .. } = scope;
+        self.tell(&format!("data/v1/{org}/{env}/propagation"), reports).await
     }
 }
 

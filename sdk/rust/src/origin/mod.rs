@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use flagforge_flags::keys::OrgKey;
 use flagforge_flags::manifest::{Digest, Named, ScopeId};
+use flagforge_flags::propagation::Reports;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -67,6 +68,12 @@ pub trait Origin: Send + Sync + Debug {
     async fn watch(&self, scope: &ScopeId) -> Result<Option<Announcements>, OriginError> {
         let _ = scope;
         Ok(None)
+    }
+
+    /// Takes word of how far processes are. `false` where the origin does not care: then nobody is told.
+    async fn report(&self, scope: &ScopeId, reports: &Reports) -> Result<bool, OriginError> {
+        let _ = (scope, reports);
+        Ok(false)
     }
 }
 

@@ -21,6 +21,7 @@ mod on_demand;
 #[cfg(feature = "http")]
 mod oversize;
 mod page;
+mod propagation;
 #[cfg(feature = "sqs")]
 mod queue;
 mod reports;

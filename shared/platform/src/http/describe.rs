@@ -18,6 +18,7 @@ const TAGS: &[(&str, &str)] = &[
     ("kills", "Many flags off in one call, and back."),
     ("manifest", "What is published of an environment."),
     ("promotion", "What differs between environments, and bringing it over."),
+    ("propagation", "Which processes have got which revision."),
     ("segments", "Saved sets of users."),
     ("tenants", "Customers of the organization."),
     ("groups", "Named sets of tenants."),

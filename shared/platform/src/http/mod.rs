@@ -23,6 +23,7 @@ mod organizations;
 mod people;
 mod problem;
 mod promotions;
+mod propagation;
 mod query;
 mod roles;
 mod schedules;
@@ -102,6 +103,7 @@ fn routes() -> OpenApiRouter {
         .merge(manifest::routes())
         .merge(catalog::routes())
         .merge(promotions::routes())
+        .merge(propagation::routes())
         .merge(keys::routes())
         .merge(roles::routes())
         .merge(issuers::routes())
@@ -162,7 +164,8 @@ async fn authenticate(
     });
     let path = request.uri().path();
     let (org, accepts) = (asked::organization(path), people::accepts(path));
-    let asking = Asking { org: org.as_ref(), accepts };
+    let reports = propagation::reports(request.method(), path);
+    let asking = Asking { org: org.as_ref(), accepts, reports };
     let caller = match key {
         None => Err(Error::Unauthenticated),
         Some(key) => platform.authenticate(&key, asking).await,

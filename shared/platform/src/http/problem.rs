@@ -97,7 +97,7 @@ fn kind_of(error: &Error) -> Kind {
         Error::Unauthenticated => kinds::UNAUTHENTICATED,
         Error::NotFound { .. } => kinds::NOT_FOUND,
         Error::Forbidden { .. } => kinds::FORBIDDEN,
-        Error::WrongKeyKind { .. } => kinds::WRONG_KEY_KIND,
+        Error::WrongKeyKind { .. } | Error::NotAService => kinds::WRONG_KEY_KIND,
         Error::Suspended => kinds::SUSPENDED,
         Error::Invalid { .. } | Error::BadText { .. } => kinds::INVALID,
         Error::OverLimit { .. } => kinds::OVER_LIMIT,

@@ -89,6 +89,7 @@ impl Platform {
             operator: false,
             home: Some(home),
             requests_left: u64::MAX,
+            serves: false,
             person: None,
             family: Vec::new(),
         })

@@ -248,7 +248,7 @@ impl Platform {
         let now = self.timer().now();
         let digest = Digest::of(presented.as_bytes());
         let left = self.rates().key(digest, now)?;
-        let Asking { org, accepts } = asking;
+        let Asking { org, accepts, .. } = asking;
         let (issuer, person) = self.vouched(presented, org).await.map_err(|error| match error {
             Vouching::Refused(why) => {
                 tracing::debug!(%why, "a person's token was refused");
@@ -348,6 +348,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) org: Option<&'a OrgKey>,
     /// Whether it accepts an invitation, and so may come from somebody who is nobody there yet.
     pub(crate) accepts: bool,
+    /// Whether it says how far a process is, and so may come from a service.
+    pub(crate) reports: bool,
 }
 
 /// Why nobody was vouched for.
@@ -373,6 +375,7 @@ impl Caller {
             operator: false,
             home: None,
             requests_left,
+            serves: false,
             family: Vec::new(),
             person: Some(Arc::new(person)),
         }

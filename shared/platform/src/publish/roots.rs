@@ -128,6 +128,12 @@ impl Platform {
         Err(Error::busy("too many publishers at once"))
     }
 
+    /// The root that readers of a scope get, where one stands that the trust verifies.
+    pub(crate) async fn root_in_force(&self, id: &ScopeId) -> Result<Option<Root>, Error> {
+        let Some((trust, _)) = self.trust().await? else { return Ok(None) };
+        Ok(self.standing(id, &trust).await?.root)
+    }
+
     pub(crate) async fn standing(&self, id: &ScopeId, trust: &Trust) -> Result<Standing, Error> {
         let name = id.root_name();
         let (bytes, etag): (Bytes, ETag) = match self.objects().get(&name, None).await? {
