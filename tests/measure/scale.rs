@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use flagforge_embedded::Embedded;
 use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, TenantKey, VariantKey};
+use flagforge_flags::propagation::Propagation;
 use flagforge_platform::import::{Import, ImportFormat, ImportState, NewImport, OnError};
 use flagforge_platform::ports::{Condition, Item, ItemKey, Notice, Table as _, Write};
 use flagforge_platform::read::PageOf;
@@ -237,6 +238,7 @@ impl Scale {
             env: Some(env()?),
             number: 0,
             change: "scale".to_owned(),
+            propagation: Propagation::default(),
         };
         let began = Instant::now();
         handle::snapshot(&self.platform, &notice).await?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use flagforge_embedded::Embedded;
 use flagforge_flags::manifest::{ChunkKind, ChunkRef, Scope, Trust};
+use flagforge_flags::propagation::Propagation;
 use flagforge_platform::ports::Notice;
 use flagforge_platform::{Change, Platform, Request, handle};
 use serde_json::{Value as Json, json};
@@ -68,7 +69,8 @@ pub(crate) fn change(chance: &mut Chance, number: usize) -> Json {
 }
 
 fn of_organization() -> Notice {
-    Notice::Changed { org: org(), env: None, number: 0, change: "by-chance".to_owned() }
+    let (change, propagation) = ("by-chance".to_owned(), Propagation::default());
+    Notice::Changed { org: org(), env: None, number: 0, change, propagation }
 }
 
 async fn chunks(hands: &Embedded, trust: &Trust) -> (u32, Vec<ChunkRef>) {
@@ -141,7 +143,8 @@ async fn a_kill_passes_between_two_slices_of_an_import() {
     commit(&platform, enable("f", true)).await;
     commit(&platform, tenant("by-hand")).await;
     let (env, change) = (Some(env("prod")), "set-enabled".to_owned());
-    let kill = Notice::Changed { org: org(), env, number: 0, change };
+    let propagation = Propagation::Immediate;
+    let kill = Notice::Changed { org: org(), env, number: 0, change, propagation };
     assert!(!handle::snapshot_some(&platform, &kill).await.unwrap());
     let between = root(&hands, &trust, Scope::Environment).await;
     let between_chunks = kit::chunks(&hands, &trust, Scope::Environment).await;

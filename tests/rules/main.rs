@@ -18,6 +18,7 @@ mod kit;
 mod later;
 mod members;
 mod people;
+mod propagation;
 mod publishing;
 mod reasons;
 mod schedules;

@@ -11,7 +11,7 @@ use crate::settings::Variable;
 use crate::unset::Unset;
 
 /// Doorbells on SNS. A message is the notice as JSON; what subscribers may filter by stands in its attributes too: `org`,
-/// `env` (absent when all are meant), and of a change `change`.
+/// `env` (absent when all are meant), and of a change `change` and `propagation`.
 #[derive(Debug, Clone)]
 pub struct SnsBus {
     client: Client,
@@ -77,9 +77,11 @@ impl Bus for SnsBus {
 
 fn attributes(notice: &Notice) -> Attributes {
     match notice {
-        Notice::Changed { org, env, change, .. } => {
+        Notice::Changed { org, env, change, propagation, .. } => {
             let env = env.as_ref().map(|env| ("env", env.to_string()));
-            let always = [("org", org.to_string()), ("change", change.clone())];
+            let soon = propagation.as_str().to_owned();
+            let always =
+                [("org", org.to_string()), ("change", change.clone()), ("propagation", soon)];
             always.into_iter().chain(env).collect()
         }
         Notice::Published { org, env, .. } => {
@@ -100,7 +102,12 @@ mod tests {
     fn a_notice_carries_what_subscribers_filter_by() {
         let of_env =
             notice(r#"{"notice":"changed","org":"acme","env":"prod","number":1,"change":"kill"}"#);
-        let expected = [("org", "acme"), ("change", "kill"), ("env", "prod")];
+        let expected = [
+            ("org", "acme"),
+            ("change", "kill"),
+            ("propagation", "near-real-time"),
+            ("env", "prod"),
+        ];
         assert_eq!(attributes(&of_env), expected.map(|(name, value)| (name, value.to_owned())));
         // No `env` at all rather than an empty one, which SNS refuses.
         let of_org =

@@ -44,13 +44,15 @@ impl Bus for LocalBus {
 #[cfg(test)]
 mod tests {
     use flagforge_flags::keys::OrgKey;
+    use flagforge_flags::propagation::Propagation;
     use tokio::sync::broadcast::error::RecvError;
 
     use super::*;
 
     fn changed(number: u64) -> Notice {
         let org = OrgKey::new("demo").unwrap();
-        Notice::Changed { org, env: None, number, change: "put-tenant".to_owned() }
+        let (change, propagation) = ("put-tenant".to_owned(), Propagation::default());
+        Notice::Changed { org, env: None, number, change, propagation }
     }
 
     #[tokio::test]

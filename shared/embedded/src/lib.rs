@@ -12,6 +12,7 @@ mod key_file;
 #[cfg(feature = "nats")]
 mod nats;
 mod objects;
+mod pacing;
 mod signer;
 mod table;
 mod timer;

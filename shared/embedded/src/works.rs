@@ -1,11 +1,11 @@
 //! The platform at work on one machine: the same handlers as on AWS, set off by the table's feed, the
 //! bus and the clock of this process.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flagforge_flags::keys::{EnvKey, OrgKey};
+use flagforge_flags::propagation::Propagation;
 use flagforge_platform::ports::{EventSink, Notice, Timer};
 use flagforge_platform::{Caller, HttpOutbound, Platform, handle};
 use tokio::sync::broadcast::Receiver;
@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::embedded::Embedded;
 use crate::feed::{Feed, FeedEvent};
+use crate::pacing::Pacing;
 
 /// How often everything is looked at, bells or not: what failed is tried again, what is old is signed again.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -141,33 +142,36 @@ enum Share {
 }
 
 impl Share {
-    fn owe(self, owed: &mut Owed, notice: Notice) {
-        if let Notice::Changed { org, env, .. } = notice
+    fn owe(self, owed: &mut Pacing<Place>, notice: Notice) {
+        if let Notice::Changed { org, env, propagation, .. } = notice
             && env.is_some() == (self == Self::Environments)
         {
-            owed.insert((org, env));
+            owed.owe((org, env), propagation);
         }
     }
 }
 
-/// What a publication is owed to: an environment, or a whole organization.
-type Owed = BTreeSet<(OrgKey, Option<EnvKey>)>;
+/// What is published at a time: an environment, or a whole organization.
+type Place = (OrgKey, Option<EnvKey>);
 
-/// From the bus to manifests. Notices that came while the last publication ran are answered by one.
+/// From the bus to manifests. What came while the last publication ran, or before its class may be published again, is
+/// answered by one; what is immediate waits for nothing but a publication of the same place that is under way.
 async fn publish(
     platform: Platform,
     share: Share,
     mut notices: Receiver<Notice>,
     timer: Arc<dyn Timer>,
 ) {
-    let mut owed = Owed::new();
+    let mut owed = Pacing::default();
     loop {
-        if owed.is_empty() {
-            match notices.recv().await {
+        let due = owed.next(Instant::now());
+        tokio::select! {
+            rung = notices.recv() => match rung {
                 Ok(notice) => share.owe(&mut owed, notice),
                 Err(RecvError::Lagged(_)) => catch_up(&platform).await,
                 Err(RecvError::Closed) => return,
-            }
+            },
+            () = until(due) => {}
         }
         loop {
             match notices.try_recv() {
@@ -176,24 +180,34 @@ async fn publish(
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
         }
-        let mut failed = Owed::new();
-        for (org, env) in std::mem::take(&mut owed) {
-            let change = "coalesced".to_owned();
-            let notice = Notice::Changed { org: org.clone(), env: env.clone(), number: 0, change };
+        let mut has_failed = false;
+        for (org, env) in owed.due(Instant::now()) {
+            let place = (org.clone(), env.clone());
+            let (change, propagation) = ("coalesced".to_owned(), Propagation::default());
+            let notice = Notice::Changed { org, env, number: 0, change, propagation };
             match handle::snapshot_some(&platform, &notice).await {
                 Ok(false) => {}
-                // Others first: what is left of an import is taken up again after them.
-                Ok(true) => drop(owed.insert((org, env))),
+                // What is left of an import is taken up again without a pause, after the others.
+                Ok(true) => owed.owe(place, Propagation::Immediate),
                 Err(error) => {
+                    let (org, env) = &place;
                     tracing::error!(%org, env = env.as_ref().map(EnvKey::as_str), %error, "not published; trying again");
-                    failed.insert((org, env));
+                    owed.owe(place, Propagation::Immediate);
+                    has_failed = true;
                 }
             }
         }
-        if !failed.is_empty() {
+        if has_failed {
             timer.sleep(RETRY_AFTER).await;
-            owed.append(&mut failed);
         }
+    }
+}
+
+/// Waits until an instant, for ever where there is none.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
     }
 }
 

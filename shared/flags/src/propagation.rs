@@ -42,6 +42,15 @@ pub enum Propagation {
 }
 
 impl Propagation {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Immediate => "immediate",
+            Self::NearRealTime => "near-real-time",
+            Self::Eventual => "eventual",
+        }
+    }
+
     /// The class of changes to flags of a class (DESIGN §9).
     pub const fn of_class(class: FlagClass) -> Self {
         match class {

@@ -24,6 +24,7 @@ use crate::plan::{self, Plan};
 use crate::ports::{Condition, Item, TableError, Write};
 use crate::record::Organization;
 use crate::store::{self, Stored};
+use crate::urgency;
 
 /// Tries before a contended commit gives up with 503.
 const MAX_ATTEMPTS: u32 = 16;
@@ -246,6 +247,7 @@ impl Platform {
             reason: plan.reason,
             links: request.links.clone(),
             request_id: request.request_id.clone(),
+            propagation: urgency::of(&request.change, plan.class),
             images: plan.images,
             previous: head.map_or_else(|| Digest::of(b""), |head| head.value.digest),
         };

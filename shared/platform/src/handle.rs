@@ -50,7 +50,8 @@ pub async fn fanout(platform: &Platform, records: &[FeedRecord]) -> Result<(), E
     for (log, entry) in records.iter().filter_map(entry_of) {
         let change = entry.change_name().to_owned();
         let LogId { org, env } = log;
-        let notice = Notice::Changed { org, env, number: entry.number, change };
+        let (number, propagation) = (entry.number, entry.propagation);
+        let notice = Notice::Changed { org, env, number, change, propagation };
         platform.bus().publish(&notice).await?;
     }
     Ok(())

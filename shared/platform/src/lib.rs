@@ -53,6 +53,7 @@ mod states;
 mod store;
 mod strict;
 mod turns;
+mod urgency;
 mod value_schema;
 pub mod webhooks;
 

@@ -1,6 +1,7 @@
 //! The log: audit, outbox and the publisher's input at once (DESIGN §6).
 
 use flagforge_flags::manifest::Digest;
+use flagforge_flags::propagation::Propagation;
 use flagforge_flags::rate::Bucket;
 use flagforge_flags::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,9 @@ pub struct LogEntry {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
     pub request_id: String,
+    /// How soon it has to be everywhere.
+    #[serde(default, skip_serializing_if = "is_near_real_time")]
+    pub propagation: Propagation,
     /// Every item the change wrote, as it was afterwards.
     pub images: Vec<Image>,
     /// SHA-256 of the previous entry's stored text; of the empty text for the first.
@@ -70,6 +74,11 @@ pub struct Image {
     /// The entry of the same log that wrote the item before; 0 when nothing stood there.
     #[serde(default, skip_serializing_if = "is_new")]
     pub over: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_near_real_time(propagation: &Propagation) -> bool {
+    *propagation == Propagation::NearRealTime
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

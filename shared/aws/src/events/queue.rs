@@ -8,6 +8,7 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use flagforge_flags::keys::{EnvKey, OrgKey};
+use flagforge_flags::propagation::Propagation;
 use flagforge_platform::ports::{EventSink, Notice, Outbound, SystemTimer, Timer as _};
 use flagforge_platform::{Error, Platform, handle};
 use futures_util::future::{OptionFuture, join};
@@ -63,7 +64,11 @@ const LOOKED_AFTER_WITHIN: Duration = Duration::from_secs(45);
 
 /// Publishes what the messages ask for, and answers those whose work failed. A message that nobody understands fails as
 /// well, until the queue puts it among the dead letters.
-pub async fn snapshot(platform: &Platform, event: QueueEvent) -> BatchResponse {
+///
+/// The batch is what coalesces: however many messages are for one place, it is published once. What is immediate comes first,
+/// and what has time last.
+pub async fn snapshot(platform: &Platform, mut event: QueueEvent) -> BatchResponse {
+    event.records.sort_by_key(|message| urgency_of(&message.body));
     serve(event, publish_of, 1, |task| async move {
         match task {
             Publish::Log(org, env) => handle::snapshot(platform, &notice(org, env)).await,
@@ -158,6 +163,15 @@ fn publish_of(body: &str) -> Option<Publish> {
     })
 }
 
+/// How soon a message's work has to be done. What is signed again, or is no notice, has time.
+fn urgency_of(body: &str) -> Propagation {
+    match serde_json::from_str(body) {
+        Ok(Notice::Changed { propagation, .. }) => propagation,
+        Ok(Notice::Published { .. }) => Propagation::default(),
+        Err(_) => Propagation::Eventual,
+    }
+}
+
 fn tell_of(body: &str) -> Option<Tell> {
     match serde_json::from_str(body) {
         Ok(Clock::Tell) => return Some(Tell::All),
@@ -172,7 +186,8 @@ fn tell_of(body: &str) -> Option<Tell> {
 
 /// That some entries were written; the publisher asks for no more.
 fn notice(org: OrgKey, env: Option<EnvKey>) -> Notice {
-    Notice::Changed { org, env, number: 0, change: "queued".to_owned() }
+    let (change, propagation) = ("queued".to_owned(), Propagation::default());
+    Notice::Changed { org, env, number: 0, change, propagation }
 }
 
 #[cfg(test)]
@@ -229,6 +244,15 @@ mod tests {
         assert_eq!(answer.failed().collect::<Vec<_>>(), ["m0", "m1", "m3", "m4"]);
         let text = serde_json::to_string(&answer).unwrap();
         assert!(text.starts_with(r#"{"batchItemFailures":[{"itemIdentifier":"m0"},"#), "{text}");
+    }
+
+    #[test]
+    fn a_kill_does_not_stand_behind_an_import_of_the_same_batch() {
+        const IMPORT: &str = r#"{"notice":"changed","org":"acme","number":9,"change":"upsert-tenants","propagation":"eventual"}"#;
+        const KILL: &str = r#"{"notice":"changed","org":"acme","env":"prod","number":8,"change":"kill","propagation":"immediate"}"#;
+        let mut bodies = [RESIGN, IMPORT, PROD, KILL, "not json", ALL];
+        bodies.sort_by_key(|body| urgency_of(body));
+        assert_eq!(bodies, [KILL, PROD, ALL, RESIGN, IMPORT, "not json"]);
     }
 
     #[tokio::test]

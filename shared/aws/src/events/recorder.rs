@@ -43,7 +43,7 @@ impl Recorder {
 #[async_trait]
 impl Bus for Recorder {
     async fn publish(&self, notice: &Notice) -> Result<(), BusError> {
-        let Notice::Changed { org, env, number, change } = notice else { return Ok(()) };
+        let Notice::Changed { org, env, number, change, .. } = notice else { return Ok(()) };
         if self.refused.contains(number) {
             return Err(BusError("refused".into()));
         }

@@ -67,6 +67,7 @@ async fn put(
     if let Some(standing) = &standing {
         check_states(table, plan, org, &standing.value, &record).await?;
     }
+    plan.class = Some(record.class);
     plan.put(place, version, &record)?;
     plan.about(&record, version == ABSENT)
 }

@@ -38,6 +38,7 @@ pub use segments::{MAX_ENVIRONMENT_IDS, MAX_SEGMENTS};
 pub use states::MAX_GROUP_OVERRIDES;
 
 use flagforge_flags::time::Timestamp;
+use flagforge_flags::wire::FlagClass;
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -70,6 +71,8 @@ pub(crate) struct Plan {
     pub(crate) created: bool,
     /// The change's reason, sealed.
     pub(crate) reason: Option<String>,
+    /// The class of the flag that it is about.
+    pub(crate) class: Option<FlagClass>,
 }
 
 impl Plan {
@@ -82,6 +85,7 @@ impl Plan {
             subject: None,
             created: false,
             reason: None,
+            class: None,
         }
     }
 

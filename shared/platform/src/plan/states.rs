@@ -209,6 +209,7 @@ async fn put_state(
     standing: Standing,
     state: StateWire,
 ) -> Result<(), Error> {
+    plan.class = Some(standing.definition.value.class);
     let created = standing.version == ABSENT;
     let subject = Node::Flag(standing.definition.value.key.clone());
     let (was, becomes) = (Asks::of_state(&standing.state), Asks::of_state(&state));

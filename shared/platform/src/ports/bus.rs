@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use flagforge_flags::keys::{EnvKey, OrgKey};
+use flagforge_flags::propagation::Propagation;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -18,6 +19,9 @@ pub enum Notice {
         number: u64,
         /// The change's type, say `set-enabled`.
         change: String,
+        /// How soon it has to be everywhere.
+        #[serde(default)]
+        propagation: Propagation,
     },
     /// New roots of an environment can be fetched.
     #[serde(rename_all = "camelCase")]
