@@ -33,7 +33,7 @@ const BETWEEN: Duration = Duration::from_secs(1_201);
 
 /// How long a process has to live, counted in calls.
 #[derive(Debug)]
-struct Life {
+pub(crate) struct Life {
     calls: AtomicUsize,
     /// The number of the last call, and whether it takes effect.
     last: Option<(usize, bool)>,
@@ -41,7 +41,24 @@ struct Life {
 }
 
 impl Life {
-    async fn call<T>(&self, effect: impl Future<Output = T>) -> T {
+    /// It ends with the call of this number, which takes effect or does not.
+    pub(crate) fn until(last: Option<(usize, bool)>) -> Self {
+        Self { calls: AtomicUsize::new(0), last, died: Notify::new() }
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.last.is_none_or(|(last, _)| self.calls.load(Ordering::SeqCst) <= last)
+    }
+
+    /// What the process does; `None` where it died of it.
+    pub(crate) async fn lived<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.died.notified() => None,
+        }
+    }
+
+    pub(crate) async fn call<T>(&self, effect: impl Future<Output = T>) -> T {
         let number = self.calls.fetch_add(1, Ordering::SeqCst);
         match self.last {
             Some((last, takes_effect)) if number >= last => {
@@ -115,7 +132,7 @@ impl Signer for MortalSigner {
 
 /// A timer whose sleepers move it on, so that waits cost no time.
 #[derive(Debug)]
-struct Hasty(ManualTimer);
+pub(crate) struct Hasty(pub(crate) ManualTimer);
 
 #[async_trait]
 impl Timer for Hasty {
@@ -155,7 +172,7 @@ impl World {
         changes: Vec<Change>,
         last: Option<(usize, bool)>,
     ) -> (usize, usize) {
-        let life = Arc::new(Life { calls: AtomicUsize::new(0), last, died: Notify::new() });
+        let life = Arc::new(Life::until(last));
         let process = self.process(&life);
         let acknowledged = AtomicUsize::new(0);
         let work = async {
@@ -171,10 +188,7 @@ impl World {
                 handle::sweep(&process, FAR).await.unwrap();
             }
         };
-        tokio::select! {
-            () = work => {}
-            () = life.died.notified() => {}
-        }
+        life.lived(work).await;
         (acknowledged.into_inner(), life.calls.load(Ordering::SeqCst))
     }
 

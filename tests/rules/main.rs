@@ -9,6 +9,7 @@ mod collect;
 mod commits;
 mod deleted;
 mod erased;
+mod faults;
 mod held;
 mod imports;
 mod incremental;

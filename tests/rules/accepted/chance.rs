@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 /// SplitMix64.
+#[derive(Debug)]
 pub(crate) struct Chance(u64);
 
 impl Chance {
