@@ -9,24 +9,25 @@
 //! flags defined through `commit`. Overrides, for which there is no bulk change, are written into the table as
 //! `commit` would have written them, 50 a transaction; then each kind of read and write is timed.
 
+#[path = "filled.rs"]
+mod filled;
+
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use filled::{caller, commit, env, flag, org, tenant};
 use flagforge_embedded::Embedded;
-use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey, TenantKey, VariantKey};
+use flagforge_flags::keys::VariantKey;
 use flagforge_flags::propagation::Propagation;
-use flagforge_platform::import::{Import, ImportFormat, ImportState, NewImport, OnError};
 use flagforge_platform::ports::{Condition, Item, ItemKey, Notice, Table as _, Write};
 use flagforge_platform::read::PageOf;
 use flagforge_platform::search::{FlagFilter, TenantFilter};
-use flagforge_platform::{Caller, Change, Outcome, Platform, Request, bootstrap, handle};
+use flagforge_platform::{Change, Platform, bootstrap, handle};
 use serde_json::{Value as Json, json};
 
 /// How often each kind of read and write is timed.
 const TIMES: usize = 300;
-/// Under the limit of a part.
-const PART_BYTES: usize = 3 * 1024 * 1024;
 /// Overrides of one transaction, each in two orders.
 const BATCH: usize = 50;
 
@@ -61,81 +62,22 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn org() -> anyhow::Result<OrgKey> {
-    Ok(OrgKey::new("scale")?)
-}
-
-fn env() -> anyhow::Result<EnvKey> {
-    Ok(EnvKey::new("prod")?)
-}
-
-fn flag(number: usize) -> anyhow::Result<FlagKey> {
-    Ok(FlagKey::new(&format!("flag-{number:05}"))?)
-}
-
-fn tenant(number: usize) -> anyhow::Result<TenantKey> {
-    Ok(TenantKey::new(&format!("tenant-{number:06}"))?)
-}
-
-fn caller() -> Caller {
-    Caller::system("scale")
-}
-
 impl Scale {
     async fn commit(&self, change: Change) -> anyhow::Result<Json> {
-        match self.platform.commit(&caller(), &Request::of(change, "scale")).await? {
-            Outcome::Committed(committed) => Ok(committed.body.unwrap_or_default()),
-            Outcome::ChangeRequested(id) => bail!("{id} waits for approval"),
-        }
+        commit(&self.platform, change).await
     }
 
     async fn fill(&self) -> anyhow::Result<()> {
         bootstrap::home(&self.platform, &org()?, "Scale", &[(env()?, "Prod")]).await?;
         let began = Instant::now();
-        for number in 0..self.flags {
-            let definition = json!({"class": "release", "type": "boolean"});
-            let change = Change::PutFlag {
-                org: org()?,
-                flag: flag(number)?,
-                uid: format!("uid-of-flag-{number}"),
-                definition: serde_json::from_value(definition)?,
-            };
-            self.commit(change).await?;
-        }
+        filled::flags(&self.platform, self.flags).await?;
         rate("flags defined", self.flags, began);
         let began = Instant::now();
-        self.import().await?;
+        filled::tenants(&self.platform, self.tenants).await?;
         rate("tenants imported", self.tenants, began);
         let began = Instant::now();
         self.override_many().await?;
         rate("overrides written", self.overrides, began);
-        Ok(())
-    }
-
-    async fn import(&self) -> anyhow::Result<()> {
-        let request = |change| Request::of(change, "scale");
-        let (who, org) = (caller(), org()?);
-        let (format, on_error) = (ImportFormat::Ndjson, OnError::Nothing);
-        let new = NewImport { format, on_error, dry_run: false };
-        let (_, outcome) = self.platform.begin_import(&who, &org, new, request).await?;
-        let Outcome::Committed(committed) = outcome else { bail!("not committed") };
-        let id = serde_json::from_value::<Import>(committed.body.context("no import")?)?.id;
-        let mut file = String::new();
-        for number in 0..self.tenants {
-            let attributes = json!({"plan": "free", "seats": number % 500, "region": "eu"});
-            let line = json!({"key": tenant(number)?, "attributes": attributes});
-            file.push_str(&format!("{line}\n"));
-        }
-        let mut parts = 0;
-        for part in file.into_bytes().chunks(PART_BYTES) {
-            let bytes = bytes::Bytes::copy_from_slice(part);
-            self.platform.put_import_part(&who, &org, &id, parts, bytes).await?;
-            parts += 1;
-        }
-        let mut import = self.platform.start_import(&who, &org, &id, parts, &request).await?;
-        while import.value.state == ImportState::Applying {
-            import = self.platform.continue_import(&who, &org, &id, &request).await?;
-        }
         Ok(())
     }
 
