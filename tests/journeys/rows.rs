@@ -124,6 +124,7 @@ pub(super) const ROWS: &[(&str, &str, Weakest)] = &[
     ("PUT", "/v1/orgs/{org}/environments/{env}/kills/{scope}", Maintainer),
     ("GET", "/v1/orgs/{org}/environments/{env}/manifest", Reader),
     ("POST", "/v1/orgs/{org}/environments/{env}/manifest/accept-shrinkage", Admin),
+    ("GET", "/v1/orgs/{org}/environments/{env}/manifest/kept", Reader),
     ("POST", "/v1/orgs/{org}/environments/{env}/promote", Maintainer),
     ("GET", "/v1/orgs/{org}/environments/{env}/propagation", Reader),
     ("POST", "/v1/orgs/{org}/environments/{env}/propagation", Service),

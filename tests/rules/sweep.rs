@@ -6,10 +6,11 @@ use std::time::Duration;
 use flagforge_embedded::{Embedded, ManualTimer};
 use flagforge_flags::manifest::{Scope, ScopeId, Trust};
 use flagforge_flags::time::Timestamp;
-use flagforge_platform::{LEFT_ALONE, Platform, ROOTS_KEPT, handle};
+use flagforge_platform::read::PageOf;
+use flagforge_platform::{KeptRoot, LEFT_ALONE, Platform, ROOTS_KEPT, handle};
 use serde_json::json;
 
-use crate::kit::{FAR, commit, enable, env, furnished_on, listed, org, verified};
+use crate::kit::{FAR, caller, commit, enable, env, furnished_on, listed, org, verified};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const MOMENT: Duration = Duration::from_millis(1);
@@ -46,6 +47,14 @@ impl World {
             .iter()
             .filter(|chunk| chunk.name.matches('/').count() == 2 && !chunk.name.ends_with(".json"))
             .count()
+    }
+
+    /// The kept roots one at a time, the newest first.
+    async fn kept(&self, cursor: Option<String>) -> (Vec<KeptRoot>, Option<String>) {
+        let page = PageOf { limit: Some(1), cursor, search: None };
+        let env = env("prod");
+        let found = self.platform.kept_roots(&caller(), (&org(), &env), &page).await.unwrap();
+        (found.items.into_iter().map(|item| item.value).collect(), found.next)
     }
 
     async fn kept_roots(&self) -> usize {
@@ -106,6 +115,9 @@ async fn the_last_root_of_an_hour_is_kept_for_a_month_with_its_chunks() {
     assert_eq!(world.kept_roots().await, 1, "one of the three");
     world.flip(true).await;
     assert_eq!(world.kept_roots().await, 1, "this hour's is not over");
+    let of = |root: &KeptRoot| (root.serial, root.counts.unwrap().flags, root.revision.clone());
+    let (listed, next) = world.kept(None).await;
+    assert_eq!((of(&listed[0]), next), ((3, 1, Some("4.3".to_owned())), None));
     let all = world.swept().await;
     for left in [all, all - 3, all - 3] {
         world.timer.advance(2 * LEFT_ALONE);
@@ -117,6 +129,30 @@ async fn the_last_root_of_an_hour_is_kept_for_a_month_with_its_chunks() {
     world.swept().await;
     world.timer.advance(LEFT_ALONE);
     assert_eq!((world.swept().await, world.kept_roots().await), (all - 4, 0));
+}
+
+#[tokio::test]
+async fn kept_roots_are_listed_the_newest_first_and_the_damaged_with_them() {
+    let world = World::new().await;
+    for on in [true, false, true] {
+        world.flip(on).await;
+        world.timer.advance(HOUR);
+    }
+    world.flip(false).await;
+    let damaged = bytes::Bytes::from_static(b"no root");
+    let any = flagforge_platform::ports::PutIf::Any;
+    let name = "home/prod/history/001700000000000-9.jws";
+    world.hands.objects.put(name, damaged, "application/jose", any).await.unwrap();
+    let (mut serials, mut cursor) = (Vec::new(), None);
+    loop {
+        let (roots, next) = world.kept(cursor).await;
+        serials.extend(roots.iter().map(|root| (root.serial, root.revision.is_some())));
+        match next {
+            None => break,
+            next => cursor = next,
+        }
+    }
+    assert_eq!(serials, [(3, true), (2, true), (1, true), (9, false)]);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a panic is the failure")]
 
+mod alarms;
 mod crates;
 mod functions;
 mod newcomer;
@@ -48,6 +49,11 @@ fn complains(rule: fn(&Repo) -> Vec<Complaint>, repo: &Repo, places: &[&str]) {
     let complaints = rule(repo);
     let found: Vec<&str> = complaints.iter().map(|complaint| complaint.place.as_str()).collect();
     assert_eq!(found, places, "{complaints:?}");
+}
+
+#[test]
+fn what_raises_an_alarm_is_watched_in_the_cloud() {
+    hold(alarms::are_watched);
 }
 
 #[test]

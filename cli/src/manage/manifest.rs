@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use super::client::Body;
 use super::fields::Fields;
 use super::table::{Column, field, plain, with};
-use super::{Common, Session};
+use super::{Common, Pages, Session};
 
 const STATE: [Column; 9] = [
     field("REVISION", "revision"),
@@ -35,6 +35,14 @@ const STATE: [Column; 9] = [
     with("ACCEPTED", |state| plain(&state["accepted"])),
 ];
 
+const KEPT: [Column; 5] = [
+    field("NAME", "name"),
+    field("ISSUED", "issued"),
+    field("REVISION", "revision"),
+    with("FLAGS", |root| plain(&root["counts"]["flags"])),
+    with("TENANTS", |root| plain(&root["counts"]["tenants"])),
+];
+
 fn each(items: &Json, tell: fn(&Json) -> String) -> String {
     let told: Vec<String> = items.as_array().into_iter().flatten().map(tell).collect();
     if told.is_empty() { "none".to_owned() } else { told.join("; ") }
@@ -44,6 +52,13 @@ fn each(items: &Json, tell: fn(&Json) -> String) -> String {
 pub(crate) enum ManifestCommand {
     /// Say how an environment's manifest stands: its age, which flags are held and why, what is withheld.
     State {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List the roots that are kept, the newest first: the last of each hour, for a month.
+    List {
+        #[command(flatten)]
+        pages: Pages,
         #[command(flatten)]
         common: Common,
     },
@@ -74,6 +89,10 @@ pub(crate) async fn run(command: &ManifestCommand) -> anyhow::Result<()> {
         ManifestCommand::State { common } => {
             let s = Session::open(common)?;
             s.get_and_show(&s.env(&["manifest"])?, &STATE).await
+        }
+        ManifestCommand::List { pages, common } => {
+            let s = Session::open(common)?;
+            s.list(&s.env(&["manifest", "kept"])?, pages, &KEPT).await
         }
         ManifestCommand::AcceptShrinkage { flags, tenants, segments, common } => {
             let s = Session::open(common)?;

@@ -291,6 +291,7 @@ fn trust(t: &Terminal, installation: &Installation) {
 fn manifests(t: &Terminal) {
     let state = t.ok("manifest state");
     assert!(state.contains("withheld: none") || state.to_lowercase().contains("none"), "{state}");
+    t.ok("manifest list");
     let refused = t.fails("manifest accept-shrinkage --yes --reason 'meant'", 2);
     assert!(refused.contains("nothing is withheld"), "{refused}");
     t.ok("manifest accept-shrinkage --flags 1 --yes --reason 'many go'");

@@ -37,6 +37,7 @@ module "flagforge" {
   roots        = var.roots
   operator_key = var.operator_key
   cors_origins = var.cors_origins
+  alarm_topics = var.alarm_topics
 
   protect_data       = false
   log_retention_days = 30

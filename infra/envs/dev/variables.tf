@@ -32,3 +32,9 @@ variable "cors_origins" {
   type        = list(string)
   default     = []
 }
+
+variable "alarm_topics" {
+  description = "ARNs of the SNS topics that hear of alarms."
+  type        = list(string)
+  default     = []
+}

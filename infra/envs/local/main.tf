@@ -54,6 +54,8 @@ module "flagforge" {
   allow_loopback = true
   # A journey comes from there, as a browser would.
   cors_origins = ["https://console.example"]
+  # Each apply would find them changed.
+  alarms = false
 
   protect_data       = false
   tls_only           = false

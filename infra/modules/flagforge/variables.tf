@@ -116,3 +116,15 @@ variable "cors_origins" {
     error_message = "Each is https://<host>, without a path."
   }
 }
+
+variable "alarms" {
+  description = "Whether the publisher's alarms are CloudWatch's. Emulators never settle on one."
+  type        = bool
+  default     = true
+}
+
+variable "alarm_topics" {
+  description = "ARNs of the SNS topics that hear of alarms; none unless named."
+  type        = list(string)
+  default     = []
+}

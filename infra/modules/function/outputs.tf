@@ -13,3 +13,7 @@ output "invoke_arn" {
 output "role_name" {
   value = aws_iam_role.this.name
 }
+
+output "log_group" {
+  value = aws_cloudwatch_log_group.this.name
+}

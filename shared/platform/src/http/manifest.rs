@@ -9,14 +9,14 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer;
-use super::asked::{Acting, Asked, Keys, Reading};
+use super::answer::{self, PageBody, PageOptions};
+use super::asked::{Acting, Asked, Keys, Options, Reading};
 use super::problem::{Problem, ProblemBody};
 use crate::caller::Permission;
-use crate::manifest::{ManifestRecord, ManifestState};
+use crate::manifest::{KeptRoot, ManifestRecord, ManifestState};
 
 pub(super) fn routes() -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(get)).routes(routes!(accept))
+    OpenApiRouter::new().routes(routes!(get)).routes(routes!(accept)).routes(routes!(list_kept))
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -42,6 +42,21 @@ async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     Ok(answer::one(&headers, &platform.manifest(&caller, &org, &env).await?))
+}
+
+/// Lists the roots that are kept, the newest first: the last of each hour, for a month. A root is kept when the first of another
+/// hour replaces it.
+#[utoipa::path(get, path = "/v1/orgs/{org}/environments/{env}/manifest/kept", tag = "manifest", params(("org" = String, Path), ("env" = String, Path), PageOptions), responses(
+    (status = 200, body = PageBody<KeptRoot>),
+    (status = "default", body = ProblemBody),
+))]
+async fn list_kept(
+    Acting(platform): Acting,
+    Reading(caller): Reading,
+    Keys((org, env)): Keys<(OrgKey, EnvKey)>,
+    Options(page): Options<PageOptions>,
+) -> Result<Response, Problem> {
+    Ok(answer::listing(platform.kept_roots(&caller, (&org, &env), &page.into()).await?))
 }
 
 /// Says that it is meant that so much is gone, and lets it be published: what is withheld now, or beforehand, for an hour.

@@ -32,7 +32,7 @@ use certify::Certified;
 pub(crate) use render::Bulk;
 pub use shrinkage::{ACCEPTED_FOR, MAY_END_AT_ONCE, MAY_GO_AT_ONCE};
 pub use sweep::ROOTS_KEPT;
-pub(crate) use sweep::Swept;
+pub(crate) use sweep::{Swept, claims_of, history_of};
 use view::View;
 
 /// How long a root is good before a reader calls it stale (DESIGN §7).

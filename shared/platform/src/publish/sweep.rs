@@ -45,7 +45,7 @@ pub(crate) struct Swept {
     pub(crate) roots: u64,
 }
 
-fn history_of(org: &OrgKey, env: &EnvKey) -> String {
+pub(crate) fn history_of(org: &OrgKey, env: &EnvKey) -> String {
     format!("{org}/{env}/history/")
 }
 
@@ -210,7 +210,7 @@ impl Platform {
         Ok(gone.len() as u64 - back)
     }
 
-    async fn all_listed(&self, folder: &str) -> Result<Vec<ListedObject>, Error> {
+    pub(crate) async fn all_listed(&self, folder: &str) -> Result<Vec<ListedObject>, Error> {
         let (mut all, mut after): (Vec<ListedObject>, Option<String>) = (Vec::new(), None);
         loop {
             let listed = self.objects().list(folder, after.as_deref()).await?;
@@ -251,7 +251,8 @@ impl Platform {
     }
 }
 
-fn claims_of(jws: &[u8]) -> Option<RootClaims> {
+/// What a root says. It is not verified.
+pub(crate) fn claims_of(jws: &[u8]) -> Option<RootClaims> {
     let payload = str::from_utf8(jws).ok()?.split('.').nth(1)?;
     serde_json::from_slice(&Base64UrlUnpadded::decode_vec(payload).ok()?).ok()
 }

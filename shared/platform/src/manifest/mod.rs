@@ -1,6 +1,10 @@
 //! An environment's manifest as it stands, for whoever looks after it: how old it is, what in it is not as it was asked for,
 //! and why. And what is said of the manifest itself.
 
+mod kept;
+
+pub use kept::KeptRoot;
+
 use flagforge_flags::compile;
 use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey};
 use flagforge_flags::manifest::{
