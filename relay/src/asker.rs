@@ -7,6 +7,7 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use flagforge_flags::keys::{EnvKey, TenantKey};
 use flagforge_flags::manifest::{Digest, KeyWire};
+use flagforge_flags::time::Timestamp;
 use flagforge_flags::{AccessKey, KeyKind};
 
 use crate::clock;
@@ -27,6 +28,8 @@ pub(crate) struct Asker {
     /// What is handed out, as it was when the key was looked up.
     pub(crate) shelf: Arc<Shelf>,
     bound_tenant: Option<TenantKey>,
+    /// When the key ends, where it does.
+    pub(crate) ends: Option<Timestamp>,
     key: AccessKey,
     rates: Arc<Rates>,
 }
@@ -58,8 +61,8 @@ impl Asker {
         let (shelf, known) = recognized(&environment, &key)?;
         relay.rates.key(&environment.id, &key)?;
         let bound_tenant = bound_tenant(&environment, &known)?;
-        let rates = Arc::clone(&relay.rates);
-        Ok(Self { kind: key.kind(), environment, shelf, bound_tenant, key, rates })
+        let (kind, ends, rates) = (key.kind(), known.expires, Arc::clone(&relay.rates));
+        Ok(Self { kind, environment, shelf, bound_tenant, ends, key, rates })
     }
 
     /// The same request after a while, held against what is known by then. It counts once.

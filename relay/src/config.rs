@@ -7,6 +7,8 @@ use std::time::Duration;
 use flagforge::propagation::{REPORT_EVERY, Reporter};
 use flagforge_flags::manifest::Thumbprint;
 
+use crate::grants::Grants;
+
 /// What a relay is told. [`Config::new`] gives what suits a server; change the fields that do not.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -18,6 +20,8 @@ pub struct Config {
     pub freshness: Freshness,
     /// Keeps last good manifests in a folder, for starts without an origin.
     pub cache_dir: Option<PathBuf>,
+    /// Who gives SDKs leave to read the bucket themselves; `None`: they read from this relay.
+    pub grants: Option<Arc<dyn Grants>>,
     /// Environments held in memory; beyond it the one that was asked longest ago is forgotten.
     pub max_environments: usize,
     /// Bytes of chunks held for SDKs to fetch.
@@ -63,6 +67,7 @@ impl Config {
             poll: Duration::from_secs(30),
             freshness: Freshness::Background,
             cache_dir: None,
+            grants: None,
             max_environments: 1_024,
             max_chunk_bytes: 64 * 1024 * 1024,
             requests_per_second_of_a_key: PER_SECOND_OF_A_KEY,

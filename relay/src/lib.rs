@@ -8,6 +8,7 @@ mod clock;
 mod config;
 mod data;
 mod environment;
+mod grants;
 mod heard;
 mod ofrep;
 mod prefer;
@@ -18,6 +19,7 @@ mod router;
 mod tenants;
 
 pub use config::{Config, Freshness};
+pub use grants::Grants;
 pub use ofrep::MAX_BODY_BYTES;
 pub use relay::Relay;
 pub use router::{app, app_without_streams};

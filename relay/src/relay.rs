@@ -17,6 +17,7 @@ use tracing::debug;
 use crate::chunks::ChunkCache;
 use crate::config::{Config, Freshness};
 use crate::environment::{EnvId, Environment, Found};
+use crate::grants::Granted;
 use crate::rates::Rates;
 
 /// How long a request waits for a first load. The load goes on, for those who come later.
@@ -37,6 +38,7 @@ pub struct Relay {
     pub(crate) config: Config,
     pub(crate) origin: Arc<dyn Origin>,
     pub(crate) rates: Arc<Rates>,
+    pub(crate) granted: Option<Granted>,
     places: Arc<Mutex<Places>>,
     streams: Arc<Semaphore>,
     waits: Arc<Semaphore>,
@@ -83,6 +85,7 @@ impl Relay {
             uses: AtomicU64::new(0),
             id: propagation::id(),
             rates: Arc::new(Rates::new(&config)),
+            granted: config.grants.clone().map(Granted::new),
             config,
         })
     }

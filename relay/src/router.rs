@@ -7,7 +7,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::relay::Relay;
-use crate::{browser, data, heard, ofrep};
+use crate::{browser, data, grants, heard, ofrep};
 
 /// The whole data plane, for servers.
 pub fn app(relay: Arc<Relay>) -> Router {
@@ -33,6 +33,7 @@ pub fn app_without_streams(relay: Arc<Relay>) -> Router {
         .route("/data/v1/{org}/{env}/environment", get(data::environment_root))
         .route("/data/v1/{org}/{env}/relay", get(data::relay_root))
         .route("/data/v1/{org}/{env}/tenant", get(data::tenant_root))
+        .route("/data/v1/{org}/{env}/grant", post(grants::grant))
         .route("/data/v1/{org}/{env}/chunks/{sha256}", get(data::chunk))
         .with_state(relay)
 }

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use flagforge::{Client, Flag, Reason, Status};
 use serde_json::json;
 
-use crate::{Stack, eventually};
+use crate::{Delivery, Stack, eventually};
 
 const FLAG: Flag<bool> = Flag::new("delivered", false);
 /// Nobody polls faster in a test than a service would in need.
@@ -37,6 +37,43 @@ pub async fn a_running_sdk_sees_a_flip(stack: &Stack) -> anyhow::Result<()> {
         let asking = globex.user("u-1");
         let flags = asking.flags();
         ensure!(!flags.get(&FLAG), "globex got acme's answer: {:?}", flags.details(&FLAG));
+    }
+    Ok(())
+}
+
+/// On the emulated cloud a real exchange by STS and a real bucket; in one process nothing is granted, and nothing is amiss.
+pub async fn a_key_is_exchanged_for_leave_to_read(stack: &Stack) -> anyhow::Result<()> {
+    let org = stack.found("granted").await?;
+    let key = org.server_key().await?;
+    org.boolean_flag("delivered").await?;
+    org.flip("delivered", true).await?;
+    org.sees(&key, "delivered", "acme", &json!(true)).await?;
+    let path = format!("/data/v1/{}/prod/grant", org.key);
+    let granted = stack.api(Some(&key)).post(&path, &serde_json::Value::Null).await?;
+    match stack.delivery {
+        Delivery::Http => ensure!(granted.status == 204, "{} {}", granted.status, granted.body),
+        Delivery::S3 { .. } => {
+            ensure!(granted.status == 200, "{} {}", granted.status, granted.body);
+            ensure!(granted.header("cache-control") == "no-store", "a grant may be kept");
+            let token = granted.body["credentials"]["sessionToken"].as_str().unwrap_or_default();
+            ensure!(!token.is_empty(), "credentials that are not temporary");
+        }
+    }
+    let nobody = stack.api(None).post(&path, &serde_json::Value::Null).await?;
+    ensure!(nobody.status == 401, "{} {}", nobody.status, nobody.body);
+    let host = stack.url.trim_start_matches("http://");
+    let (name, roots) = (&org.key, stack.roots.join(","));
+    let connection = format!("flagforge+http://{key}@{host}/{name}/prod?grant=s3&roots={roots}");
+    let client = Client::connect(&connection).start_within(org.patience()).poll_every(POLL).await?;
+    ensure!(client.status() == Status::Ready, "{:?}: {:?}", client.status(), client.trouble());
+    let acme = client.tenant("acme")?;
+    for on in [false, true] {
+        org.flip("delivered", on).await?;
+        eventually(org.patience(), || async {
+            ensure!(acme.user("u-1").flags().get(&FLAG) == on, "{:?}", client.trouble());
+            Ok(Some(()))
+        })
+        .await?;
     }
     Ok(())
 }

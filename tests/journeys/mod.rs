@@ -141,6 +141,7 @@ macro_rules! for_each_journey {
         $each!(who_asks_too_often_is_told_when_to_come_back);
         $each!(who_has_not_got_a_revision_is_asked);
         $each!(a_running_sdk_sees_a_flip);
+        $each!(a_key_is_exchanged_for_leave_to_read);
         $each!(an_sdk_without_its_origin_serves_what_it_has);
     };
 }

@@ -2,21 +2,43 @@
 
 use std::collections::BTreeMap;
 
+use flagforge_flags::keys::{EnvKey, OrgKey, TenantKey};
+use flagforge_flags::manifest::{Scope, ScopeId};
 use flagforge_tests::Rendered;
-use flagforge_tests::iam::{Ask, Principal};
+use flagforge_tests::iam::{Ask, Policy, Principal};
 
 /// A kind of object, and the roles that may read, put and remove one.
 type Rule =
     (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
 
 const RULES: &[Rule] = &[
-    ("trust.json", &["api", "evaluate", "snapshot"], &["api"], &[]),
-    ("trust/1.json", &["api", "evaluate", "snapshot"], &["api"], &[]),
-    ("acme/prod/environment.jws", &["api", "evaluate", "snapshot"], &["snapshot"], &[]),
-    ("acme/prod/relay.jws", &["api", "evaluate", "snapshot"], &["snapshot"], &[]),
-    ("acme/prod/tenants/0a.jws", &["api", "evaluate", "snapshot"], &["snapshot"], &["snapshot"]),
-    ("acme/prod/history/1-1.jws", &["api", "evaluate", "snapshot"], &["snapshot"], &["snapshot"]),
-    ("acme/chunks/0a", &["api", "evaluate", "snapshot"], &["snapshot"], &["snapshot"]),
+    ("trust.json", &["api", "evaluate", "evaluate-org", "snapshot"], &["api"], &[]),
+    ("trust/1.json", &["api", "evaluate", "evaluate-org", "snapshot"], &["api"], &[]),
+    (
+        "acme/prod/environment.jws",
+        &["api", "evaluate", "evaluate-org", "snapshot"],
+        &["snapshot"],
+        &[],
+    ),
+    ("acme/prod/relay.jws", &["api", "evaluate", "evaluate-org", "snapshot"], &["snapshot"], &[]),
+    (
+        "acme/prod/tenants/0a.jws",
+        &["api", "evaluate", "evaluate-org", "snapshot"],
+        &["snapshot"],
+        &["snapshot"],
+    ),
+    (
+        "acme/prod/history/1-1.jws",
+        &["api", "evaluate", "evaluate-org", "snapshot"],
+        &["snapshot"],
+        &["snapshot"],
+    ),
+    (
+        "acme/chunks/0a",
+        &["api", "evaluate", "evaluate-org", "snapshot"],
+        &["snapshot"],
+        &["snapshot"],
+    ),
     ("acme/lists/0a", &["api", "snapshot", "timer"], &["api", "timer"], &["api", "timer"]),
     ("acme/imports/0a/part", &["api", "timer"], &["api", "timer"], &["api", "timer"]),
     ("acme/source/run", &["api", "timer"], &["api", "timer"], &[]),
@@ -51,4 +73,52 @@ fn each_kind_of_object_has_its_readers_and_writers() {
             }
         }
     }
+}
+
+/// What a grant of a scope reads, of all that there is.
+#[test]
+fn a_grant_reads_its_own_scope_and_nothing_else() {
+    let rendered = Rendered::read().unwrap();
+    let bucket = bucket(&rendered);
+    let scope = |scope: Scope| ScopeId {
+        org: OrgKey::new("acme").unwrap(),
+        env: EnvKey::new("prod").unwrap(),
+        scope,
+    };
+    let tenant = |key: &str| scope(Scope::Tenant(TenantKey::new(key).unwrap()));
+    let (environment, relay) = (scope(Scope::Environment), scope(Scope::Relay));
+    let (mine, other) = (tenant("mine"), tenant("other"));
+    let elsewhere = ScopeId { org: OrgKey::new("acme-two").unwrap(), ..environment.clone() };
+    let staging = ScopeId { env: EnvKey::new("staging").unwrap(), ..environment.clone() };
+    let roots = [&environment, &relay, &mine, &other, &elsewhere, &staging].map(ScopeId::root_name);
+    let objects: Vec<(String, bool)> = roots
+        .into_iter()
+        .map(|root| (root, false))
+        .chain([("trust.json", true), ("trust/7.json", true), ("acme/chunks/0a", true)].map(own))
+        .chain([("acme-two/chunks/0a", false), ("acme/lists/0a", false)].map(own))
+        .collect();
+    for (granted, reads) in [
+        (&environment, vec![&environment]),
+        (&relay, vec![&relay, &environment]),
+        (&mine, vec![&mine]),
+    ] {
+        let reads: Vec<String> = reads.into_iter().map(ScopeId::root_name).collect();
+        let session = Policy::parse(&rendered.reading(&bucket, granted).unwrap()).unwrap();
+        let identity = vec![rendered.policy("evaluate-org").unwrap()];
+        let principal = Principal { identity, session: Some(session) };
+        for (object, shared) in &objects {
+            let resource = &format!("{bucket}/{object}");
+            for action in ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"] {
+                let may = principal.may(&Ask { action, resource, context: BTreeMap::new() });
+                let should = action == "s3:GetObject" && (*shared || reads.contains(object));
+                assert_eq!(may, should, "{granted}: {action} {object}");
+            }
+        }
+        let ask = Ask { action: "s3:ListBucket", resource: &bucket, context: BTreeMap::new() };
+        assert!(!principal.may(&ask), "names of chunks are nobody's to list");
+    }
+}
+
+fn own((name, shared): (&str, bool)) -> (String, bool) {
+    (name.to_owned(), shared)
 }

@@ -5,10 +5,11 @@ use flagforge_tests::Rendered;
 use crate::ask::{Asked, ORG, Who};
 
 /// Every role there is. One that is not here fails a test, until somebody says what it may.
-pub(crate) const ROLES: [&str; 10] = [
+pub(crate) const ROLES: [&str; 11] = [
     "api",
     "api-org",
     "evaluate",
+    "evaluate-org",
     "fanout",
     "snapshot",
     "snapshot-org",
@@ -44,6 +45,7 @@ fn role_may(role: &str, asked: &Asked, rendered: &Rendered) -> bool {
             let read = READS.contains(&asked.action) && on_table;
             (read && each_is(asked, |key| is_front(key) || key == "~#orgs")) || assumes("api-org")
         }
+        "evaluate" => assumes("evaluate-org"),
         "snapshot" | "timer" | "webhooks" => {
             let listed = asked.action == "dynamodb:Query" && on_table;
             (listed && each_is(asked, |key| key == "~#orgs")) || assumes(&format!("{role}-org"))

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
+use flagforge_flags::manifest::ScopeId;
 use flagforge_platform::ports::{
     Item, ItemKey, Page, Query, Reach, Table, TableError, Tables, Write,
 };
@@ -16,6 +17,9 @@ use crate::iam::{Ask, Policy, Principal};
 /// The very file that the functions make sessions of; their crate would bring the AWS SDK into these tests.
 #[path = "../../shared/aws/src/sessions/policy.rs"]
 mod policy;
+/// As is this one, that the function makes grants of.
+#[path = "../../shared/aws/src/grants/policy.rs"]
+mod reading;
 
 /// What Terraform renders for each role, as applied to the emulated cloud: `infra/policies.json`.
 #[derive(Debug, Clone)]
@@ -49,6 +53,11 @@ impl Rendered {
     /// What a role may do by itself.
     pub fn policy(&self, role: &str) -> anyhow::Result<Policy> {
         Policy::parse(&self.0["roles"][role]["policy"]).with_context(|| format!("the role {role}"))
+    }
+
+    /// The policy of credentials that read one scope of a bucket.
+    pub fn reading(&self, bucket_arn: &str, scope: &ScopeId) -> anyhow::Result<Json> {
+        Ok(serde_json::from_str(&reading::reading_policy(bucket_arn, scope))?)
     }
 
     /// What the functions pass with a session of this reach.

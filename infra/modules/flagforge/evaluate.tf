@@ -11,11 +11,26 @@ module "evaluate" {
   timeout_seconds = 10
   memory_mb       = 1024
   policy          = data.aws_iam_policy_document.evaluate.json
+  # A session of it, narrowed to one scope, is what an SDK gets for its key.
+  org_policy = data.aws_iam_policy_document.grants
   environment = {
     FLAGFORGE_BUCKET = module.bucket.name
     FLAGFORGE_ROOTS  = join(",", var.roots)
     # A request that finds its manifest older than this asks S3 whether there is a newer one.
     FLAGFORGE_POLL_MILLISECONDS = var.poll_milliseconds
+  }
+}
+
+data "aws_iam_policy_document" "grants" {
+  statement {
+    sid     = "Manifests"
+    actions = ["s3:GetObject"]
+    resources = [
+      "${module.bucket.arn}/trust.json",
+      "${module.bucket.arn}/trust/*",
+      "${module.bucket.arn}/*.jws",
+      "${module.bucket.arn}/*/chunks/*",
+    ]
   }
 }
 

@@ -4,6 +4,7 @@
 
 mod data;
 mod doors;
+mod grants;
 mod heard;
 #[path = "../../../sdk/rust/tests/it/kit.rs"]
 mod kit;

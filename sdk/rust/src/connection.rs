@@ -8,6 +8,7 @@
 //! flagforge+s3://<bucket>/<org>/<env>?region=<region>[&endpoint=<url>]&roots=…
 //! ```
 //!
+//! With `grant=s3` the key is exchanged there for leave to read the bucket.
 //! With `tenant=<tenant key>` it is the manifest of that tenant alone, the only one for a key that is bound to it.
 
 mod query;
@@ -78,6 +79,8 @@ pub enum Source {
         base: String,
         /// What authenticates.
         key: AccessKey,
+        /// Whether the key is exchanged for leave to read the bucket itself.
+        granted: bool,
     },
     /// A folder of objects.
     Folder(PathBuf),
@@ -178,7 +181,12 @@ impl Connection {
         {
             return Err(elsewhere(bound, env));
         }
-        let source = Source::Http { base: format!("{scheme}://{host}"), key };
+        let granted = match query.take("grant").as_deref() {
+            None => false,
+            Some("s3") => true,
+            Some(_) => return Err(ConnectionError::Unexpected("grant, which may be s3".into())),
+        };
+        let source = Source::Http { base: format!("{scheme}://{host}"), key, granted };
         Ok(Self { source, org, env, tenant: None, roots: query.roots()? })
     }
 
@@ -249,7 +257,7 @@ mod tests {
         let http = parse(&format!("flagforge+http://{KEY}@127.0.0.1:8080/demo/prod?{roots}"));
         let key = AccessKey::parse(KEY).unwrap();
         let base = "http://127.0.0.1:8080".to_owned();
-        assert_eq!(http.source(), &Source::Http { base, key });
+        assert_eq!(http.source(), &Source::Http { base, key, granted: false });
         assert_eq!(http.roots().len(), 2);
         let (org, env) = http.environment().unwrap();
         assert_eq!((org.as_str(), env.as_str()), ("demo", "prod"));

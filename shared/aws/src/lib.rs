@@ -6,6 +6,7 @@ mod connect;
 pub mod events;
 #[cfg(test)]
 mod faults;
+mod grants;
 mod hands;
 mod objects;
 mod sessions;
@@ -17,6 +18,7 @@ mod unset;
 
 pub use bus::{SnsBus, Topics};
 pub use connect::Connection;
+pub use grants::{BucketGrants, Granted, NotGranted};
 pub use hands::{event_sink, hands};
 pub use objects::S3Objects;
 pub use settings::{Access, BatchFailures, Settings, SettingsError, Variable};

@@ -143,6 +143,11 @@ impl RoleArn {
         &self.text
     }
 
+    /// The ARN of a bucket in the role's partition.
+    pub(crate) fn bucket_arn(&self, bucket: &str) -> String {
+        format!("arn:{}:s3:::{bucket}", self.partition)
+    }
+
     /// The ARN of a table in the role's account.
     pub(crate) fn table_arn(&self, region: &str, table: &str) -> String {
         format!("arn:{}:dynamodb:{region}:{}:table/{table}", self.partition, self.account)

@@ -12,6 +12,8 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_NONE_
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use tracing::debug;
 
+#[cfg(feature = "s3")]
+use super::grant::Grant;
 use super::long_poll::{LongPoll, root_path};
 use super::sse::Events;
 use super::{Announcement, Announcements, Fetched, Origin, OriginError, SetupError, usize_of, web};
@@ -22,6 +24,10 @@ const EVENT_STREAM: &str = "text/event-stream";
 const SILENCE: Duration = Duration::from_secs(50);
 /// A stream begins with the current root at once. One that has not by now is held back on its way.
 const FIRST_EVENT_WITHIN: Duration = Duration::from_secs(3);
+
+/// Bytes of a grant: session tokens have some 2 KB.
+#[cfg(feature = "s3")]
+const MAX_GRANT_BYTES: usize = 16 * 1024;
 
 /// Who is asked for, where it is one tenant.
 const TENANT: &str = "FlagForge-Tenant";
@@ -83,11 +89,37 @@ impl HttpOrigin {
         }
     }
 
+    /// Exchanges the key; `None` where nothing is granted. The relay is asked each time.
+    #[cfg(feature = "s3")]
+    pub(super) async fn grant(&self, scope: &ScopeId) -> Result<Option<Grant>, OriginError> {
+        let (path, url) = ("grant", self.url(scope, "grant"));
+        let request = self.asked(scope, self.client.post(url));
+        let sent = request.timeout(web::ANSWER_TIMEOUT).send().await;
+        let response = sent.map_err(|error| web::unreachable(path, error))?;
+        match response.status() {
+            StatusCode::OK => {
+                let bytes = web::body(response, path, MAX_GRANT_BYTES).await?;
+                let grant = serde_json::from_slice(&bytes);
+                grant.map(Some).map_err(|error| web::unreachable(path, error))
+            }
+            StatusCode::NO_CONTENT | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+                Ok(None)
+            }
+            status => Err(web::refused(status, path)),
+        }
+    }
+
     pub(super) fn get(&self, scope: &ScopeId, rest: &str) -> RequestBuilder {
-        let ScopeId { org, env, scope } = scope;
-        let request = self.client.get(format!("{}/data/v1/{org}/{env}/{rest}", self.base));
+        self.asked(scope, self.client.get(self.url(scope, rest)))
+    }
+
+    fn url(&self, ScopeId { org, env, .. }: &ScopeId, rest: &str) -> String {
+        format!("{}/data/v1/{org}/{env}/{rest}", self.base)
+    }
+
+    fn asked(&self, scope: &ScopeId, request: RequestBuilder) -> RequestBuilder {
         let request = request.header(AUTHORIZATION, self.authorization.clone());
-        match scope {
+        match &scope.scope {
             Scope::Environment | Scope::Relay => request,
             Scope::Tenant(tenant) => request.header(TENANT, tenant.as_str().as_bytes()),
         }

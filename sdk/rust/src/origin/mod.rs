@@ -1,6 +1,9 @@
 //! Where manifests come from.
 
 pub(crate) mod folder;
+mod grant;
+#[cfg(all(feature = "http", feature = "s3"))]
+mod granted;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "http")]
@@ -30,10 +33,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use folder::FolderOrigin;
+pub use grant::{Credentials, Grant};
+#[cfg(all(feature = "http", feature = "s3"))]
+pub use granted::GrantedOrigin;
 #[cfg(feature = "http")]
 pub use http::HttpOrigin;
 #[cfg(feature = "s3")]
-pub use s3::{Credentials, S3Origin};
+pub use s3::S3Origin;
 #[cfg(feature = "sqs")]
 pub use sqs::{NoticesSeen, SqsQueue};
 
@@ -157,7 +163,13 @@ pub fn open(connection: &Connection) -> Result<Arc<dyn Origin>, SetupError> {
     match connection.source() {
         Source::Folder(path) => Ok(Arc::new(FolderOrigin::new(path))),
         #[cfg(feature = "http")]
-        Source::Http { base, key } => Ok(Arc::new(HttpOrigin::new(base, key)?)),
+        Source::Http { base, key, granted: false } => Ok(Arc::new(HttpOrigin::new(base, key)?)),
+        #[cfg(all(feature = "http", feature = "s3"))]
+        Source::Http { base, key, granted: true } => {
+            Ok(Arc::new(GrantedOrigin::new(HttpOrigin::new(base, key)?)))
+        }
+        #[cfg(all(feature = "http", not(feature = "s3")))]
+        Source::Http { granted: true, .. } => Err(SetupError::NotBuilt("s3")),
         #[cfg(not(feature = "http"))]
         Source::Http { .. } => Err(SetupError::NotBuilt("http")),
         #[cfg(feature = "s3")]

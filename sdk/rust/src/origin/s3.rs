@@ -1,6 +1,6 @@
 //! A bucket, read with a small signer of its own: the AWS SDK would be most of a service's build.
 
-use std::{env, fmt};
+use std::env;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,20 +9,10 @@ use flagforge_flags::time::Timestamp;
 use reqwest::header::{AUTHORIZATION, IF_NONE_MATCH};
 use reqwest::{Client, RequestBuilder, Url};
 
+use super::grant::Credentials;
 use super::sigv4::{self, Signing};
 use super::{Fetched, Origin, OriginError, SetupError, names, usize_of, web};
 use crate::clock;
-
-/// What signs requests. `Debug` hides the secret.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// `AWS_ACCESS_KEY_ID`.
-    pub access_key_id: String,
-    /// `AWS_SECRET_ACCESS_KEY`.
-    pub secret_access_key: String,
-    /// `AWS_SESSION_TOKEN`, which temporary credentials have.
-    pub session_token: Option<String>,
-}
 
 impl Credentials {
     /// The credentials in the process's environment, where Lambda and CI put them.
@@ -32,12 +22,6 @@ impl Credentials {
             secret_access_key: variable("AWS_SECRET_ACCESS_KEY")?,
             session_token: variable("AWS_SESSION_TOKEN").ok(),
         })
-    }
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credentials({})", self.access_key_id)
     }
 }
 

@@ -14,7 +14,8 @@ use tokio::sync::{Mutex, broadcast};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use super::s3::{Credentials, variable};
+use super::grant::Credentials;
+use super::s3::variable;
 use super::sigv4::{self, Signing};
 use super::{OriginError, SetupError, web};
 use crate::clock;

@@ -9,6 +9,8 @@ mod bucket;
 mod cache;
 #[cfg(feature = "testing")]
 mod dark;
+#[cfg(all(feature = "http", feature = "s3"))]
+mod granted;
 mod held;
 mod hooks;
 mod kit;
