@@ -49,7 +49,13 @@ pub async fn a_key_is_exchanged_for_leave_to_read(stack: &Stack) -> anyhow::Resu
     org.flip("delivered", true).await?;
     org.sees(&key, "delivered", "acme", &json!(true)).await?;
     let path = format!("/data/v1/{}/prod/grant", org.key);
-    let granted = stack.api(Some(&key)).post(&path, &serde_json::Value::Null).await?;
+    // Another worker of the function may not know the key yet.
+    let granted = eventually(org.patience(), || async {
+        let granted = stack.api(Some(&key)).post(&path, &serde_json::Value::Null).await?;
+        ensure!(granted.status != 401, "{}", granted.body);
+        Ok(Some(granted))
+    })
+    .await?;
     match stack.delivery {
         Delivery::Http => ensure!(granted.status == 204, "{} {}", granted.status, granted.body),
         Delivery::S3 { .. } => {
