@@ -229,8 +229,9 @@ impl World {
             let until = self.timer.now().plus(handle::TELL_WITHIN);
             handle::all_webhooks(&calm, &self.endpoint, until).await.unwrap();
         }
+        let entries = kit::log(&calm, Some(env("prod"))).await;
         let heard = self.endpoint.heard.lock().unwrap();
-        for entry in kit::log(&calm, Some(env("prod"))).await {
+        for entry in entries {
             let event = format!("home/prod:{}:0", entry.number);
             let told = entry.change["change"] != "set-enabled" || heard.contains(&event);
             assert!(told, "{event} was never told");
