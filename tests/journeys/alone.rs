@@ -89,6 +89,17 @@ pub async fn a_tenants_own_manifest_has_nothing_of_others(stack: &Stack) -> anyh
         let refused = answer.status == 403 || (rest == "stream" && answer.status == 404);
         ensure!(refused, "{rest}: {} {}", answer.status, answer.body);
     }
+    let says = json!({"reports": []});
+    let reports = [
+        format!("/data/v1/{}/prod/propagation", org.key),
+        org.path("environments/prod/propagation"),
+    ];
+    for path in reports {
+        let answer = acme.post(&path, &says).await?;
+        // A function takes no reports.
+        let refused = answer.status == 403 || answer.status == 404;
+        ensure!(refused, "{path}: {} {}", answer.status, answer.body);
+    }
     let lies = [("flagforge-tenant", "globex-two")];
     let path = format!("/data/v1/{}/prod/tenant", org.key);
     let lied = acme.call(reqwest::Method::GET, &path, &lies, None).await?;

@@ -149,7 +149,7 @@ async fn row(flags: usize, tenants: usize) -> anyhow::Result<()> {
     let mut costs = Vec::with_capacity(CHANGES);
     for number in 0..CHANGES {
         let (org, env, flag) = (org()?, env()?, flag(number * 7_919 % flags)?);
-        let change = Change::SetEnabled { org, env, flag, enabled: number % 2 == 0 };
+        let change = Change::SetEnabled { org, env, flag, enabled: false };
         costs.push(installation.change(change).await?);
     }
     costs.sort_by_key(|cost| cost.publish);
@@ -174,6 +174,11 @@ impl Installation {
         let platform = Platform::new(tables, objects, signer, bus, hands.timer.clone(), None);
         bootstrap::home(&platform, &org()?, "Scale", &[(env()?, "Prod")]).await?;
         filled::flags(&platform, flags).await?;
+        // So that a kill of all has something to do.
+        for number in 0..flags {
+            let (org, env, flag) = (org()?, env()?, flag(number)?);
+            commit(&platform, Change::SetEnabled { org, env, flag, enabled: true }).await?;
+        }
         filled::tenants(&platform, tenants).await?;
         handle::resign(&platform).await?;
         let id = ScopeId { org: org()?, env: env()?, scope: Scope::Environment };

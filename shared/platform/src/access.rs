@@ -218,7 +218,9 @@ impl Platform {
             return Err(Error::Unauthenticated);
         }
         let permissions = self.permissions_of(org, &facts).await?;
-        let serves = matches!(facts.kind, KeyKind::Server | KeyKind::Relay);
+        // A tenant's own service follows numbers of its own.
+        let serves =
+            matches!(facts.kind, KeyKind::Server | KeyKind::Relay) && facts.tenant.is_none();
         let permissions = match facts.kind {
             KeyKind::Management => permissions,
             // It holds no permission: being a service is all that it is.
