@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use flagforge::origin::S3Origin;
-use flagforge_aws::{BucketGrants, Connection, Settings, Variable};
 use flagforge_flags::manifest::Thumbprint;
 use flagforge_relay::{Config, Relay, app_without_streams};
 use tracing_subscriber::EnvFilter;
@@ -26,11 +25,7 @@ async fn main() -> anyhow::Result<()> {
         let number = milliseconds.parse().context("FLAGFORGE_POLL_MILLISECONDS is no number")?;
         config.poll = Duration::from_millis(number);
     }
-    let settings = Settings::from_env(&[Variable::Bucket])?;
-    // Not told which role gives leave to read: SDKs read from here, and are told so.
-    if let Ok(grants) = BucketGrants::new(&Connection::new(&settings), &settings) {
-        config.grants = Some(Arc::new(grants::StsGrants(grants)));
-    }
+    config.grants = grants::from_env()?;
     let origin = S3Origin::from_env(&setting("FLAGFORGE_BUCKET")?, None, None)?;
     let routes = app_without_streams(Relay::new(Arc::new(origin), config));
     lambda_http::run(routes).await.map_err(anyhow::Error::from_boxed)

@@ -84,7 +84,7 @@ struct PublishedRoot {
 
 /// How many reporters there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
-struct Counts {
+struct ReporterCounts {
     /// Those who are heard.
     heard: usize,
     /// Those of them who have not got the revision.
@@ -113,7 +113,7 @@ pub struct Progress {
     /// The revision that reporters are held against: the one asked for, else the published.
     #[schema(value_type = String, example = "17.41")]
     revision: Revision,
-    reporters: Counts,
+    reporters: ReporterCounts,
     /// Absent where nobody has applied a change yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     lag: Option<Lag>,
@@ -259,7 +259,7 @@ impl Platform {
         notes.retain(|note| !note.is_forgotten(now));
         let all: Vec<Reported> =
             notes.into_iter().map(|note| Reported::of(note, revision, now)).collect();
-        let (reporters, lag) = (Counts::of(&all), Lag::of(&all));
+        let (reporters, lag) = (ReporterCounts::of(&all), Lag::of(&all));
         // In the order of the table, which is that of their ids.
         let after = |item: &Reported| match &page.cursor {
             None => true,
@@ -306,7 +306,7 @@ impl Reported {
     }
 }
 
-impl Counts {
+impl ReporterCounts {
     fn of(all: &[Reported]) -> Self {
         let silent = all.iter().filter(|reported| reported.silent).count();
         let behind = all.iter().filter(|reported| reported.counts_as_behind()).count();
