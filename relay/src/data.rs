@@ -22,11 +22,11 @@ use tracing::warn;
 
 use crate::asker::Asker;
 use crate::config::Freshness;
-use crate::environment::{Document, Environment, Shelf};
+use crate::environment::{Document, Shelf};
 use crate::prefer::{applied, preferred_wait};
 use crate::problem::{Refused, private, tagged};
 use crate::relay::Relay;
-use crate::tenants::{Current, TenantRoot};
+use crate::scoped::{asked_for, place_of};
 
 const JOSE: &str = "application/jose";
 const JSON: &str = "application/json";
@@ -154,6 +154,11 @@ async fn named(
     let shelf = &asker.shelf;
     let relays = || shelf.relay.named(digest).filter(|_| asker.kind == KeyKind::Relay);
     let named = shelf.environment.as_ref().and_then(|root| root.named(digest)).or_else(relays);
+    if named.is_none() {
+        let canary = asked_for(relay, asker, &Scope::Canary);
+        let named = canary.held().and_then(|current| current.document.named(digest));
+        return Ok((canary.scope().clone(), named));
+    }
     Ok((asker.environment.id.scope(Scope::Environment), named))
 }
 
@@ -175,99 +180,8 @@ pub(crate) async fn stream(
     .await
 }
 
-/// `GET /data/v1/{org}/{env}/tenant`: the manifest of one tenant, the key's own or the header's.
-pub(crate) async fn tenant_root(
-    State(relay): Relayed,
-    place: Place<(String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    respond(async {
-        let Path((org, env)) = place.map_err(|_| nothing())?;
-        let asker = admitted(&relay, &headers, &org, &env).await?;
-        root_of_tenant(&relay, &headers, asker).await
-    })
-    .await
-}
-
-/// As [`root`], of one tenant.
-async fn root_of_tenant(
-    relay: &Relay,
-    headers: &HeaderMap,
-    asker: Asker,
-) -> Result<Response, Refused> {
-    let place = place_of(relay, &asker, headers)?;
-    let mut rounds = asker.environment.rounds();
-    let mut round = *rounds.borrow_and_update();
-    let mut current = place.in_round(round).await;
-    let wait = preferred_wait(headers);
-    let wait = wait.filter(|_| relay.config.freshness == Freshness::Background);
-    let held = |current: &Option<Arc<Current>>| {
-        current.as_ref().is_some_and(|current| holds(headers, &current.document.etag))
-    };
-    if let Some(wait) = wait.filter(|wait| !wait.is_zero() && held(&current)) {
-        let _place = relay.wait().ok_or(Refused::Unavailable("all places to wait are taken"))?;
-        let another = async {
-            while held(&current) && rounds.changed().await.is_ok() {
-                round = *rounds.borrow_and_update();
-                current = place.in_round(round).await;
-            }
-        };
-        tokio::select! {
-            () = another => {}
-            () = sleep(wait) => {}
-            () = relay.closed() => {}
-        }
-        // A key that was revoked meanwhile gets nothing any more.
-        asker.again()?;
-    }
-    let Current { document, .. } = &*current.ok_or(Refused::NotFound("root"))?;
-    Ok(dressed_root(document, headers, wait))
-}
-
-/// `GET /data/v1/{org}/{env}/tenant/stream`: as `stream`, of one tenant's roots and nobody else's.
-pub(crate) async fn tenant_stream(
-    State(relay): Relayed,
-    place: Place<(String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    respond(async {
-        let Path((org, env)) = place.map_err(|_| nothing())?;
-        let asker = admitted(&relay, &headers, &org, &env).await?;
-        let place = place_of(&relay, &asker, &headers)?;
-        let taken = relay.stream().ok_or(Refused::Unavailable("all streams are taken"))?;
-        let rounds = WatchStream::new(asker.environment.rounds());
-        let mut told = None;
-        let news = rounds.then(move |round| {
-            let place = Arc::clone(&place);
-            async move { place.in_round(round).await }
-        });
-        let news = news.filter_map(move |current| {
-            let announcement = current.map(|current| current.announcement.clone());
-            let new = announcement.is_some() && announcement != told;
-            if new {
-                told.clone_from(&announcement);
-            }
-            std::future::ready(announcement.filter(|_| new))
-        });
-        Ok(streamed(&relay, taken, news))
-    })
-    .await
-}
-
-/// Where the root of the tenant is held on whose behalf somebody asks.
-fn place_of(relay: &Relay, asker: &Asker, headers: &HeaderMap) -> Result<Arc<TenantRoot>, Refused> {
-    let tenant = asker.tenant(headers, None)?;
-    // Who may ask for any tenant may not make the relay ask its origin for what nobody has heard of.
-    let known = asker.shelf.manifest.snapshot().tenant(tenant.as_str()).is_some();
-    if !known {
-        return Err(Refused::NotFound("tenant"));
-    }
-    let Environment { id, tenants, .. } = &*asker.environment;
-    Ok(tenants.of(id, &tenant, &relay.origin, &relay.config.pinned))
-}
-
 /// Announcements as server-sent events, until the stream is old.
-fn streamed<N>(relay: &Relay, taken: OwnedSemaphorePermit, news: N) -> Response
+pub(crate) fn streamed<N>(relay: &Relay, taken: OwnedSemaphorePermit, news: N) -> Response
 where
     N: Stream<Item = Announcement> + Send + 'static,
 {
@@ -347,7 +261,11 @@ async fn root(
     Ok(dressed_root(document, headers, wait))
 }
 
-fn dressed_root(document: &Document, headers: &HeaderMap, waits: Option<Duration>) -> Response {
+pub(crate) fn dressed_root(
+    document: &Document,
+    headers: &HeaderMap,
+    waits: Option<Duration>,
+) -> Response {
     let Document { text, etag, .. } = document;
     let mut response = tagged(text.clone(), JOSE, etag, REVALIDATE, holds(headers, etag));
     if let Some(wait) = waits {
@@ -377,7 +295,7 @@ async fn another_root(
 }
 
 /// Whether If-None-Match has the tag (RFC 9110 §13.1.2, weak comparison).
-fn holds(headers: &HeaderMap, etag: &str) -> bool {
+pub(crate) fn holds(headers: &HeaderMap, etag: &str) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     values
         .flat_map(|value| value.split(','))

@@ -19,10 +19,10 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
+use crate::asked_for::AskedFor;
 use crate::clock;
 use crate::config::{Config, Freshness};
 use crate::heard::{Heard, pass_up};
-use crate::tenants::Tenants;
 
 /// Roots whose chunks are still handed out: an SDK may be fetching the chunks of one while the next appears.
 const RECENT_ROOTS: usize = 4;
@@ -101,8 +101,8 @@ pub(crate) struct Environment {
     news: watch::Sender<Option<Announcement>>,
     /// Rings when the shelf holds another root, of whichever scope.
     turned: watch::Sender<()>,
-    /// The roots of single tenants, and how often the environment's were looked at since the start.
-    pub(crate) tenants: Tenants,
+    /// The roots of single tenants and canaries, and how often the environment's were looked at since the start.
+    pub(crate) asked_for: AskedFor,
     rounds: watch::Sender<u64>,
     bell: Arc<Notify>,
     /// The number of the last use, as the relay counts them.
@@ -191,7 +191,7 @@ impl Environment {
             next_try: Mutex::new(Instant::now() + config.poll),
             news: watch::Sender::new(None),
             turned: watch::Sender::new(()),
-            tenants: Tenants::default(),
+            asked_for: AskedFor::default(),
             rounds: watch::Sender::new(0),
             bell: Arc::new(Notify::new()),
             used: AtomicU64::new(0),

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod asked_for;
 mod asker;
 mod browser;
 mod chunks;
@@ -16,7 +17,7 @@ mod problem;
 mod rates;
 mod relay;
 mod router;
-mod tenants;
+mod scoped;
 
 pub use config::{Config, Freshness};
 pub use grants::Grants;

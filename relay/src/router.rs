@@ -7,13 +7,13 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::relay::Relay;
-use crate::{browser, data, grants, heard, ofrep};
+use crate::{browser, data, grants, heard, ofrep, scoped};
 
 /// The whole data plane, for servers.
 pub fn app(relay: Arc<Relay>) -> Router {
     let of_servers = Router::new()
         .route("/data/v1/{org}/{env}/stream", get(data::stream))
-        .route("/data/v1/{org}/{env}/tenant/stream", get(data::tenant_stream))
+        .route("/data/v1/{org}/{env}/tenant/stream", get(scoped::tenant_stream))
         .route("/data/v1/{org}/{env}/propagation", post(heard::propagation))
         .with_state(Arc::clone(&relay));
     app_without_streams(relay).merge(of_servers)
@@ -32,7 +32,8 @@ pub fn app_without_streams(relay: Arc<Relay>) -> Router {
         .route("/data/v1/{org}/{env}/trust/{number}", get(data::numbered_trust))
         .route("/data/v1/{org}/{env}/environment", get(data::environment_root))
         .route("/data/v1/{org}/{env}/relay", get(data::relay_root))
-        .route("/data/v1/{org}/{env}/tenant", get(data::tenant_root))
+        .route("/data/v1/{org}/{env}/canary", get(scoped::canary_root))
+        .route("/data/v1/{org}/{env}/tenant", get(scoped::tenant_root))
         .route("/data/v1/{org}/{env}/grant", post(grants::grant))
         .route("/data/v1/{org}/{env}/chunks/{sha256}", get(data::chunk))
         .with_state(relay)

@@ -20,6 +20,7 @@ const RULES: &[Rule] = &[
         &["snapshot"],
         &[],
     ),
+    ("acme/prod/canary.jws", &["api", "evaluate", "evaluate-org", "snapshot"], &["snapshot"], &[]),
     ("acme/prod/relay.jws", &["api", "evaluate", "evaluate-org", "snapshot"], &["snapshot"], &[]),
     (
         "acme/prod/tenants/0a.jws",
@@ -87,10 +88,12 @@ fn a_grant_reads_its_own_scope_and_nothing_else() {
     };
     let tenant = |key: &str| scope(Scope::Tenant(TenantKey::new(key).unwrap()));
     let (environment, relay) = (scope(Scope::Environment), scope(Scope::Relay));
+    let canary = scope(Scope::Canary);
     let (mine, other) = (tenant("mine"), tenant("other"));
     let elsewhere = ScopeId { org: OrgKey::new("acme-two").unwrap(), ..environment.clone() };
     let staging = ScopeId { env: EnvKey::new("staging").unwrap(), ..environment.clone() };
-    let roots = [&environment, &relay, &mine, &other, &elsewhere, &staging].map(ScopeId::root_name);
+    let roots = [&environment, &relay, &canary, &mine, &other, &elsewhere, &staging]
+        .map(ScopeId::root_name);
     let objects: Vec<(String, bool)> = roots
         .into_iter()
         .map(|root| (root, false))
@@ -98,8 +101,9 @@ fn a_grant_reads_its_own_scope_and_nothing_else() {
         .chain([("acme-two/chunks/0a", false), ("acme/lists/0a", false)].map(own))
         .collect();
     for (granted, reads) in [
-        (&environment, vec![&environment]),
-        (&relay, vec![&relay, &environment]),
+        (&environment, vec![&environment, &canary]),
+        (&canary, vec![&canary]),
+        (&relay, vec![&relay, &environment, &canary]),
         (&mine, vec![&mine]),
     ] {
         let reads: Vec<String> = reads.into_iter().map(ScopeId::root_name).collect();

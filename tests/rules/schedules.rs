@@ -242,7 +242,11 @@ async fn whoever_fires_and_whatever_is_lost_it_happens_once() {
         let (hands, calm, _) = furnished().await;
         calm.fire_schedules();
         let at = hands.timer.now().plus(MINUTE);
-        let input = || ScheduleInput { at, what: ScheduledInput::Enable { flag: flag("f") } };
+        let input = || ScheduleInput {
+            at,
+            canary: false,
+            what: ScheduledInput::Enable { flag: flag("f") },
+        };
         for _ in 0..3 {
             let request = |change| Request::of(change, "test");
             calm.schedule(&caller(), (org(), env("prod")), input(), request).await.unwrap();

@@ -23,6 +23,7 @@ const COLUMNS: [Column; 6] = [
 #[command(after_help = "\
 What can be done then: enable, kill, patch, weights, setOverride, clearOverride.
   flagforge schedule make --at 2027-01-04T06:00:00Z --do '{\"enable\": {\"flag\": \"new-search\"}}' --env prod
+  flagforge schedule make --canary --at 2027-01-04T07:00:00Z --do '{\"enable\": {\"flag\": \"new-search\"}}' --env prod
   flagforge schedule list --env prod
 With --if-match it is for that version of the flag's state, and fails if the state has moved on.")]
 pub(crate) enum ScheduleCommand {
@@ -47,6 +48,9 @@ pub(crate) enum ScheduleCommand {
         /// What, as the API takes it.
         #[arg(long = "do", value_name = "JSON")]
         what: String,
+        /// Let readers of the ring `canary` have it now; cancelling takes it back from them.
+        #[arg(long)]
+        canary: bool,
     },
     /// Cancel one that waits.
     Cancel {
@@ -62,11 +66,12 @@ pub(crate) async fn run(command: &ScheduleCommand, s: &Session) -> anyhow::Resul
             s.find(all.ask_if("ended", ended.then_some("true")), find, &COLUMNS).await
         }
         ScheduleCommand::Show { id } => s.get_and_show(&all.to(&[id]), &COLUMNS).await,
-        ScheduleCommand::Make { at, what } => {
+        ScheduleCommand::Make { at, what, canary } => {
             let what: Json = serde_json::from_str(what).context("--do is no JSON")?;
-            let body = Body::Json(json!({"at": at, "do": what}));
+            let body = Body::Json(json!({"at": at, "canary": canary, "do": what}));
             let answer = s.change(Method::POST, &all, body, Version::Any).await?;
-            s.tell(&answer, &format!("it is made at {at}"))
+            let ahead = if *canary { "canaries have it; " } else { "" };
+            s.tell(&answer, &format!("{ahead}it is made at {at}"))
         }
         ScheduleCommand::Cancel { id } => {
             s.confirm(&format!("Cancel {id}?"))?;

@@ -186,6 +186,7 @@ impl DiskCache {
         let last = match &scope.scope {
             Scope::Environment => format!("environment-{pins}"),
             Scope::Relay => format!("relay-{pins}"),
+            Scope::Canary => format!("canary-{pins}"),
             // A tenant's key may have characters, and a length, that file names may not.
             Scope::Tenant(tenant) => {
                 format!("tenant-{}-{pins}", Digest::of(tenant.as_str().as_bytes()))

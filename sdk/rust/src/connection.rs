@@ -9,6 +9,7 @@
 //! ```
 //!
 //! With `grant=s3` the key is exchanged there for leave to read the bucket.
+//! With `ring=canary` it is the manifest of those who get changes first.
 //! With `tenant=<tenant key>` it is the manifest of that tenant alone, the only one for a key that is bound to it.
 
 mod query;
@@ -111,7 +112,7 @@ pub struct Connection {
     source: Source,
     org: Option<OrgKey>,
     env: Option<EnvKey>,
-    tenant: Option<TenantKey>,
+    scope: Scope,
     roots: Vec<Thumbprint>,
 }
 
@@ -129,6 +130,14 @@ impl Connection {
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let mut query = Query::parse(query)?;
         let tenant = query.take("tenant").map(|text| TenantKey::new(&text)).transpose()?;
+        let of_one = tenant.map(Scope::Tenant);
+        let scope = match (query.take("ring").as_deref(), of_one) {
+            (None, of_one) => of_one.unwrap_or(Scope::Environment),
+            (Some("canary"), None) => Scope::Canary,
+            (Some(_), _) => {
+                return Err(ConnectionError::Unexpected("ring, which may be canary".into()));
+            }
+        };
         let connection = match scheme {
             "http" | "https" => Self::http(scheme, place, &mut query)?,
             "file" => Self::folder(place, &mut query)?,
@@ -136,7 +145,7 @@ impl Connection {
             _ => return Err(ConnectionError::Scheme),
         };
         query.nothing_left()?;
-        Ok(Self { tenant, ..connection })
+        Ok(Self { scope, ..connection })
     }
 
     /// Where manifests come from.
@@ -156,10 +165,10 @@ impl Connection {
         Ok((org, env))
     }
 
-    /// The manifest that a client follows: the environment's, or one tenant's.
+    /// The manifest that a client follows: the environment's, the canaries' or one tenant's.
     pub fn scope(&self) -> Result<ScopeId, ConnectionError> {
         let (org, env) = self.environment()?;
-        let scope = self.tenant.clone().map_or(Scope::Environment, Scope::Tenant);
+        let scope = self.scope.clone();
         Ok(ScopeId { org: org.clone(), env: env.clone(), scope })
     }
 
@@ -187,7 +196,7 @@ impl Connection {
             Some(_) => return Err(ConnectionError::Unexpected("grant, which may be s3".into())),
         };
         let source = Source::Http { base: format!("{scheme}://{host}"), key, granted };
-        Ok(Self { source, org, env, tenant: None, roots: query.roots()? })
+        Ok(Self { source, org, env, scope: Scope::Environment, roots: query.roots()? })
     }
 
     fn folder(place: &str, query: &mut Query) -> Result<Self, ConnectionError> {
@@ -201,7 +210,7 @@ impl Connection {
             source: Source::Folder(path.into()),
             org,
             env,
-            tenant: None,
+            scope: Scope::Environment,
             roots: query.roots()?,
         })
     }
@@ -218,7 +227,7 @@ impl Connection {
             region: query.take("region"),
             endpoint: query.take("endpoint"),
         };
-        Ok(Self { source, org, env, tenant: None, roots: query.roots()? })
+        Ok(Self { source, org, env, scope: Scope::Environment, roots: query.roots()? })
     }
 }
 

@@ -97,7 +97,7 @@ impl<'c, S: Deref<Target = Snapshot>> Pinned<'c, S> {
             .is_some_and(|entry| entry.map_or(true, |tenant| tenant.has_overrides()));
         let elsewhere = match &snapshot.root.scope {
             Scope::Tenant(only) => context.tenant().is_none_or(|asks| asks != only),
-            Scope::Environment | Scope::Relay => false,
+            Scope::Environment | Scope::Relay | Scope::Canary => false,
         };
         let barred = elsewhere || context.describes_tenant();
         let mut traits = [Traits::Unknown; INLINE_ATTRIBUTES];

@@ -70,7 +70,7 @@ impl HttpOrigin {
     /// Opens the stream of events, and waits for its first.
     async fn events(&self, scope: &ScopeId) -> Result<EventStream, OriginError> {
         let path = match scope.scope {
-            Scope::Environment | Scope::Relay => "stream",
+            Scope::Environment | Scope::Relay | Scope::Canary => "stream",
             Scope::Tenant(_) => "tenant/stream",
         };
         let request = self.get(scope, path).header(ACCEPT, EVENT_STREAM);
@@ -120,7 +120,7 @@ impl HttpOrigin {
     fn asked(&self, scope: &ScopeId, request: RequestBuilder) -> RequestBuilder {
         let request = request.header(AUTHORIZATION, self.authorization.clone());
         match &scope.scope {
-            Scope::Environment | Scope::Relay => request,
+            Scope::Environment | Scope::Relay | Scope::Canary => request,
             Scope::Tenant(tenant) => request.header(TENANT, tenant.as_str().as_bytes()),
         }
     }

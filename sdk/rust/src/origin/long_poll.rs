@@ -24,6 +24,7 @@ pub(super) const fn root_path(scope: &ScopeId) -> &'static str {
     match scope.scope {
         Scope::Environment => "environment",
         Scope::Relay => "relay",
+        Scope::Canary => "canary",
         Scope::Tenant(_) => "tenant",
     }
 }

@@ -101,6 +101,7 @@ fn session_name(ScopeId { org, env, scope }: &ScopeId) -> String {
     let kind = match scope {
         Scope::Environment => "environment",
         Scope::Relay => "relay",
+        Scope::Canary => "canary",
         Scope::Tenant(_) => "tenant",
     };
     let mut name = format!("{kind}-{org}-{env}");

@@ -9,9 +9,14 @@ pub(crate) fn reading_policy(bucket_arn: &str, scope: &ScopeId) -> String {
     let ScopeId { org, env, .. } = scope;
     let mut names = vec!["trust.json".to_owned(), "trust/*".to_owned(), format!("{org}/chunks/*")];
     names.push(scope.root_name());
-    if scope.scope == Scope::Relay {
-        let whole = ScopeId { org: org.clone(), env: env.clone(), scope: Scope::Environment };
-        names.push(whole.root_name());
+    // Who may have all of an environment may have it earlier, or without the keys.
+    let besides = match scope.scope {
+        Scope::Relay => vec![Scope::Environment, Scope::Canary],
+        Scope::Environment => vec![Scope::Canary],
+        Scope::Canary | Scope::Tenant(_) => Vec::new(),
+    };
+    for scope in besides {
+        names.push(ScopeId { org: org.clone(), env: env.clone(), scope }.root_name());
     }
     let objects: Vec<String> = names.iter().map(|name| format!("{bucket_arn}/{name}")).collect();
     let statement = json!({"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": objects});

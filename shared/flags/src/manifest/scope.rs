@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::Digest;
 use crate::keys::{EnvKey, OrgKey, TenantKey};
 
-/// Who a manifest is written for. Text: `environment`, `relay` or `tenant:<key>`.
+/// Who a manifest is written for. Text: `environment`, `relay`, `canary` or `tenant:<key>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Scope {
@@ -17,6 +17,8 @@ pub enum Scope {
     Environment,
     /// Relays: the same, and the keys that may ask.
     Relay,
+    /// Services that get a change before the others do: as the environment, with what is tried out there.
+    Canary,
     /// One tenant, and nothing of any other.
     Tenant(TenantKey),
 }
@@ -26,6 +28,7 @@ impl fmt::Display for Scope {
         match self {
             Self::Environment => f.write_str("environment"),
             Self::Relay => f.write_str("relay"),
+            Self::Canary => f.write_str("canary"),
             Self::Tenant(tenant) => write!(f, "tenant:{tenant}"),
         }
     }
@@ -33,7 +36,7 @@ impl fmt::Display for Scope {
 
 /// A text that is not a scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a scope is `environment`, `relay` or `tenant:<tenant key>`")]
+#[error("a scope is `environment`, `relay`, `canary` or `tenant:<tenant key>`")]
 pub struct ScopeError;
 
 impl FromStr for Scope {
@@ -42,6 +45,7 @@ impl FromStr for Scope {
         match text {
             "environment" => Ok(Self::Environment),
             "relay" => Ok(Self::Relay),
+            "canary" => Ok(Self::Canary),
             _ => {
                 let tenant = text.strip_prefix("tenant:").ok_or(ScopeError)?;
                 TenantKey::new(tenant).map(Self::Tenant).map_err(|_| ScopeError)
@@ -81,7 +85,7 @@ impl ScopeId {
     pub fn root_name(&self) -> String {
         let Self { org, env, scope } = self;
         match scope {
-            Scope::Environment | Scope::Relay => format!("{org}/{env}/{scope}.jws"),
+            Scope::Environment | Scope::Relay | Scope::Canary => format!("{org}/{env}/{scope}.jws"),
             Scope::Tenant(tenant) => {
                 format!("{org}/{env}/tenants/{}.jws", Digest::of(tenant.as_str().as_bytes()))
             }
@@ -101,7 +105,7 @@ mod tests {
 
     #[test]
     fn text_and_back() {
-        for text in ["environment", "relay", "tenant:acme", "tenant:a:b"] {
+        for text in ["environment", "relay", "canary", "tenant:acme", "tenant:a:b"] {
             assert_eq!(text.parse::<Scope>().unwrap().to_string(), text);
         }
         for bad in ["", "Environment", "tenant:", "tenant:a/b", "tenant", "env"] {

@@ -21,7 +21,7 @@ mod schedules;
 mod second;
 mod segments;
 mod sources;
-mod states;
+pub(crate) mod states;
 pub(crate) mod tenants;
 mod webhooks;
 

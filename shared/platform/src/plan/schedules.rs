@@ -62,6 +62,9 @@ async fn make(
     bounded("at", "days ahead", MAX_DAYS_AHEAD, ahead)?;
     let pending = pending_in(table, org, env).await?;
     bounded("schedules", "schedules", MAX_SCHEDULES, pending.len() + 1)?;
+    if schedule.canary {
+        may_be_tried_out(schedule, &pending)?;
+    }
     // What could not be done now is told to who asks, and not when nobody looks.
     let precondition = schedule.version.map_or(Precondition::None, Precondition::Version);
     let trial = Request { change: (*schedule.change).clone(), precondition, ..request.clone() };
@@ -73,6 +76,23 @@ async fn make(
     people::remember(table, plan, org, caller).await?;
     plan.put(place::schedule(org, env, &schedule.id), ABSENT, schedule)?;
     plan.about(schedule, true)
+}
+
+/// What is tried out is a state, and one of a flag at a time: else nobody could say which of two was bad.
+fn may_be_tried_out(schedule: &Schedule, pending: &[Stored<Schedule>]) -> Result<(), Error> {
+    let message = match &*schedule.change {
+        Change::SetEnabled { enabled: false, .. } => "a kill reaches everybody at once",
+        Change::SetEnabled { .. } | Change::PatchState { .. } | Change::SetWeights { .. } => {
+            let same =
+                |other: &&Stored<Schedule>| other.value.canary && other.value.flag == schedule.flag;
+            let Some(other) = pending.iter().find(same) else { return Ok(()) };
+            let id = &other.value.id;
+            let message = format!("`{id}` tries this flag out already; cancel it or wait for it");
+            return Err(Error::invalid("canary", message));
+        }
+        _ => "only the state of a flag can be tried out",
+    };
+    Err(Error::invalid("canary", message))
 }
 
 async fn pending_in(

@@ -62,7 +62,7 @@ pub(super) async fn draw(
         | Change::SetWeights { org, env, flag, .. } => {
             let standing = Standing::read(table, org, env, flag).await?;
             request.precondition.check(standing.version)?;
-            let state = changed(&request.change, &standing)?;
+            let state = changed(&request.change, &standing.definition.value, &standing.state)?;
             put_state(table, plan, org, env, standing, state).await
         }
         _ => Err(Error::Internal { context: "not a change of states", source: None }),
@@ -138,24 +138,27 @@ impl Standing {
 }
 
 /// The state after the change.
-fn changed(change: &Change, standing: &Standing) -> Result<StateWire, Error> {
-    let definition = &standing.definition.value;
+pub(crate) fn changed(
+    change: &Change,
+    definition: &Definition,
+    standing: &StateWire,
+) -> Result<StateWire, Error> {
     let flag = definition.key.as_str();
     let stale = definition::stale(definition.class, definition.stale.as_ref());
     match change {
-        Change::PutState { state, .. } => state.resolve(flag, stale, &standing.state),
+        Change::PutState { state, .. } => state.resolve(flag, stale, standing),
         Change::PatchState { patch, .. } => {
-            let mut document = serde_json::to_value(&standing.state)
+            let mut document = serde_json::to_value(standing)
                 .map_err(|error| Error::internal("a state did not serialize", error))?;
             merge_state(&mut document, patch);
             let input: StateInput = strict::from_value(document, FlagState::READ_ONLY)?;
-            input.resolve(flag, stale, &standing.state)
+            input.resolve(flag, stale, standing)
         }
         Change::SetEnabled { enabled, .. } => {
-            Ok(StateWire { enabled: *enabled, ..standing.state.clone() })
+            Ok(StateWire { enabled: *enabled, ..standing.clone() })
         }
         Change::SetWeights { rule, unit, weights, .. } => {
-            set_weights(flag, &standing.state, rule.as_ref(), unit.as_ref(), weights)
+            set_weights(flag, standing, rule.as_ref(), unit.as_ref(), weights)
         }
         _ => Err(Error::Internal { context: "not a change of states", source: None }),
     }

@@ -1,6 +1,7 @@
 //! The publisher: from the logs to signed manifests. It reads the logs, not the stream, so nothing
 //! depends on how often or in which order it is woken.
 
+mod canary;
 mod certify;
 mod held;
 mod membership;

@@ -15,11 +15,11 @@ use super::owed::{Backlog, Owed};
 use super::shards::Shards;
 use super::view::{View, of_tenant};
 use crate::kills::Killed;
-use crate::record::{KeyFacts, KeyRecord};
-use crate::store::ABSENT;
+use crate::record::{KeyFacts, KeyRecord, StateRecord};
+use crate::store::{ABSENT, Stored};
 
 /// The chunks of an environment, and how many shards they are cut into.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Rendered {
     /// What these chunks hold whole. They may hold newer things besides.
     pub(super) revision: Revision,
@@ -141,8 +141,16 @@ impl View {
 
     /// A flag as manifests carry it; `None` when there is none.
     pub(super) fn flag(&self, key: &str) -> Option<FlagWire> {
+        self.flag_in(key, self.states.get(key))
+    }
+
+    /// A flag in a state, with the kill switches that count.
+    pub(super) fn flag_in(
+        &self,
+        key: &str,
+        stored: Option<&Stored<StateRecord>>,
+    ) -> Option<FlagWire> {
         let definition = self.definitions.get(key)?;
-        let stored = self.states.get(key);
         let stored = stored.filter(|state| state.value.flag_uid == definition.value.uid);
         let (state, version) = match stored {
             None => (definition.value.initial_state(), ABSENT),

@@ -51,7 +51,7 @@ impl Platform {
         self.hold(view, &trust).await?;
         let mut rendered = view.render(bulk);
         let mut outcome = Published::Unchanged;
-        for scope in [Scope::Relay, Scope::Environment] {
+        for scope in [Scope::Relay, Scope::Environment, Scope::Canary] {
             if let Published::Roots(revision) =
                 self.publish_scope(view, &mut rendered, scope, &trust, &certified).await?
             {
@@ -92,19 +92,28 @@ impl Platform {
                 self.hold(view, trust).await?;
                 *rendered = view.render(Bulk::All);
             }
-            if self.withhold(view, standing.root.as_ref()).await? {
+            // What is gone is held against the root of all.
+            if id.scope != Scope::Canary && self.withhold(view, standing.root.as_ref()).await? {
                 self.render_segments(view).await?;
                 *rendered = view.render(Bulk::All);
             }
-            let indexed = rendered.indexed(&id.scope);
-            let claims = self.claims(view, &id, trust, &standing, rendered, &indexed);
+            let tried;
+            let made = match id.scope {
+                Scope::Canary => {
+                    tried = view.with_tried(rendered);
+                    &tried
+                }
+                Scope::Environment | Scope::Relay | Scope::Tenant(_) => &*rendered,
+            };
+            let indexed = made.indexed(&id.scope);
+            let claims = self.claims(view, &id, trust, &standing, made, &indexed);
             if standing.root.as_ref().is_some_and(|root| self.still_good(root, &claims)) {
                 return Ok(Published::Unchanged);
             }
             let text = sign_root(&claims, &certified.certificate, &certified.key)
                 .map_err(|refusal| Error::internal("a root was refused", refusal))?;
             let digest = Digest::of(text.as_bytes());
-            let parts = rendered.parts(&indexed);
+            let parts = made.parts(&indexed);
             let listing = self.self_check(&text, &id, trust, &parts, view)?;
             self.put_parts(view, &listing, standing.root.as_ref(), &parts).await?;
             if let Some(root) = &standing.root {
@@ -231,7 +240,9 @@ impl Platform {
             }
         }
         let listing = snapshot.listing().clone();
-        view.checked = Some(snapshot);
+        if id.scope != Scope::Canary {
+            view.checked = Some(snapshot);
+        }
         Ok(listing)
     }
 

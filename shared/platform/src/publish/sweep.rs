@@ -121,7 +121,7 @@ impl Platform {
         named: &mut HashSet<Digest>,
     ) -> Result<(), Error> {
         for env in envs {
-            for scope in [Scope::Environment, Scope::Relay] {
+            for scope in [Scope::Environment, Scope::Relay, Scope::Canary] {
                 let id = ScopeId { org: org.clone(), env: env.clone(), scope };
                 self.note_named(&id.root_name(), org, named).await?;
             }

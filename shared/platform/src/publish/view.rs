@@ -25,6 +25,7 @@ use crate::ports::{Query, Table};
 use crate::record::{
     Definition, Group, KeyRecord, Member, Override, SegmentRecord, StateRecord, Tenant,
 };
+use crate::schedule::Schedule;
 use crate::store::{self, Stored, decode};
 
 /// Rounds of reading both logs until neither grew; a busier pair of logs is published a little behind.
@@ -62,6 +63,8 @@ pub(super) struct View {
     pub(super) overrides: Records<Override>,
     pub(super) segments: Records<SegmentRecord>,
     pub(super) kills: Records<KillSwitch>,
+    /// The changes that are tried out.
+    pub(super) tried: Records<Schedule>,
     pub(super) rendered_segments: Segments,
     pub(super) tenant_scopes: TenantScopes,
     /// Records of flags that could not be read, by their sort keys.
@@ -94,6 +97,7 @@ impl View {
             overrides: BTreeMap::new(),
             segments: BTreeMap::new(),
             kills: BTreeMap::new(),
+            tried: BTreeMap::new(),
             rendered_segments: Segments::default(),
             tenant_scopes: TenantScopes::default(),
             unreadable: BTreeMap::new(),
@@ -229,6 +233,11 @@ impl View {
             }
             "MANIFEST" => {
                 self.manifest = body.and_then(|body| serde_json::from_value(body).ok());
+            }
+            "SCHEDULE" => {
+                // One that cannot be read is a newer writer's, and is not tried out here.
+                let _ = unreadable(&mut self.tried, key, version, body);
+                self.tried.retain(|_, schedule| schedule.value.canary);
             }
             "KEY" => set(&mut self.keys, key, version, body)?,
             "SEGMENT" => set(&mut self.segments, key, version, body)?,

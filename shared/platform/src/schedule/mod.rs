@@ -46,6 +46,9 @@ pub struct Schedule {
     /// As the log will tell it.
     #[schema(value_type = Object)]
     pub change: Box<Change>,
+    /// Whether readers of the ring `canary` have the change already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub canary: bool,
     /// The version of the flag's state that it is for; if the state has moved on by then, it fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
@@ -109,6 +112,9 @@ impl Schedule {
 #[serde(rename_all = "camelCase")]
 pub struct ScheduleInput {
     pub at: Timestamp,
+    /// Lets readers of the ring `canary` have the change now. Cancelling takes it back from them; at its instant all have it.
+    #[serde(default)]
+    pub canary: bool,
     /// What is done then, say `{"enable": {"flag": "checkout"}}`.
     #[serde(rename = "do")]
     pub what: ScheduledInput,
@@ -203,6 +209,7 @@ impl Platform {
             at: input.at,
             flag,
             change: Box::new(change),
+            canary: input.canary,
             version: None,
             reason: None,
             links: Vec::new(),

@@ -1,5 +1,5 @@
-//! Roots of single tenants, to be passed on. They are read when somebody asks, and again when the environment's were:
-//! a tenant that nobody asks for costs nothing.
+//! Roots of single tenants and of the canaries, to be passed on. They are read when somebody asks, and again when the
+//! environment's were: what nobody asks for costs nothing.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,29 +9,28 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use flagforge::loader::{LoadError, RootNews, RootReader};
 use flagforge::origin::{Announcement, Origin};
-use flagforge_flags::keys::TenantKey;
 use flagforge_flags::manifest::{Listing, Position, Scope, ScopeId, Thumbprint};
 use tokio::time::timeout;
 use tracing::warn;
 
 use crate::environment::{Document, EnvId};
 
-/// Tenants whose roots are held for one environment: of 64 KiB each and the chunks that they list, 256 MiB at most, and a
+/// Scopes whose roots are held for one environment: of 64 KiB each and the chunks that they list, 256 MiB at most, and a
 /// tenth of it as a rule. Beyond it the one that was asked for longest ago is forgotten.
-const MAX_TENANTS: usize = 1_024;
+const MAX_SCOPES: usize = 1_024;
 /// How long one reading may take, with all indexes. Who waits gets what is held.
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
-/// The tenants' roots of one environment.
+/// Such roots of one environment.
 #[derive(Debug, Default)]
-pub(crate) struct Tenants {
-    held: Mutex<HashMap<TenantKey, Arc<TenantRoot>>>,
+pub(crate) struct AskedFor {
+    held: Mutex<HashMap<Scope, Arc<AskedRoot>>>,
     uses: AtomicU64,
 }
 
-/// One tenant's root.
+/// One of them.
 #[derive(Debug)]
-pub(crate) struct TenantRoot {
+pub(crate) struct AskedRoot {
     scope: ScopeId,
     reading: tokio::sync::Mutex<Reading>,
     current: ArcSwapOption<Current>,
@@ -53,40 +52,45 @@ struct Reading {
     round: Option<u64>,
 }
 
-impl Tenants {
-    /// A tenant's place. Nothing is read yet.
+impl AskedFor {
+    /// A scope's place. Nothing is read yet.
     pub(crate) fn of(
         &self,
         id: &EnvId,
-        tenant: &TenantKey,
+        scope: &Scope,
         origin: &Arc<dyn Origin>,
         pinned: &[Thumbprint],
-    ) -> Arc<TenantRoot> {
+    ) -> Arc<AskedRoot> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let used = self.uses.fetch_add(1, Ordering::Relaxed);
-        if let Some(root) = held.get(tenant) {
+        if let Some(root) = held.get(scope) {
             root.used.store(used, Ordering::Relaxed);
             return Arc::clone(root);
         }
-        if held.len() >= MAX_TENANTS {
+        if held.len() >= MAX_SCOPES {
             let oldest = held.iter().min_by_key(|(_, root)| root.used.load(Ordering::Relaxed));
-            let oldest = oldest.map(|(tenant, _)| tenant.clone());
+            let oldest = oldest.map(|(scope, _)| scope.clone());
             oldest.and_then(|oldest| held.remove(&oldest));
         }
-        let scope = id.scope(Scope::Tenant(tenant.clone()));
-        let reader = RootReader::new(Arc::clone(origin), scope.clone(), pinned.to_vec());
-        let root = Arc::new(TenantRoot {
-            scope,
+        let full = id.scope(scope.clone());
+        let reader = RootReader::new(Arc::clone(origin), full.clone(), pinned.to_vec());
+        let root = Arc::new(AskedRoot {
+            scope: full,
             reading: Reading { reader, listing: None, round: None }.into(),
             current: ArcSwapOption::empty(),
             used: AtomicU64::new(used),
         });
-        held.insert(tenant.clone(), Arc::clone(&root));
+        held.insert(scope.clone(), Arc::clone(&root));
         root
     }
 }
 
-impl TenantRoot {
+impl AskedRoot {
+    /// The root as it was read last.
+    pub(crate) fn held(&self) -> Option<Arc<Current>> {
+        self.current.load_full()
+    }
+
     pub(crate) const fn scope(&self) -> &ScopeId {
         &self.scope
     }
