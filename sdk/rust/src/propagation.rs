@@ -204,7 +204,12 @@ impl Reporting {
                 return;
             }
             let saying = news(&shared);
-            let wait = match self.say(&shared).await {
+            // Whoever closes the client does not wait for who never answers.
+            let outcome = tokio::select! {
+                outcome = self.say(&shared) => outcome,
+                () = shared.ended() => return,
+            };
+            let wait = match outcome {
                 Said::Taken => {
                     said = Some(saying);
                     shortened(self.every * 5 / 4, dice())

@@ -31,6 +31,7 @@ enum Answer {
     Taken,
     Unwanted,
     Refused,
+    Never,
 }
 
 #[async_trait]
@@ -43,6 +44,7 @@ impl Reporter for Kept {
         match self.answer {
             Answer::Taken => Ok(true),
             Answer::Unwanted => Ok(false),
+            Answer::Never => std::future::pending().await,
             Answer::Refused => Err(OriginError::Refused { status: 500, what: "a report".into() }),
         }
     }
@@ -145,4 +147,14 @@ async fn it_can_be_turned_off() {
     tokio::time::sleep(SOON).await;
     assert_eq!((running.client.status(), to.asked.load(Ordering::SeqCst)), (Status::Ready, 0));
     assert!(Propagation::default().named("a/b").is_err());
+}
+
+#[tokio::test]
+async fn who_never_answers_does_not_hold_up_the_end() {
+    let (kept, mut heard) = kept(Answer::Never);
+    let running = started(Propagation::to(kept).every(SOON)).await;
+    tokio::time::timeout(LONG, heard.recv()).await.unwrap().unwrap();
+    let begun = Instant::now();
+    assert!(running.client.close().await);
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
