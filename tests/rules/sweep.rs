@@ -38,7 +38,7 @@ impl World {
     /// Sweeps, and answers how many chunks are left; every root that stands is whole.
     async fn swept(&self) -> usize {
         handle::sweep(&self.platform, FAR).await.unwrap();
-        for scope in [Scope::Environment, Scope::Relay] {
+        for scope in [Scope::Environment, Scope::Relay, Scope::Canary] {
             let id = ScopeId { org: org(), env: env("prod"), scope };
             listed(&self.hands, &verified(&self.hands, &self.trust, &id).await).await;
         }

@@ -21,6 +21,8 @@ use tokio::task::JoinHandle;
 use crate::kit::{FAR, commit, env, furnished_on, listed, org, verified};
 
 const MOMENT: Duration = Duration::from_millis(1);
+/// Roots of one publication: of the environment, relays and canaries.
+const ROOTS: usize = 3;
 
 /// What the sweep waits for before its calls, and between asking and removing within one.
 #[derive(Debug)]
@@ -47,7 +49,7 @@ impl Steps {
             self.begun.notified().await;
         }
         if number == self.roots {
-            self.pass.add_permits(2);
+            self.pass.add_permits(ROOTS);
             self.passed.notified().await;
         }
         if number >= self.dies {
@@ -216,13 +218,13 @@ impl World {
         let publisher = self.publisher();
         self.sweep().await;
         self.steps.begin.notify_one();
-        self.steps.pass.add_permits(2);
+        self.steps.pass.add_permits(ROOTS);
         publisher.await.unwrap();
         self.steps.seen.load(Ordering::SeqCst)
     }
 
     async fn is_whole(&self) {
-        for scope in [Scope::Environment, Scope::Relay] {
+        for scope in [Scope::Environment, Scope::Relay, Scope::Canary] {
             let id = ScopeId { org: org(), env: env("prod"), scope };
             listed(&self.hands, &verified(&self.hands, &self.trust, &id).await).await;
         }

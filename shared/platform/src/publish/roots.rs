@@ -51,6 +51,7 @@ impl Platform {
         self.hold(view, &trust).await?;
         let mut rendered = view.render(bulk);
         let mut outcome = Published::Unchanged;
+        view.put_just_now.clear();
         for scope in [Scope::Relay, Scope::Environment, Scope::Canary] {
             if let Published::Roots(revision) =
                 self.publish_scope(view, &mut rendered, scope, &trust, &certified).await?
@@ -115,7 +116,8 @@ impl Platform {
             let digest = Digest::of(text.as_bytes());
             let parts = made.parts(&indexed);
             let listing = self.self_check(&text, &id, trust, &parts, view)?;
-            self.put_parts(view, &listing, standing.root.as_ref(), &parts).await?;
+            let put = self.put_parts(view, &listing, standing.root.as_ref(), &parts).await?;
+            view.put_just_now.extend(put);
             if let Some(root) = &standing.root {
                 self.keep_root(root).await?;
             }
@@ -247,14 +249,14 @@ impl Platform {
     }
 
     /// Puts what the store may lack: chunks and indexes before the root that names them. What the root that stands names
-    /// is there; of its indexes this publisher knows the content where it put them itself.
+    /// is there; of its indexes this publisher knows the content where it put them itself. Answers what was put.
     pub(super) async fn put_parts(
         &self,
         view: &View,
         listing: &Listing,
         standing: Option<&Root>,
         parts: &HashMap<Digest, Bytes>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Digest>, Error> {
         let lacking: Vec<Named> = match standing {
             None => listing.named().collect(),
             Some(root) => listing.beyond(root.claims()).collect(),
@@ -265,10 +267,14 @@ impl Platform {
         });
         let known: HashSet<Digest> =
             known.into_iter().flat_map(Listing::named).map(|named| named.sha256).collect();
-        let lacking = lacking.into_iter().filter(|named| !known.contains(&named.sha256));
+        let there = |digest: &Digest| known.contains(digest) || view.put_just_now.contains(digest);
+        let lacking = lacking.into_iter().filter(|named| !there(&named.sha256));
         let puts: Vec<_> = lacking
             .filter_map(|named| Some((named.sha256, parts.get(&named.sha256)?)))
-            .map(|(digest, bytes)| self.put_part(&view.org, digest, bytes))
+            .map(|(digest, bytes)| async move {
+                self.put_part(&view.org, digest, bytes).await?;
+                Ok::<_, Error>(digest)
+            })
             .collect();
         stream::iter(puts).buffer_unordered(PUTS_AT_ONCE).try_collect().await
     }

@@ -1,6 +1,6 @@
 //! An environment's configuration in memory: all items once, then the log entries since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use flagforge_flags::keys::{EnvKey, GroupKey, OrgKey};
 use flagforge_flags::manifest::{Digest, Listing, Scope};
@@ -57,6 +57,8 @@ pub(super) struct View {
     pub(super) checked: Option<Snapshot>,
     /// The roots that this publisher put last, by their digests, and all that they list: it is in the store.
     pub(super) put: BTreeMap<Scope, (Digest, Listing)>,
+    /// Chunks and indexes that the publication under way has put: its scopes share most of them.
+    pub(super) put_just_now: HashSet<Digest>,
     pub(super) keys: Records<KeyRecord>,
     pub(super) states: Records<StateRecord>,
     /// By tenant and flag.
@@ -92,6 +94,7 @@ impl View {
             renderings: Renderings::default(),
             checked: None,
             put: BTreeMap::new(),
+            put_just_now: HashSet::new(),
             keys: BTreeMap::new(),
             states: BTreeMap::new(),
             overrides: BTreeMap::new(),
