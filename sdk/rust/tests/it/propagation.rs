@@ -82,7 +82,11 @@ async fn what_was_applied_is_told_with_its_lag_and_what_one_began_with_without()
     let (to, mut heard) = kept(Answer::Taken);
     let propagation = Propagation::to(to).named("checkout").unwrap().every(SOON);
     let mut running = started(propagation).await;
-    let (scope, first) = heard.recv().await.unwrap();
+    let (mut scope, mut first) = heard.recv().await.unwrap();
+    while first.status == ReportedStatus::Defaults {
+        // It was told before there was a manifest.
+        (scope, first) = heard.recv().await.unwrap();
+    }
     assert_eq!(scope, "demo/prod/environment");
     assert_eq!((first.kind, first.status), (ReporterKind::Sdk, ReportedStatus::Ready));
     assert_eq!(first.name.unwrap().as_str(), "checkout");
