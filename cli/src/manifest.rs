@@ -88,6 +88,7 @@ impl Manifest {
             "issued": claims.issued, "expires": claims.expires, "committed": claims.committed,
             "stale": self.root.expired(now()), "indexes": claims.indexes.len(),
             "rootBytes": self.root.text().len(), "chunks": chunks, "held": held,
+            "restored": claims.restored.map(|it| format!("{} of {}", it.revision, it.issued)),
         })
     }
 }

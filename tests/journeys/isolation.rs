@@ -86,6 +86,7 @@ pub(super) fn body_for(route: &Route) -> Option<String> {
         (path, _) if path.ends_with("/copy") => json!({"from": "dev"}),
         (path, _) if path.ends_with("/propagation") => json!({"reports": []}),
         (path, _) if path.ends_with("/promote") => json!({"from": "dev", "flags": ["secret-flag"]}),
+        (path, _) if path.ends_with("/manifest/restore") => json!({"root": "1-1", "reason": "so"}),
         (path, _) if path.ends_with("/restore") => json!({"number": 1}),
         (path, _) if path.contains("/kills/") => json!({"reason": "because"}),
         (path, "POST") if path.ends_with("/imports") => json!({"format": "ndjson"}),

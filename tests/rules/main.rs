@@ -22,6 +22,7 @@ mod people;
 mod propagation;
 mod publishing;
 mod reasons;
+mod restored;
 mod rings;
 mod schedules;
 mod shrinkage;

@@ -92,6 +92,11 @@ fn status_codes_stay_in_the_http_folder() {
 }
 
 #[test]
+fn schemas_have_names_of_their_own() {
+    hold(sources::schemas_have_names_of_their_own);
+}
+
+#[test]
 fn files_are_short() {
     hold(sources::files_are_short);
 }

@@ -1,5 +1,6 @@
 //! How a file looks (STYLE.md, habit 12 and "What we avoid").
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::Complaint;
@@ -77,6 +78,38 @@ pub(crate) fn no_workplace(repo: &Repo) -> Vec<Complaint> {
     lines_with(repo, &WORKPLACES)
 }
 
+/// Two types of one name would be one schema in the API's description, and silently the wrong one for one of them.
+pub(crate) fn schemas_have_names_of_their_own(repo: &Repo) -> Vec<Complaint> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    let mut complaints = Vec::new();
+    for (path, text) in repo.with_extension(&["rs"]).filter(|(path, _)| path.starts_with("shared/"))
+    {
+        for derived in text.split("ToSchema)").skip(1) {
+            let Some(name) = schema_of(derived) else { continue };
+            if let Some(other) = seen.insert(name.clone(), path) {
+                complaints
+                    .push(Complaint::new(path, format!("its schema `{name}` is in {other}, too")));
+            }
+        }
+    }
+    complaints
+}
+
+/// The schema's name of a type, from what follows its derive.
+fn schema_of(derived: &str) -> Option<String> {
+    let kind =
+        ["struct ", "enum "].iter().filter_map(|word| Some((derived.find(word)?, word.len())));
+    let (at, length) = kind.min()?;
+    let (before, after) = derived.split_at(at);
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric()).collect::<String>();
+    match before.split_once("schema(as = ") {
+        Some((_, named)) => Some(word(named)),
+        // Of a generic type each use has a name.
+        None => Some(word(&after[length..]))
+            .filter(|name| !after[length + name.len()..].starts_with('<')),
+    }
+}
+
 /// Every line of every file that has one of `words`. Cargo.lock is not written by us.
 fn lines_with(repo: &Repo, words: &[&str]) -> Vec<Complaint> {
     let mut complaints = Vec::new();
@@ -99,6 +132,20 @@ fn a_status_code_among_the_rules_is_seen() {
         ("relay/src/lib.rs", "use axum::http::StatusCode;"),
     ]);
     crate::complains(status_codes_stay_in_http, &repo, &["shared/platform/src/commit.rs"]);
+}
+
+#[test]
+fn two_schemas_of_one_name_are_seen() {
+    let plain = "#[derive(ToSchema)]\nstruct Report {}\n#[derive(ToSchema)]\npub struct Page<T> {}";
+    let named = "#[derive(ToSchema)]\n#[schema(as = Other)]\nenum Report {}";
+    let twice = "#[cfg_attr(f, derive(utoipa::ToSchema))]\npub enum Report {}";
+    let files = [
+        ("shared/a.rs", plain),
+        ("shared/b.rs", named),
+        ("shared/c.rs", twice),
+        ("cli/d.rs", twice),
+    ];
+    crate::complains(schemas_have_names_of_their_own, &Repo::made_of(&files), &["shared/c.rs"]);
 }
 
 #[test]

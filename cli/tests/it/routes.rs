@@ -29,7 +29,7 @@ fn every_route_has_a_command() {
     history(&t);
     webhooks(&t);
     trust(&t, &installation);
-    manifests(&t);
+    manifests(&t, &installation);
     ends(&t);
 
     let answered = answered(&installation.log());
@@ -288,10 +288,25 @@ fn trust(t: &Terminal, installation: &Installation) {
     assert_eq!(t.json("trust install trust.json")["number"], 2);
 }
 
-fn manifests(t: &Terminal) {
+fn manifests(t: &Terminal, installation: &Installation) {
     let state = t.ok("manifest state");
     assert!(state.contains("withheld: none") || state.to_lowercase().contains("none"), "{state}");
     t.ok("manifest list");
+    for command in ["compare 1-1", "restore 1-1 --yes --reason 'all went wrong'"] {
+        let refused = t.fails(&format!("manifest {command}"), 3);
+        assert!(refused.contains("no such root that is kept"), "{refused}");
+    }
+    let refused = t.fails("manifest release --yes --reason 'all is well'", 2);
+    assert!(refused.contains("nothing is restored"), "{refused}");
+    // The root that stands, as if an hour had passed.
+    let of_env = |name: &str| installation.file(&format!("objects/default/dev/{name}"));
+    std::fs::create_dir_all(of_env("history")).unwrap();
+    std::fs::copy(of_env("environment.jws"), of_env("history/001781000000000-1.jws")).unwrap();
+    assert!(t.ok("manifest list").contains("001781000000000-1"));
+    assert!(t.ok("manifest compare 001781000000000-1").contains("the same"));
+    t.ok("manifest restore 001781000000000-1 --yes --reason 'all went wrong'");
+    assert_eq!(t.json("manifest state")["restored"]["root"], "001781000000000-1");
+    t.ok("manifest release --yes --reason 'all is well'");
     let refused = t.fails("manifest accept-shrinkage --yes --reason 'meant'", 2);
     assert!(refused.contains("nothing is withheld"), "{refused}");
     t.ok("manifest accept-shrinkage --flags 1 --yes --reason 'many go'");

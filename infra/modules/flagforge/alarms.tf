@@ -5,6 +5,7 @@ locals {
   publisher_alarms = {
     held     = "A flag cannot be published as it is and goes on in its last good form. `flagforge manifest state` names it, and why."
     withheld = "So much is gone at once that it goes on being published. `flagforge manifest state` says what; accept it or bring it back."
+    restored = "An earlier root is to be published and cannot be read. The last manifest stays; release it, or restore another."
     drift    = "A manifest that was made by following the logs was not the one that the items make. It was made anew."
   }
 }

@@ -87,7 +87,7 @@ pub enum ReportedStatus {
 
 /// What one process says of one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = PropagationReport))]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// Which process: drawn by lot when it starts.

@@ -179,6 +179,7 @@ impl Snapshot {
             segment_shards: 1,
             held: Vec::new(),
             withheld: Vec::new(),
+            restored: None,
             counts: None,
             chunks: Vec::new(),
             indexes: Vec::new(),

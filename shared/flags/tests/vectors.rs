@@ -228,6 +228,7 @@ fn signed_root(chunks: Vec<manifest::ChunkRef>) -> manifest::Root {
         segment_shards: 1,
         held: Vec::new(),
         withheld: Vec::new(),
+        restored: None,
         counts: None,
         chunks,
         indexes: Vec::new(),

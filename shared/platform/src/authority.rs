@@ -99,7 +99,9 @@ pub(crate) fn needs(change: &Change) -> Needs<'_> {
         Change::Promote { org, from, env, .. } => Needs::Promotion(org, from, env),
         Change::Kill { org, env, scope, .. } => Needs::Scope(org, env, scope, P::Kill),
         Change::EndKill { org, env, scope, .. } => Needs::Scope(org, env, scope, P::WriteStates),
-        Change::AcceptShrinkage { org, env, .. } => {
+        Change::AcceptShrinkage { org, env, .. }
+        | Change::RestoreManifest { org, env, .. }
+        | Change::ReleaseManifest { org, env, .. } => {
             Needs::Plain(org, Some(env), P::WriteEnvironments)
         }
         Change::PutSegment { org, env, .. }

@@ -2,6 +2,7 @@
 
 mod told;
 
+use flagforge_flags::Revision;
 use flagforge_flags::keys::{
     EnvKey, FlagKey, GroupKey, IssuerKey, OrgKey, RoleKey, RuleId, SegmentKey, TenantKey,
     VariantKey,
@@ -267,6 +268,21 @@ pub enum Change {
         org: OrgKey,
         env: EnvKey,
         down_to: EntryCounts,
+    },
+    /// Publishes what a kept root has, until it is released.
+    RestoreManifest {
+        org: OrgKey,
+        env: EnvKey,
+        /// Its name.
+        root: String,
+        #[serde(rename = "sha256")]
+        digest: Digest,
+        revision: Revision,
+    },
+    /// Publishes what is there again.
+    ReleaseManifest {
+        org: OrgKey,
+        env: EnvKey,
     },
     PutSegment {
         org: OrgKey,

@@ -116,6 +116,8 @@ fn named(change: &str, image: &Image) -> Option<(&'static str, String)> {
         }
         ("KILL", _) => of("kill-switch.pulled", "kill-switch.pulled", "kill-switch.ended"),
         ("MANIFEST", "accept-shrinkage") => "manifest.shrinkage-accepted",
+        ("MANIFEST", "restore-manifest") => "manifest.restored",
+        ("MANIFEST", "release-manifest") => "manifest.released",
         ("SEGMENT", "restore-segment") => "segment.restored",
         ("DELETED-FLAG", "purge-flag") => "flag.purged",
         ("DELETED-SEGMENT", "purge-segment") => "segment.purged",

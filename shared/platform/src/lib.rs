@@ -80,7 +80,10 @@ pub use http::{MAX_BODY_BYTES, app, cors, health, openapi};
 pub use kills::{KillScope, KillSwitch, MAX_KILLS, PartKill};
 pub use last_used::LAST_USED_EVERY;
 pub use lists::{IdList, MAX_EDITED_IDS, MAX_ID_BYTES, MAX_LIST_BODY_BYTES};
-pub use manifest::{Accepted, HeldState, KeptRoot, ManifestRecord, ManifestState, WithheldState};
+pub use manifest::{
+    Accepted, HeldState, KeptRoot, MAX_NAMED, ManifestRecord, ManifestState, RestoredRoot,
+    RootDifference, RootDiffering, WithheldState,
+};
 #[cfg(feature = "outbound")]
 pub use outbound::HttpOutbound;
 pub use personal::ERASED;

@@ -198,6 +198,7 @@ impl Publisher {
             segment_shards: 1,
             held: self.held.clone(),
             withheld: Vec::new(),
+            restored: None,
             counts: None,
             chunks,
             indexes: indexes.into_iter().map(|(named, _)| named).collect(),

@@ -1,9 +1,10 @@
-//! How many entries a manifest has, and of which kinds removals wait.
+//! How many entries a manifest has, of which kinds removals wait, and what earlier root it is made of.
 
 use serde::{Deserialize, Serialize};
 
 use super::ChunkKind;
 use crate::revision::Revision;
+use crate::time::Timestamp;
 
 /// How many entries there are of each kind, in all chunks together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -39,4 +40,15 @@ pub struct Withheld {
     pub there: u64,
     /// Where the logs stood when that was seen first.
     pub since: Revision,
+}
+
+/// The earlier root that a manifest is made of: changes since wait, but for keys and what turns flags off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// Its revision.
+    pub revision: Revision,
+    /// When it was signed.
+    pub issued: Timestamp,
+    /// Its serial.
+    pub serial: u64,
 }

@@ -30,7 +30,7 @@ pub use chunk::{
     encode_segments, encode_tenants, entries, entries_bytes, flag_shard, segment_shard, shards_for,
     tenant_shard, tenant_shards_for,
 };
-pub use counts::{EntryCounts, Withheld};
+pub use counts::{EntryCounts, Restored, Withheld};
 pub use digest::{Digest, DigestError};
 pub use key::{KeyMaterialError, PublicKey, SecretKey, Thumbprint, signature_from_der};
 pub use listing::{Indexed, Listing, MAX_INDEX_BYTES, MAX_INDEXES, MAX_LISTED, Named, index};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::certificate::verify_certificate;
-use super::counts::{EntryCounts, Withheld};
+use super::counts::{EntryCounts, Restored, Withheld};
 use super::jws::{self, Header, Jws};
 use super::listing::{MAX_INDEX_BYTES, MAX_INDEXES, MAX_LISTED, Named, check_chunks};
 use super::{Digest, KeyClaims, PublicKey, Refusal, Scope, ScopeId, SecretKey, Trust};
@@ -179,6 +179,9 @@ pub struct RootClaims {
     /// The kinds of which removals are withheld; absent: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub withheld: Vec<Withheld>,
+    /// The earlier root whose flags, tenants and segments these are; absent: they are today's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<Restored>,
     /// How many entries there are; absent: not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<EntryCounts>,

@@ -174,6 +174,7 @@ impl Author {
             segment_shards: 1,
             held: Vec::new(),
             withheld: Vec::new(),
+            restored: None,
             counts: None,
             chunks: Vec::new(),
             indexes: Vec::new(),

@@ -65,6 +65,8 @@ impl Change {
             | Self::Kill { org, env, .. }
             | Self::EndKill { org, env, .. }
             | Self::AcceptShrinkage { org, env, .. }
+            | Self::RestoreManifest { org, env, .. }
+            | Self::ReleaseManifest { org, env, .. }
             | Self::PutSegment { org, env, .. }
             | Self::SetSegmentList { org, env, .. }
             | Self::DeleteSegment { org, env, .. }
@@ -152,6 +154,8 @@ impl Change {
             Self::Kill { .. } => "kill",
             Self::EndKill { .. } => "end-kill",
             Self::AcceptShrinkage { .. } => "accept-shrinkage",
+            Self::RestoreManifest { .. } => "restore-manifest",
+            Self::ReleaseManifest { .. } => "release-manifest",
             Self::PutSegment { .. } => "put-segment",
             Self::SetSegmentList { .. } => "set-segment-list",
             Self::DeleteSegment { .. } => "delete-segment",

@@ -43,6 +43,7 @@ struct ReportOptions {
 
 /// The lines that were refused.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ImportReport)]
 struct Report {
     items: Vec<BadLine>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
 //! The roots that are kept: the last of each hour, for a month.
 
 use flagforge_flags::keys::{EnvKey, OrgKey};
-use flagforge_flags::manifest::EntryCounts;
+use flagforge_flags::manifest::{EntryCounts, RootClaims};
 use flagforge_flags::time::Timestamp;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
@@ -36,11 +36,19 @@ pub struct KeptRoot {
 }
 
 /// What the name of a kept root says of it; `None` for another object.
-fn of_name(name: &str) -> Option<KeptRoot> {
+pub(super) fn of_name(name: &str) -> Option<KeptRoot> {
     let (issued, serial) = name.split_once('-')?;
     let issued = Timestamp::from_millis(issued.parse().ok()?);
     let (name, serial) = (name.to_owned(), serial.parse().ok()?);
     Some(KeptRoot { name, issued, serial, revision: None, counts: None })
+}
+
+/// A kept root and what it says of itself.
+pub(super) fn told(name: &str, claims: &RootClaims) -> Result<KeptRoot, Error> {
+    let mut root = of_name(name).ok_or(Error::NotFound { what: "root that is kept" })?;
+    root.revision = Some(claims.revision.to_string());
+    root.counts = claims.counts;
+    Ok(root)
 }
 
 impl Platform {
@@ -73,13 +81,12 @@ impl Platform {
         Ok(Listing { items: items.collect(), next })
     }
 
-    async fn read_kept(&self, folder: &str, mut root: KeptRoot) -> Result<KeptRoot, Error> {
+    async fn read_kept(&self, folder: &str, root: KeptRoot) -> Result<KeptRoot, Error> {
         let name = format!("{folder}{}.jws", root.name);
         if let Fetched::Found { bytes, .. } = self.objects().get(&name, None).await?
             && let Some(claims) = claims_of(&bytes)
         {
-            root.revision = Some(claims.revision.to_string());
-            root.counts = claims.counts;
+            return told(&root.name, &claims);
         }
         Ok(root)
     }

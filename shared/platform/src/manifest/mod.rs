@@ -2,8 +2,10 @@
 //! and why. And what is said of the manifest itself.
 
 mod kept;
+mod restore;
 
 pub use kept::KeptRoot;
+pub use restore::{MAX_NAMED, RestoredRoot, RootDifference, RootDiffering};
 
 use flagforge_flags::compile;
 use flagforge_flags::keys::{EnvKey, FlagKey, OrgKey};
@@ -30,6 +32,9 @@ pub struct ManifestRecord {
     /// That so much may be gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<Accepted>,
+    /// That an earlier root is published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<RestoredRoot>,
 }
 
 /// That there may be so few; it counts for an hour.

@@ -242,7 +242,9 @@ pub(crate) async fn draw(
         Change::Kill { .. } | Change::EndKill { .. } => {
             kills::draw(table, request, caller, plan).await
         }
-        Change::AcceptShrinkage { .. } => manifest::draw(table, request, plan).await,
+        Change::AcceptShrinkage { .. }
+        | Change::RestoreManifest { .. }
+        | Change::ReleaseManifest { .. } => manifest::draw(table, request, plan).await,
         Change::PutSegment { .. } | Change::SetSegmentList { .. } => {
             segments::draw(table, request, plan).await
         }

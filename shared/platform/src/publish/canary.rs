@@ -19,6 +19,9 @@ impl View {
     /// What the canaries' manifest is made of.
     pub(super) fn with_tried(&self, rendered: &Rendered) -> Rendered {
         let mut made = rendered.clone();
+        if self.restored.is_some() {
+            return made;
+        }
         let mut by_shard: BTreeMap<u32, Vec<FlagWire>> = BTreeMap::new();
         for flag in self.tried.values().filter_map(|schedule| self.tried_form(&schedule.value)) {
             let shard = self.renderings.flags.shard_of(flag.key.as_str());

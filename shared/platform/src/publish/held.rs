@@ -105,21 +105,24 @@ impl View {
             None => self.flag(flag).map(|now| now.state.enabled),
         };
         form.state.enabled &= enabled.unwrap_or(true);
-        match self.definitions.get(flag) {
+        Some(self.killed(form))
+    }
+
+    /// An earlier form of a flag, with the kill switches that count today.
+    pub(super) fn killed(&self, mut form: FlagWire) -> FlagWire {
+        match self.definitions.get(form.key.as_str()) {
             Some(definition) => Killed::of(self.pulled(), &definition.value).onto(&mut form),
             // Its domain and tags are not known; the whole environment is.
             None => form.state.enabled &= !self.is_all_off(),
         }
-        Some(form)
+        form
     }
 }
 
 impl View {
     /// A flag that is not there and goes on all the same: as it was, but for kill switches of the whole environment.
     pub(super) fn kept_form(&self, flag: &str) -> Option<FlagWire> {
-        let mut form = self.kept.flags.get(flag)?.clone();
-        form.state.enabled &= !self.is_all_off();
-        Some(form)
+        Some(self.killed(self.kept.flags.get(flag)?.clone()))
     }
 
     /// Whether a kill switch of the whole environment is pulled, for everybody.
@@ -133,6 +136,9 @@ impl View {
 impl Platform {
     /// Holds the flags that cannot be published as they are, and lets go of those that can be again.
     pub(super) async fn hold(&self, view: &mut View, trust: &Trust) -> Result<(), Error> {
+        if view.restored.is_some() {
+            return Ok(());
+        }
         // Read when the first flag asks for it, and once for all.
         let mut stands = None;
         for flag in view.to_be_checked() {

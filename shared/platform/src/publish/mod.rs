@@ -8,6 +8,7 @@ mod membership;
 mod owed;
 mod removed;
 mod render;
+mod restored;
 mod roots;
 mod segments;
 mod shards;

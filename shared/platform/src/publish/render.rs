@@ -97,11 +97,15 @@ impl View {
         }
         // Apart from the view while it is read.
         let mut made = std::mem::take(&mut self.renderings);
+        let earlier = self.restored.as_ref().map(|restored| &restored.content);
         let known = self.definitions.keys().chain(self.held.keys()).chain(self.kept.flags.keys());
+        let known = known.chain(earlier.into_iter().flat_map(|earlier| earlier.flags.keys()));
         for flag in owed(&mut made.owed_flags, &made.flags, known) {
-            let held = self.held.contains_key(&flag);
-            let wire = if held { self.held_form(&flag) } else { self.flag(&flag) };
-            let wire = wire.or_else(|| self.kept_form(&flag));
+            let wire = match earlier {
+                Some(_) => self.restored_form(&flag),
+                None if self.held.contains_key(&flag) => self.held_form(&flag),
+                None => self.flag(&flag).or_else(|| self.kept_form(&flag)),
+            };
             made.flags.set(&flag, wire.as_ref());
         }
         // Where all tenants are made again, nothing is left over.
@@ -114,7 +118,13 @@ impl View {
             Bulk::All => made.backlog.drain(),
         };
         backlog.iter().for_each(|tenant| made.owed_tenants.add(tenant));
-        for tenant in owed(&mut made.owed_tenants, &made.tenants, self.tenants.keys()) {
+        let known = earlier.into_iter().flat_map(|earlier| earlier.tenants.keys());
+        let known = self.tenants.keys().chain(known);
+        for tenant in owed(&mut made.owed_tenants, &made.tenants, known) {
+            if let Some(earlier) = earlier {
+                made.tenants.set(&tenant, earlier.tenants.get(&tenant));
+                continue;
+            }
             let wire = self.tenant_with_overrides(&tenant);
             if wire.is_some() || !self.kept.has(ChunkKind::Tenants) {
                 made.tenants.set(&tenant, wire.as_ref());
@@ -129,12 +139,15 @@ impl View {
         let keys = self.published_keys();
         let keys = keys.iter().map(|(id, key)| (id.as_str(), key));
         chunks.push(chunk(ChunkKind::Keys, 0, encode_keys(keys)));
-        let (segment_shards, segments) = self.rendered_segments.chunks();
+        let (segment_shards, segments, segment_count) = match &self.restored {
+            Some(restored) => restored.segments(),
+            None => self.rendered_segments.chunks(),
+        };
         chunks.extend_from_slice(segments);
         let counts = EntryCounts {
             flags: self.renderings.flags.len() as u64,
             tenants: self.renderings.tenants.len() as u64,
-            segments: self.rendered_segments.len() as u64,
+            segments: segment_count as u64,
         };
         Rendered { revision, flag_shards, tenant_shards, segment_shards, counts, chunks }
     }

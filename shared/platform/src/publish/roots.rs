@@ -46,9 +46,8 @@ impl Platform {
             return Err(Error::Internal { context, source: None });
         };
         let certified = self.certified(&trust).await?;
-        // Both scopes are made of the same chunks.
-        self.render_segments(view).await?;
-        self.hold(view, &trust).await?;
+        // The scopes are made of the same chunks.
+        self.make_ready(view, &trust).await?;
         let mut rendered = view.render(bulk);
         let mut outcome = Published::Unchanged;
         view.put_just_now.clear();
@@ -62,15 +61,22 @@ impl Platform {
         Ok(outcome)
     }
 
+    /// Everything of a view that takes more than the view.
+    async fn make_ready(&self, view: &mut View, trust: &Trust) -> Result<(), Error> {
+        self.restore(view).await?;
+        self.render_segments(view).await?;
+        self.hold(view, trust).await
+    }
+
     /// What a view's manifest is made of, all of it.
     pub(super) async fn made(&self, view: &mut View) -> Result<Vec<ChunkRef>, Error> {
         let Some((trust, _)) = self.trust().await? else { return Ok(Vec::new()) };
         let id =
             ScopeId { org: view.org.clone(), env: view.env.clone(), scope: Scope::Environment };
         let standing = self.standing(&id, &trust).await?;
+        self.restore(view).await?;
         self.withhold(view, standing.root.as_ref()).await?;
-        self.render_segments(view).await?;
-        self.hold(view, &trust).await?;
+        self.make_ready(view, &trust).await?;
         Ok(view.render(Bulk::All).chunks.into_iter().map(|chunk| chunk.reference).collect())
     }
 
@@ -89,8 +95,7 @@ impl Platform {
             if ahead.is_some_and(|ahead| !rendered.revision.includes(ahead)) {
                 // Another publisher knows more, or published more; read what it read.
                 view.catch_up(self.table()).await?;
-                self.render_segments(view).await?;
-                self.hold(view, trust).await?;
+                self.make_ready(view, trust).await?;
                 *rendered = view.render(Bulk::All);
             }
             // What is gone is held against the root of all.
@@ -204,6 +209,7 @@ impl Platform {
             segment_shards: rendered.segment_shards,
             held: view.held_flags(),
             withheld: view.kept.named(),
+            restored: view.said_of_restored(),
             counts: Some(rendered.counts),
             chunks: indexed.chunks.clone(),
             indexes: indexed.indexes.iter().map(|(named, _)| *named).collect(),
@@ -217,6 +223,7 @@ impl Platform {
         let lists_the_same = standing.chunks == claims.chunks && standing.indexes == claims.indexes;
         let holds_the_same = standing.held == claims.held
             && standing.withheld == claims.withheld
+            && standing.restored == claims.restored
             && standing.counts == claims.counts;
         young && same == claims.revision && lists_the_same && holds_the_same
     }

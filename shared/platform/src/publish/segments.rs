@@ -36,13 +36,9 @@ pub(super) struct Segments {
 type ListKey = (String, Vec<Digest>);
 
 impl Segments {
-    pub(super) fn len(&self) -> usize {
-        self.made_of.len()
-    }
-
-    /// How many shards there are, and the chunks of those that are not empty.
-    pub(super) fn chunks(&self) -> (u32, &[Chunk]) {
-        (self.shards.max(1), &self.chunks)
+    /// How many shards there are, the chunks of those that are not empty, and how many segments.
+    pub(super) fn chunks(&self) -> (u32, &[Chunk], usize) {
+        (self.shards.max(1), &self.chunks, self.made_of.len())
     }
 }
 

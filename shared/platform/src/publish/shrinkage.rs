@@ -80,7 +80,7 @@ impl Platform {
         view: &mut View,
         standing: Option<&Root>,
     ) -> Result<bool, Error> {
-        let Some(root) = standing else { return Ok(false) };
+        let Some(root) = standing.filter(|_| view.restored.is_none()) else { return Ok(false) };
         let (Some(before), after) = (root.claims().counts, view.there()) else { return Ok(false) };
         let now = self.timer().now();
         let accepted = view.manifest.as_ref().and_then(|record| record.accepted.as_ref());

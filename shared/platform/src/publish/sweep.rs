@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::Platform;
 use crate::collect::LEFT_ALONE;
 use crate::error::Error;
+use crate::manifest::ManifestRecord;
 use crate::place;
 use crate::plan::keys_in_force;
 use crate::ports::{Fetched, ListedObject, PutIf};
@@ -98,8 +99,14 @@ impl Platform {
         }
         self.note_standing(org, &envs, &mut named).await?;
         for env in &envs {
-            for kept in self.all_listed(&history_of(org, env)).await? {
-                if kept.put < long_ago(now, ROOTS_KEPT) {
+            let said: Option<Stored<ManifestRecord>> =
+                store::read(self.table(), &place::manifest(org, env)).await?;
+            let restored = said.and_then(|said| Some(said.value.restored?.root));
+            let history = history_of(org, env);
+            let in_use = restored.map(|root| format!("{history}{root}.jws"));
+            for kept in self.all_listed(&history).await? {
+                let over = kept.put < long_ago(now, ROOTS_KEPT);
+                if over && in_use.as_ref() != Some(&kept.name) {
                     let gone = self.objects().delete(&kept.name, long_ago(now, ROOTS_KEPT)).await?;
                     swept.roots += u64::from(gone);
                 } else {

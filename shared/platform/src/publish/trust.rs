@@ -15,7 +15,7 @@ pub(crate) const CURRENT: &str = "trust.json";
 
 /// Reads a document and checks it against itself: signed by the roots it names. Whether those are the
 /// right roots is for its readers, who pin them.
-fn consistent(text: &[u8]) -> Result<Trust, Error> {
+pub(crate) fn consistent(text: &[u8]) -> Result<Trust, Error> {
     #[derive(Deserialize)]
     struct Envelope {
         payload: String,
@@ -36,6 +36,10 @@ fn consistent(text: &[u8]) -> Result<Trust, Error> {
         serde_json::from_slice(&payload).map_err(|e| refuse(e.to_string()))?;
     let own: Vec<Thumbprint> = claims.roots.iter().map(|root| root.thumbprint()).collect();
     verify_trust(text, &own).map_err(|refusal| refuse(refusal.to_string()))
+}
+
+pub(crate) fn numbered(number: u64) -> String {
+    format!("trust/{number}.json")
 }
 
 impl Platform {
@@ -67,8 +71,7 @@ impl Platform {
         };
         let number = offered.claims().number;
         // By number first: a reader that walks the chain finds every link once the current names it.
-        let by_number = format!("trust/{number}.json");
-        self.objects().put(&by_number, text.clone(), "application/json", PutIf::Any).await?;
+        self.objects().put(&numbered(number), text.clone(), "application/json", PutIf::Any).await?;
         self.objects().put(CURRENT, text, "application/json", condition).await?;
         tracing::info!(number, by = ?caller.actor, "a trust document was installed");
         Ok(number)

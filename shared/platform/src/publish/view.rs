@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use super::held::{Held, Unreadable};
 use super::membership::Memberships;
 use super::render::Renderings;
+use super::restored::Restored;
 use super::segments::Segments;
 use super::shrinkage::Kept;
 use super::tenants::TenantScopes;
@@ -73,6 +74,7 @@ pub(super) struct View {
     pub(super) unreadable: BTreeMap<String, Unreadable>,
     pub(super) held: BTreeMap<String, Held>,
     pub(super) kept: Kept,
+    pub(super) restored: Option<Restored>,
     /// What was said of the manifest itself.
     pub(super) manifest: Option<ManifestRecord>,
 }
@@ -106,6 +108,7 @@ impl View {
             unreadable: BTreeMap::new(),
             held: BTreeMap::new(),
             kept: Kept::default(),
+            restored: None,
             manifest: None,
         };
         let org_log = LogId { org: org.clone(), env: None };

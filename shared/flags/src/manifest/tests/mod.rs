@@ -89,6 +89,7 @@ pub(super) fn root_claims() -> RootClaims {
         segment_shards: 1,
         held: Vec::new(),
         withheld: Vec::new(),
+        restored: None,
         counts: None,
         chunks: Vec::new(),
         indexes: Vec::new(),

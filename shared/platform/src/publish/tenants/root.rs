@@ -96,6 +96,7 @@ fn claims(
         segment_shards: scope.segment_shards(),
         held: Vec::new(),
         withheld: Vec::new(),
+        restored: None,
         counts: None,
         chunks: indexed.chunks.clone(),
         indexes: indexed.indexes.iter().map(|(named, _)| *named).collect(),
