@@ -14,7 +14,7 @@ use crate::flag::Flag;
 use crate::manifest::Scope;
 use crate::revision::Revision;
 use crate::run::{Decision, Run};
-use crate::snapshot::{Snapshot, TenantPlace};
+use crate::snapshot::{FlagPlace, Snapshot, TenantPlace};
 use crate::tenant::Tenant;
 use crate::time::Timestamp;
 use crate::trace::{Event, Visitor};
@@ -117,6 +117,14 @@ impl<'c, S: Deref<Target = Snapshot>> Pinned<'c, S> {
         let snapshot = &*self.snapshot;
         let found = snapshot.flag_at(&flag.mark, flag.key);
         self.asked.answer(snapshot, flag.key, found, want, &mut ())
+    }
+
+    /// The answer of the flag at a place of this very snapshot, of whatever type it is.
+    #[inline]
+    pub fn answer_in(&self, place: FlagPlace) -> Option<Answer<'_>> {
+        let snapshot = &*self.snapshot;
+        let (key, found) = snapshot.flag_in(place)?;
+        Some(self.asked.answer(snapshot, key, Some(found), None, &mut ()))
     }
 
     /// Every flag's answer, of whatever type it is, in no particular order.

@@ -76,6 +76,24 @@ impl Snapshot {
         shard(&self.flags, mark.hash)?.find(mark, key)
     }
 
+    /// Where every flag is, sorted by its key.
+    pub fn places(&self) -> Vec<(&str, FlagPlace)> {
+        let mut places = Vec::new();
+        for (number, shard) in (0_u32..).zip(&self.flags) {
+            let entries = (0_u32..).zip(shard.iter());
+            places
+                .extend(entries.map(|(entry, (key, _))| (key, FlagPlace { shard: number, entry })));
+        }
+        places.sort_unstable_by_key(|(key, _)| *key);
+        places
+    }
+
+    /// The flag at a place of this very snapshot.
+    #[inline]
+    pub fn flag_in(&self, place: FlagPlace) -> Option<(&str, Result<&Flag, &FlagFault>)> {
+        self.flags.get(place.shard as usize)?.entry(place.entry as usize)
+    }
+
     /// Every tenant of the directory that is loaded by its key, malformed ones as their fault.
     pub fn tenants(&self) -> impl Iterator<Item = (&str, Result<&Tenant, &EntryFault>)> {
         self.tenants.iter().flatten().flat_map(|shard| shard.iter())
@@ -208,6 +226,13 @@ impl Snapshot {
     }
 }
 
+/// Where a flag is in a snapshot. Of another snapshot it says nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct FlagPlace {
+    shard: u32,
+    entry: u32,
+}
+
 /// Where a tenant's entry is in a snapshot. Of another snapshot it says nothing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum TenantPlace {
@@ -292,6 +317,12 @@ impl<T, F> Shard<T, F> {
     #[inline(always)]
     fn at(&self, place: usize) -> Option<Result<&T, &F>> {
         self.entries.get(place).map(|entry| entry.content.as_ref().map_err(AsRef::as_ref))
+    }
+
+    #[inline]
+    fn entry(&self, place: usize) -> Option<(&str, Result<&T, &F>)> {
+        let entry = self.entries.get(place)?;
+        Some((&*entry.key, entry.content.as_ref().map_err(AsRef::as_ref)))
     }
 
     #[inline(always)]

@@ -5,6 +5,7 @@ use serde_json::{Map, Value as Json};
 use crate::fault::EntryFault;
 use crate::keys::{FlagKey, GroupKey, VariantKey};
 use crate::manifest::{Entry, key_hash};
+use crate::time::Timestamp;
 use crate::wire::{OverrideWire, TenantWire};
 
 /// Bytes of a tenant as JSON: 10,000 overrides of 100 bytes each, and its attributes.
@@ -39,6 +40,11 @@ impl Tenant {
     /// Its overrides, in no particular order, those that have expired included.
     pub fn overrides(&self) -> impl Iterator<Item = (&FlagKey, &VariantKey)> {
         self.overrides.iter().map(|(_, flag, entry)| (flag, entry.variant()))
+    }
+
+    /// When overrides expire, those that have expired included.
+    pub(crate) fn expiries(&self) -> impl Iterator<Item = Timestamp> {
+        self.overrides.iter().filter_map(|(.., entry)| entry.expires())
     }
 
     pub(crate) const fn has_overrides(&self) -> bool {

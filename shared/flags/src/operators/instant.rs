@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::{Number, Value as Json};
 
 use super::number::Num;
+use super::{Kind, Operands};
 use crate::time::Timestamp;
 
 const NANOS_PER_MILLI: i128 = 1_000_000;
@@ -46,6 +47,14 @@ impl fmt::Display for Moment {
                 write!(f, "{}", Timestamp::from_millis(millis))
             }
         }
+    }
+}
+
+impl Operands {
+    /// Whether the answer may change with time alone.
+    pub(crate) fn asks_now(&self) -> bool {
+        let Kind::Instant(_, moments) = &self.kind else { return false };
+        moments.iter().any(|moment| matches!(moment, Moment::Now))
     }
 }
 
