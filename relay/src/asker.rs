@@ -12,6 +12,7 @@ use flagforge_flags::{AccessKey, KeyKind};
 
 use crate::clock;
 use crate::environment::{EnvId, Environment, Shelf};
+use crate::leave::Leave;
 use crate::problem::Refused;
 use crate::rates::Rates;
 use crate::relay::{NoEnvironment, Relay};
@@ -59,7 +60,7 @@ impl Asker {
             }
         };
         let (shelf, known) = recognized(&environment, &key)?;
-        relay.rates.key(&environment.id, &key)?;
+        relay.rates.key(&environment.id, key.id())?;
         let bound_tenant = bound_tenant(&environment, &known)?;
         let (kind, ends, rates) = (key.kind(), known.expires, Arc::clone(&relay.rates));
         Ok(Self { kind, environment, shelf, bound_tenant, ends, key, rates })
@@ -106,6 +107,12 @@ impl Asker {
         Ok(tenant)
     }
 
+    /// Leave to listen to what changes for a tenant, for clients that can send no header.
+    pub(crate) fn leave(&self, tenant: &TenantKey) -> Leave {
+        let Environment { id, .. } = &*self.environment;
+        Leave::new(id, tenant, self.key.id(), &self.key.secret_digest(), clock::now())
+    }
+
     /// Refuses a key that is bound to a tenant: what is of the whole environment is not for it.
     pub(crate) fn speaks_for_all(&self) -> Result<(), Refused> {
         match &self.bound_tenant {
@@ -139,7 +146,10 @@ fn recognized(
 }
 
 /// The tenant that a key is bound to, if it may ask for the environment.
-fn bound_tenant(environment: &Environment, known: &KeyWire) -> Result<Option<TenantKey>, Refused> {
+pub(crate) fn bound_tenant(
+    environment: &Environment,
+    known: &KeyWire,
+) -> Result<Option<TenantKey>, Refused> {
     let elsewhere = |envs: &Vec<EnvKey>| !envs.contains(&environment.id.env);
     if known.envs.as_ref().is_some_and(elsewhere) {
         return Err(Refused::Forbidden("the key is not for this environment"));

@@ -7,10 +7,10 @@ use axum::response::{IntoResponse, Response};
 const ANYWHERE: HeaderValue = HeaderValue::from_static("*");
 const EXPOSED: HeaderValue = HeaderValue::from_static("ETag, Retry-After");
 const ALLOWED: [(HeaderName, &str); 3] = [
-    (header::ACCESS_CONTROL_ALLOW_METHODS, "POST"),
+    (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
     (
         header::ACCESS_CONTROL_ALLOW_HEADERS,
-        "Content-Type, Authorization, X-API-Key, If-None-Match, FlagForge-Tenant, FlagForge-Environment",
+        "Content-Type, Authorization, X-API-Key, If-None-Match, Last-Event-ID, FlagForge-Tenant, FlagForge-Environment",
     ),
     // An hour, so that not every evaluation is two requests.
     (header::ACCESS_CONTROL_MAX_AGE, "3600"),

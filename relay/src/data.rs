@@ -206,7 +206,7 @@ fn event(announcement: &Announcement) -> Event {
     event.json_data(announcement).unwrap_or_default()
 }
 
-fn dressed<S>(sse: axum::response::sse::Sse<S>) -> Response
+pub(crate) fn dressed<S>(sse: axum::response::sse::Sse<S>) -> Response
 where
     axum::response::sse::Sse<S>: IntoResponse,
 {

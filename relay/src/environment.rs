@@ -23,11 +23,14 @@ use crate::asked_for::AskedFor;
 use crate::clock;
 use crate::config::{Config, Freshness};
 use crate::heard::{Heard, pass_up};
+use crate::sheet::Sheet;
 
 /// Roots whose chunks are still handed out: an SDK may be fetching the chunks of one while the next appears.
 const RECENT_ROOTS: usize = 4;
 /// The time that one refresh may take, with all its chunks.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(60);
+/// What askers may make a relay ask its origin, whatever they say they know.
+const RING_EVERY: Duration = Duration::from_millis(200);
 
 /// The full name of an environment, and part of every cache key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -85,6 +88,14 @@ pub(crate) struct Shelf {
     /// The root of the environment scope, once there is one.
     pub(crate) environment: Option<Document>,
     pub(crate) trust: Option<Trust>,
+    /// What answers to all flags are made of, once somebody asked for them.
+    sheet: Arc<OnceLock<Sheet>>,
+}
+
+impl Shelf {
+    pub(crate) fn sheet(&self) -> &Sheet {
+        self.sheet.get_or_init(|| Sheet::of(self.manifest.snapshot()))
+    }
 }
 
 /// An environment that was loaded.
@@ -105,6 +116,8 @@ pub(crate) struct Environment {
     pub(crate) asked_for: AskedFor,
     rounds: watch::Sender<u64>,
     bell: Arc<Notify>,
+    /// When an asker rang it last.
+    rung: Mutex<Option<Instant>>,
     /// The number of the last use, as the relay counts them.
     pub(crate) used: AtomicU64,
     /// What the SDKs behind this relay said.
@@ -181,6 +194,7 @@ impl Environment {
             environment: None,
             trust: relay.trust().cloned(),
             manifest,
+            sheet: Arc::default(),
         };
         let loaded = Arc::new(Self {
             id,
@@ -194,6 +208,7 @@ impl Environment {
             asked_for: AskedFor::default(),
             rounds: watch::Sender::new(0),
             bell: Arc::new(Notify::new()),
+            rung: Mutex::new(None),
             used: AtomicU64::new(0),
             heard: Heard::default(),
             applied,
@@ -240,6 +255,16 @@ impl Environment {
         self.rounds.subscribe()
     }
 
+    /// Asks for a look at the origin soon, no oftener than [`RING_EVERY`]: somebody knows of more than is here.
+    pub(crate) fn ring(&self) {
+        let (now, mut rung) =
+            (Instant::now(), self.rung.lock().unwrap_or_else(PoisonError::into_inner));
+        if rung.is_none_or(|rung| now.duration_since(rung) >= RING_EVERY) {
+            *rung = Some(now);
+            self.bell.notify_one();
+        }
+    }
+
     /// Asks the origin now. Whoever asks while a refresh runs shares the next one with all others who do.
     pub(crate) async fn refresh(&self) -> Duration {
         let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
@@ -284,6 +309,7 @@ impl Environment {
                     relay: shelf.relay.followed_by_manifest(&manifest),
                     environment: shelf.environment.clone(),
                     trust: trust.clone(),
+                    sheet: Arc::default(),
                 });
                 self.turned.send_replace(());
                 true

@@ -4,6 +4,7 @@
 mod asked_for;
 mod asker;
 mod browser;
+mod bulk;
 mod chunks;
 mod clock;
 mod config;
@@ -11,13 +12,17 @@ mod data;
 mod environment;
 mod grants;
 mod heard;
+mod leave;
 mod ofrep;
+mod position;
 mod prefer;
 mod problem;
 mod rates;
+mod refetch;
 mod relay;
 mod router;
 mod scoped;
+mod sheet;
 
 pub use config::{Config, Freshness};
 pub use grants::Grants;

@@ -1,4 +1,4 @@
-//! OFREP's single evaluation, and why a flag answers as it does.
+//! OFREP's single evaluation, why a flag answers as it does, and the context that OFREP's requests carry.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
-use flagforge_flags::{Answer, Context, FlagName, KeyKind, Pinned, Snapshot, Value};
+use flagforge_flags::{Answer, Context, FlagName, KeyKind, Pinned, Reason, Snapshot, Value};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
@@ -31,6 +31,16 @@ pub(crate) async fn evaluate_flag(
     let Ok(Path(key)) = key else { return shown(Refused::FlagNotFound.ofrep("")) };
     let evaluated = evaluated(&relay, &key, &headers, body).await;
     shown(evaluated.unwrap_or_else(|refused| refused.ofrep(&key)))
+}
+
+/// `POST /ofrep/v1/evaluate/flags/`
+pub(crate) async fn evaluate_nothing(
+    State(relay): State<Arc<Relay>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let evaluated = evaluated(&relay, "", &headers, body).await;
+    shown(evaluated.unwrap_or_else(|refused| refused.ofrep("")))
 }
 
 async fn evaluated(
@@ -106,6 +116,18 @@ struct Success<'a> {
     metadata: Metadata<'a>,
 }
 
+/// Of OpenFeature's reasons OFREP 0.3 allows these. The finer word, and whether the configuration is stale, stand in
+/// the metadata.
+pub(crate) const fn reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Default => "STATIC",
+        Reason::Stale => "UNKNOWN",
+        Reason::TargetingMatch | Reason::Split | Reason::Disabled | Reason::Error => {
+            reason.as_str()
+        }
+    }
+}
+
 /// OFREP allows booleans, strings and numbers here.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -115,6 +137,8 @@ struct Metadata<'a> {
     rule: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     flag_version: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
     revision: String,
     age_seconds: u64,
     tenant_known: bool,
@@ -126,12 +150,13 @@ impl<'a> Success<'a> {
             fine_reason: answer.fine.as_str(),
             rule: answer.rule,
             flag_version: answer.flag_version,
+            stale: answer.reason == Reason::Stale,
             revision: pinned.revision().to_string(),
             age_seconds: pinned.age().as_secs(),
             tenant_known: pinned.tenant_known(),
         };
         let variant = answer.variant.unwrap_or_default();
-        Self { key, value: answer.value, reason: answer.reason.as_str(), variant, metadata }
+        Self { key, value: answer.value, reason: reason(answer.reason), variant, metadata }
     }
 }
 
@@ -151,7 +176,11 @@ fn over_limit(error: &axum::Error) -> bool {
 
 /// The evaluation context in a request: OFREP's flat one is the user's, `tenant` names the tenant, and
 /// `entities` holds further entities by kind, each an object whose `key` is its key.
-fn context(asker: &Asker, headers: &HeaderMap, body: &[u8]) -> Result<Context<'static>, Refused> {
+pub(crate) fn context(
+    asker: &Asker,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Context<'static>, Refused> {
     let json: Json =
         serde_json::from_slice(body).map_err(|error| Refused::Malformed(error.to_string()))?;
     let Json::Object(mut request) = json else {

@@ -102,6 +102,13 @@ impl Refused {
         self.dress((status, Json(body)).into_response())
     }
 
+    /// As OFREP says it of all flags at once.
+    pub(crate) fn ofrep_of_all(&self) -> Response {
+        let Described { status, code, detail, .. } = self.describe();
+        let body = json!({"errorCode": code, "errorDetails": detail});
+        self.dress((status, Json(body)).into_response())
+    }
+
     /// As the rest of the platform says it.
     pub(crate) fn problem(&self) -> Response {
         let Described { status, kind, title, detail, .. } = self.describe();

@@ -1,7 +1,6 @@
 //! How often one key and one tenant may ask, so that a loop somewhere does not take everybody's share. Each process counts by
 //! itself: several together let pass several times as many.
 
-use flagforge_flags::AccessKey;
 use flagforge_flags::keys::TenantKey;
 use flagforge_flags::rate::{Buckets, Rate};
 
@@ -32,9 +31,9 @@ impl Rates {
         }
     }
 
-    /// Counts a request of a key that was verified.
-    pub(crate) fn key(&self, environment: &EnvId, key: &AccessKey) -> Result<(), Refused> {
-        let place = (environment.clone(), key.id().to_owned());
+    /// Counts a request of a key that was verified, by the key's id.
+    pub(crate) fn key(&self, environment: &EnvId, id: &str) -> Result<(), Refused> {
+        let place = (environment.clone(), id.to_owned());
         take(&self.keys, place, self.of_a_key, "key")
     }
 

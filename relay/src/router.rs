@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::relay::Relay;
-use crate::{browser, data, grants, heard, ofrep, scoped};
+use crate::{browser, bulk, data, grants, heard, ofrep, refetch, scoped};
 
 /// The whole data plane, for servers.
 pub fn app(relay: Arc<Relay>) -> Router {
@@ -15,17 +15,28 @@ pub fn app(relay: Arc<Relay>) -> Router {
         .route("/data/v1/{org}/{env}/stream", get(data::stream))
         .route("/data/v1/{org}/{env}/tenant/stream", get(scoped::tenant_stream))
         .route("/data/v1/{org}/{env}/propagation", post(heard::propagation))
+        .route(refetch::PATH, get(refetch::stream).options(browser::preflight))
         .with_state(Arc::clone(&relay));
-    app_without_streams(relay).merge(of_servers)
+    app_with(post(bulk::evaluate_flags_and_stream), relay).merge(of_servers)
 }
 
 /// The data plane for functions, which can neither hold a connection open nor keep what is reported.
 pub fn app_without_streams(relay: Arc<Relay>) -> Router {
+    app_with(post(bulk::evaluate_flags), relay)
+}
+
+fn app_with(all_flags: MethodRouter<Arc<Relay>>, relay: Arc<Relay>) -> Router {
     Router::new()
         .route("/healthz", get(health))
         .route(
             "/ofrep/v1/evaluate/flags/{*key}",
             post(ofrep::evaluate_flag).options(browser::preflight),
+        )
+        .route("/ofrep/v1/evaluate/flags", all_flags.options(browser::preflight))
+        // A key of no characters; some clients put it there.
+        .route(
+            "/ofrep/v1/evaluate/flags/",
+            post(ofrep::evaluate_nothing).options(browser::preflight),
         )
         .route("/data/v1/explain/{*key}", post(ofrep::explain_flag))
         .route("/data/v1/{org}/{env}/trust", get(data::trust))

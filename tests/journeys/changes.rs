@@ -20,7 +20,7 @@ pub async fn a_flag_is_defined_flipped_and_seen(stack: &Stack) -> anyhow::Result
     ensure!(off.body["reason"] == "DISABLED" && off.body["variant"] == "off", "{}", off.body);
     org.flip("new-dashboard", true).await?;
     let on = org.sees(&key, "new-dashboard", "acme", &json!(true)).await?;
-    ensure!(on.body["reason"] == "DEFAULT" && on.body["variant"] == "on", "{}", on.body);
+    ensure!(on.body["reason"] == "STATIC" && on.body["variant"] == "on", "{}", on.body);
     org.flip("new-dashboard", false).await?;
     org.sees(&key, "new-dashboard", "acme", &json!(false)).await?;
     // A patch flips as well, and touches nothing else.
@@ -48,7 +48,7 @@ pub async fn two_tenants_get_different_answers(stack: &Stack) -> anyhow::Result<
     ensure!(globex.body["value"] == false, "{}", globex.body);
     ensure!(globex.body["reason"] == "TARGETING_MATCH", "{}", globex.body);
     let acme = org.sees(&key, "express", "acme", &json!(true)).await?;
-    ensure!(acme.body["reason"] == "DEFAULT", "{}", acme.body);
+    ensure!(acme.body["reason"] == "STATIC", "{}", acme.body);
     let listed = org.api.get(&org.path("environments/prod/flags/express/overrides")).await?;
     ensure!(listed.body["items"][0]["tenant"] == "globex", "{}", listed.body);
     org.api.delete(&path).await?.expect(204)?;

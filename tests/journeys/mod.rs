@@ -20,6 +20,7 @@ mod keys;
 mod kills;
 mod lists;
 mod matrix;
+mod ofrep;
 mod operator;
 mod overrides;
 mod pages;
@@ -52,6 +53,7 @@ pub use keys::*;
 pub use kills::*;
 pub use lists::*;
 pub use matrix::*;
+pub use ofrep::*;
 pub use operator::*;
 pub use overrides::*;
 pub use pages::*;
@@ -68,6 +70,7 @@ pub use webhooks::*;
 macro_rules! for_each_journey {
     ($each:ident) => {
         $each!(a_flag_is_defined_flipped_and_seen);
+        $each!(all_flags_are_answered_at_once_and_again_when_they_change);
         $each!(two_tenants_get_different_answers);
         $each!(rules_splits_and_groups_decide);
         $each!(every_value_type_arrives_as_what_it_is);

@@ -7,8 +7,9 @@ use crate::kit::{Publisher, SECRET, ago, directory, flag};
 use crate::world::{Reply, World, call, relay};
 
 /// Every route, and which kinds of keys it admits. The stream is last, because its answer has no end.
-const ROUTES: [(&str, &str, &[KeyKind]); 7] = [
+const ROUTES: [(&str, &str, &[KeyKind]); 8] = [
     ("POST", "/ofrep/v1/evaluate/flags/theme", &KeyKind::ALL),
+    ("POST", "/ofrep/v1/evaluate/flags", &KeyKind::ALL),
     ("POST", "/data/v1/explain/theme", &[KeyKind::Management, KeyKind::Server, KeyKind::Relay]),
     ("GET", "/data/v1/demo/prod/trust", &[KeyKind::Server, KeyKind::Relay]),
     ("GET", "/data/v1/demo/prod/trust/1", &[KeyKind::Server, KeyKind::Relay]),
@@ -149,7 +150,7 @@ async fn no_other_path_answers() {
         (StatusCode::OK, serde_json::json!({"status": "ok"}))
     );
     for path in
-        ["/", "/v1/orgs", "/openapi.json", "/login", "/demo/x", "/ofrep/v1/evaluate/flags", "/data"]
+        ["/", "/v1/orgs", "/openapi.json", "/login", "/demo/x", "/ofrep/v1/evaluate", "/data"]
     {
         assert_eq!(world.call("GET", path, &[], "").await.status, StatusCode::NOT_FOUND, "{path}");
     }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic, its helpers with it")]
 
+mod bulk;
 mod data;
 mod doors;
 mod grants;
@@ -13,4 +14,5 @@ mod loading;
 mod long_poll;
 mod ofrep;
 mod rates;
+mod refetch;
 mod world;

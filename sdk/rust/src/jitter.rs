@@ -11,7 +11,7 @@ const MAX_DOUBLINGS: u32 = 9;
 
 /// Chance for spreading requests, of no worth for secrets. The standard library seeds its hash maps
 /// from the operating system, which saves a dependency.
-pub(crate) fn dice() -> u64 {
+pub fn dice() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 

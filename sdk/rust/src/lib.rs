@@ -43,6 +43,8 @@ pub use flagforge_flags::{
 };
 pub use flags::{Basis, Flags};
 pub use hook::{Hook, Refused, Traced};
+#[doc(hidden)]
+pub use jitter::dice;
 pub use load_tenant::{LoadTenant, LoadTenantError};
 pub use loader::{Directory, Loader, Manifest, chain};
 pub use observers::Question;
