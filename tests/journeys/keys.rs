@@ -98,8 +98,10 @@ pub async fn an_operator_founds_and_cannot_read(stack: &Stack) -> anyhow::Result
     ensure!(listed.body.to_string().contains(&org.key), "{}", listed.body);
     let again = operator.post("/v1/orgs", &json!({"key": org.key})).await?.expect(409)?;
     ensure!(again.problem() == "exists", "{}", again.body);
-    let reserved = operator.post("/v1/orgs", &json!({"key": "explain"})).await?.expect(400)?;
-    ensure!(reserved.body["field"] == "key", "{}", reserved.body);
+    for name in ["explain", "trust"] {
+        let reserved = operator.post("/v1/orgs", &json!({"key": name})).await?.expect(400)?;
+        ensure!(reserved.body["field"] == "key", "{}", reserved.body);
+    }
     org.api.get("/v1/orgs").await?.expect(404)?;
     Ok(())
 }

@@ -16,8 +16,9 @@ use crate::store::{self, ABSENT, Stored};
 /// Environments of an organization (DESIGN §2). A definition change checks each in one transaction of 100.
 pub const MAX_ENVIRONMENTS: usize = 20;
 
-/// Organizations that cannot be: their names are words of the data plane's addresses (`/data/v1/explain/…`).
-const RESERVED: [&str; 1] = ["explain"];
+/// Organizations that cannot be. One name is a word of the data plane's addresses (`/data/v1/explain/…`), the other the
+/// folder of trust documents among the objects (`trust/<number>.json`), which whoever has a grant may read whole.
+const RESERVED: [&str; 2] = ["explain", "trust"];
 
 pub(super) async fn draw(
     table: &dyn Table,
