@@ -16,11 +16,14 @@ from . import emulator
 
 ROOT_KEY = RUN / "root.pem"
 OPERATOR_KEY = RUN / "operator.key"
+NOTIFIED_KEY = RUN / "notified.key"
 ONLINE_KEY = RUN / "online.pem"
 TRUST = RUN / "trust.json"
 
 # The operator's key belongs to no organization; the id only has the form of one.
 OPERATOR_ID = "operator.local"
+# The organization whose roots the queue of infra/envs/local rings for.
+NOTIFIED = "notified"
 CLI_SECONDS = 1200
 TRUST_SECONDS = 60
 
@@ -63,29 +66,49 @@ def install_trust(url):
     """Hands the document to the API, as its operator. A function that starts may need more than one try."""
     until = time.monotonic() + TRUST_SECONDS
     while True:
-        request = urllib.request.Request(f"{url}/v1/trust", data=TRUST.read_bytes(), method="PUT")
-        request.add_header("Authorization", f"Bearer {operator_key()}")
-        request.add_header("Content-Type", "application/json")
         try:
-            urllib.request.urlopen(request, timeout=TRUST_SECONDS).close()
+            _as_operator("PUT", f"{url}/v1/trust", TRUST.read_bytes())
             return
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")
-            problem = f"PUT {request.full_url} answered {error.code}: {said}"
+            problem = f"PUT {url}/v1/trust answered {error.code}: {said}"
             if error.code < 500:
                 raise Failed(problem) from error
         except OSError as error:
-            problem = f"PUT {request.full_url}: {error}"
+            problem = f"PUT {url}/v1/trust: {error}"
         if time.monotonic() > until:
             raise Failed(problem)
         time.sleep(0.5)
 
 
+def found_notified(url):
+    """Founds the organization that the queue rings for, unless it is there, and keeps its admin's key."""
+    try:
+        body = json.dumps({"key": NOTIFIED}).encode()
+        founded = json.loads(_as_operator("POST", f"{url}/v1/orgs", body))
+        _write_secret(NOTIFIED_KEY, founded["adminKey"])
+    except urllib.error.HTTPError as error:
+        if error.code != 409 or not NOTIFIED_KEY.exists():
+            raise Failed(f"POST {url}/v1/orgs answered {error.code}: {error.read().decode(errors='replace')}") from error
+
+
+def _as_operator(method, url, body):
+    request = urllib.request.Request(url, data=body, method=method)
+    request.add_header("Authorization", f"Bearer {operator_key()}")
+    request.add_header("Content-Type", "application/json")
+    with urllib.request.urlopen(request, timeout=TRUST_SECONDS) as answer:
+        return answer.read()
+
+
+def url(outputs):
+    """Where the API and the data plane answer."""
+    return emulator.invoke_url(outputs["api_id"])
+
+
 def write_stack(outputs):
     """The file that tests and people read to find the stack."""
-    url = emulator.invoke_url(outputs["api_id"])
     stack = {
-        "url": url,
+        "url": url(outputs),
         "endpoint": emulator.ENDPOINT,
         "emulator": emulator.kind(),
         "region": emulator.REGION,
@@ -98,6 +121,8 @@ def write_stack(outputs):
         "rootsTopic": outputs["roots_topic"],
         "eventsTopic": outputs["events_topic"],
         "deadLetters": outputs["dead_letters"],
+        "distribution": outputs["distribution"],
+        "notified": {"org": NOTIFIED, "adminKey": NOTIFIED_KEY.read_text(), "queue": outputs["notices_queue"]},
         "env": emulator.credentials(),
     }
     _write_secret(STACK_FILE, json.dumps(stack, indent=2) + "\n")

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use flagforge::origin::{Grant, S3Origin};
+use flagforge::origin::{Grant, Leave, S3Origin};
 use flagforge::{Client, Flag, Reason, Status};
 use flagforge_flags::keys::{EnvKey, OrgKey};
 use flagforge_flags::manifest::{Scope, ScopeId};
@@ -75,8 +75,11 @@ pub async fn a_key_is_exchanged_for_leave_to_read(stack: &Stack) -> anyhow::Resu
         Delivery::Http => Client::connect(&format!("{}&grant=s3", org.connection(&key, "prod"))),
         // The emulator's gateway answers below a path, where connection strings have none: what was granted is used by hand.
         Delivery::S3 { .. } => {
-            let Grant { bucket, region, endpoint, credentials, .. } =
-                serde_json::from_value(granted.body)?;
+            let Leave::Bucket { bucket, region, endpoint, credentials } =
+                serde_json::from_value::<Grant>(granted.body)?.leave
+            else {
+                anyhow::bail!("credentials were asked for");
+            };
             let endpoint = endpoint.context("an emulator without an address")?;
             let bucket = S3Origin::new(&endpoint, &bucket, &region, credentials)?;
             let (org, env) = (OrgKey::new(&org.key)?, EnvKey::new("prod")?);

@@ -132,6 +132,7 @@ async fn embedded(notified: bool, by_class: bool) -> anyhow::Result<Measured> {
         roots: vec![roots.context("serve printed no roots")?.to_owned()],
         delivery: Delivery::Http,
         patience: LOST,
+        notified: None,
     };
     let org = stack.found("flips").await?;
     let took = if notified {

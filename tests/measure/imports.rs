@@ -77,6 +77,7 @@ async fn found(server: &server::Server, folder: &std::path::Path) -> anyhow::Res
         roots: vec![roots.await.context("serve printed no roots")??],
         delivery: Delivery::Http,
         patience: LOST,
+        notified: None,
     };
     let org = stack.found("imports").await?;
     org.boolean_flag("flipped").await?;

@@ -56,6 +56,7 @@ async fn main() -> anyhow::Result<()> {
         roots: Vec::new(),
         delivery: Delivery::Http,
         patience: Duration::from_secs(30),
+        notified: None,
     };
     let (quiet, loud) = (stack.found("quiet").await?, stack.found("loud").await?);
     for org in [&quiet, &loud] {

@@ -1,6 +1,8 @@
 //! The same journeys, on the emulated cloud that `localstack/up` started. Without one they say that
 //! they were skipped; the everyday test command always starts one.
 
+mod notices;
+
 use flagforge_tests::{Rendered, Stack, for_each_journey, journeys};
 
 macro_rules! on_cloud {

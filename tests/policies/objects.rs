@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use flagforge_flags::keys::{EnvKey, OrgKey, TenantKey};
 use flagforge_flags::manifest::{Scope, ScopeId};
 use flagforge_tests::Rendered;
-use flagforge_tests::iam::{Ask, Policy, Principal};
+use flagforge_tests::iam::{Ask, Policy, Principal, like};
+use serde_json::json;
 
 /// A kind of object, and the roles that may read, put and remove one.
 type Rule =
@@ -46,6 +47,8 @@ const RULES: &[Rule] = &[
     ("acme/webhooks/0a", &["api", "webhooks"], &["api", "webhooks"], &[]),
     ("anything-else", &[], &[], &[]),
 ];
+
+const CDN: &str = "https://d111111abcdef8.cloudfront.net";
 
 /// The bucket, as the publisher's policy names it.
 fn bucket(rendered: &Rendered) -> String {
@@ -118,8 +121,50 @@ fn a_grant_reads_its_own_scope_and_nothing_else() {
                 assert_eq!(may, should, "{granted}: {action} {object}");
             }
         }
+        // A distribution is shown the same in its own words, and takes what is after a name for a part of it.
+        let passes = rendered.passes(CDN, granted).unwrap();
+        let answers = |name: &str| {
+            let resource = |pass: &serde_json::Value| {
+                let statement = &pass["Statement"][0];
+                assert_eq!(statement["Condition"]["DateLessThan"]["AWS:EpochTime"], 1_800_000_000);
+                statement["Resource"].as_str().unwrap().to_owned()
+            };
+            passes.iter().any(|pass| like(&resource(pass), &format!("{CDN}/{name}")))
+        };
+        for (object, shared) in &objects {
+            assert_eq!(answers(object), *shared || reads.contains(object), "{granted}: {object}");
+        }
+        for (root, _) in objects.iter().filter(|(name, _)| name.ends_with(".jws")) {
+            assert!(!answers(&format!("{root}?.json")) && !answers(&format!("x/{root}")), "{root}");
+        }
         let ask = Ask { action: "s3:ListBucket", resource: &bucket, context: BTreeMap::new() };
         assert!(!principal.may(&ask), "names of chunks are nobody's to list");
+    }
+}
+
+/// Whoever signs for the distribution reaches no more with it than with credentials.
+#[test]
+fn the_distribution_reads_what_sessions_of_grants_read() {
+    let rendered = Rendered::read().unwrap();
+    let bucket = bucket(&rendered);
+    let distribution = rendered.0["distribution"].as_str().unwrap().to_owned();
+    let mut policy = rendered.0["bucketPolicy"].clone();
+    for statement in policy["Statement"].as_array_mut().unwrap() {
+        let to = statement.as_object_mut().unwrap().remove("Principal").unwrap();
+        assert_eq!(to, json!({"Service": "cloudfront.amazonaws.com"}));
+    }
+    let policy = Policy::parse(&policy).unwrap();
+    for (object, readers, ..) in RULES {
+        let resource = &format!("{bucket}/{object}");
+        for action in ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"] {
+            for (from, known) in [(distribution.clone(), true), (format!("{distribution}0"), false)]
+            {
+                let context = BTreeMap::from([("aws:SourceArn", vec![from])]);
+                let may = policy.allows(&Ask { action, resource, context });
+                let reads = action == "s3:GetObject" && readers.contains(&"evaluate-org");
+                assert_eq!(may, known && reads, "{action} {object}");
+            }
+        }
     }
 }
 

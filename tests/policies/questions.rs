@@ -166,3 +166,25 @@ fn a_topic_has_one_publisher() {
         }
     }
 }
+
+/// Whoever signs with the online key could publish, and whoever signs with the other could read everything.
+#[test]
+fn each_key_has_one_signer() {
+    let rendered = Rendered::read().unwrap();
+    let (region_and_account, _) = rendered.table_arn().split_once(":table/").unwrap();
+    let place = region_and_account.replace(":dynamodb:", ":kms:");
+    // As they are numbered where the policies are written: the online key, the key of passes, and one of neither.
+    for (number, signer) in ["snapshot", "evaluate", ""].into_iter().enumerate() {
+        let resource = &format!("{place}:key/00000000-0000-0000-0000-00000000000{number}");
+        for role in rendered.roles() {
+            let identity = vec![rendered.policy(&role).unwrap()];
+            let principal = Principal { identity, session: None };
+            for action in
+                ["kms:Sign", "kms:CreateGrant", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion"]
+            {
+                let may = principal.may(&Ask { action, resource, context: BTreeMap::new() });
+                assert_eq!(may, role == signer && action == "kms:Sign", "{role} {action} {number}");
+            }
+        }
+    }
+}

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context as _;
 use async_trait::async_trait;
 use flagforge_flags::manifest::ScopeId;
+use flagforge_flags::time::Timestamp;
 use flagforge_platform::ports::{
     Item, ItemKey, Page, Query, Reach, Table, TableError, Tables, Write,
 };
@@ -58,6 +59,14 @@ impl Rendered {
     /// The policy of credentials that read one scope of a bucket.
     pub fn reading(&self, bucket_arn: &str, scope: &ScopeId) -> anyhow::Result<Json> {
         Ok(serde_json::from_str(&reading::reading_policy(bucket_arn, scope))?)
+    }
+
+    /// The policies that are signed so that a distribution answers one scope's objects.
+    pub fn passes(&self, address: &str, scope: &ScopeId) -> anyhow::Result<Vec<Json>> {
+        let ends = Timestamp::from_seconds(1_800_000_000);
+        let names = reading::readable(scope).into_iter();
+        let policies = names.map(|names| reading::pass_policy(address, &names, ends));
+        Ok(policies.map(|policy| serde_json::from_str(&policy)).collect::<Result<_, _>>()?)
     }
 
     /// What the functions pass with a session of this reach.

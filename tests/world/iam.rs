@@ -221,7 +221,7 @@ fn texts(json: &Json) -> anyhow::Result<Vec<String>> {
 }
 
 /// Whether a pattern of `*` (any characters) and `?` (one) matches all of a text.
-fn like(pattern: &str, text: &str) -> bool {
+pub fn like(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), text.chars().collect());
     let (mut at, mut seen) = (0, 0);

@@ -20,5 +20,5 @@ pub use flagforge_platform::ports::Reach;
 pub use held::{Calls, HeldTables, Rendered};
 pub use issuer::Issuer;
 pub use origin::ObjectsOrigin;
-pub use stack::{CONSOLE, Delivery, Org, Stack, eventually};
+pub use stack::{CONSOLE, Delivery, Notified, Org, Stack, eventually};
 pub use world::World;

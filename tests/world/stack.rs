@@ -24,6 +24,16 @@ pub enum Delivery {
     S3 { bucket: String, region: String, endpoint: String },
 }
 
+/// An organization that a queue rings for, as whoever follows its environment `prod` would have one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Notified {
+    pub org: String,
+    pub admin_key: String,
+    /// The queue's URL.
+    pub queue: String,
+}
+
 /// A running installation.
 #[derive(Debug, Clone)]
 pub struct Stack {
@@ -35,6 +45,8 @@ pub struct Stack {
     pub delivery: Delivery,
     /// How long a change may take to be seen before a journey calls it lost.
     pub patience: Duration,
+    /// On the cloud only: in one process there are no queues.
+    pub notified: Option<Notified>,
 }
 
 /// An organization that a journey has to itself.
@@ -59,6 +71,7 @@ struct Running {
     bucket: String,
     region: String,
     endpoint: String,
+    notified: Notified,
 }
 
 impl Stack {
@@ -72,10 +85,10 @@ impl Stack {
             Err(error) => return Err(error).context(place),
         };
         let running: Running = serde_json::from_str(&text).context(place)?;
-        let Running { url, operator_key, roots, bucket, region, endpoint } = running;
+        let Running { url, operator_key, roots, bucket, region, endpoint, notified } = running;
         let delivery = Delivery::S3 { bucket, region, endpoint };
-        let patience = Duration::from_secs(30);
-        Ok(Some(Self { url, operator_key, roots, delivery, patience }))
+        let (patience, notified) = (Duration::from_secs(30), Some(notified));
+        Ok(Some(Self { url, operator_key, roots, delivery, patience, notified }))
     }
 
     pub fn api(&self, key: Option<&str>) -> Api {
@@ -100,6 +113,14 @@ impl Stack {
             api.put(&path, &json!({"attributes": {"plan": plan}})).await?.expect(201)?;
         }
         Ok(Org { key, admin_key, api, stack: self.clone() })
+    }
+
+    /// The organization that the queue rings for; it is there from the beginning, and stays.
+    pub fn notified(&self) -> Option<(Org, &str)> {
+        let Notified { org, admin_key, queue } = self.notified.as_ref()?;
+        let (key, admin_key) = (org.clone(), admin_key.clone());
+        let api = self.api(Some(&admin_key));
+        Some((Org { key, admin_key, api, stack: self.clone() }, queue))
     }
 }
 

@@ -77,6 +77,7 @@ impl World {
             roots: vec![trust.root.to_string()],
             delivery: Delivery::Http,
             patience: Duration::from_secs(10),
+            notified: None,
         };
         Ok(Self { stack, platform, hands, tasks, _works: works })
     }

@@ -38,6 +38,7 @@ module "flagforge" {
   operator_key = var.operator_key
   cors_origins = var.cors_origins
   alarm_topics = var.alarm_topics
+  cdn          = var.cdn
 
   protect_data       = false
   log_retention_days = 30

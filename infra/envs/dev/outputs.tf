@@ -47,3 +47,8 @@ output "dead_letters" {
   description = "Queues that should be empty."
   value       = module.flagforge.dead_letters
 }
+
+output "distribution" {
+  description = "The distribution in front of the bucket, and the key that signs what it answers; null where there is none."
+  value       = module.flagforge.distribution
+}

@@ -38,3 +38,9 @@ variable "alarm_topics" {
   type        = list(string)
   default     = []
 }
+
+variable "cdn" {
+  description = "Whether a CloudFront distribution stands in front of the bucket, for SDKs that connect with grant=cloudfront."
+  type        = bool
+  default     = false
+}

@@ -26,6 +26,7 @@ provider "aws" {
 
   endpoints {
     apigatewayv2   = var.endpoint
+    cloudfront     = var.endpoint
     cloudwatchlogs = var.endpoint
     dynamodb       = var.endpoint
     events         = var.endpoint
@@ -56,8 +57,19 @@ module "flagforge" {
   cors_origins = ["https://console.example"]
   # Each apply would find them changed.
   alarms = false
+  # The emulator's does not look at signatures, so tests look at what would be sent there.
+  cdn = true
 
   protect_data       = false
   tls_only           = false
   log_retention_days = 1
+}
+
+# What a process outside would have, for one organization, so that a test hears of its roots.
+module "notices" {
+  source          = "../../modules/notices"
+  name            = "flagforge-local-notices"
+  roots_topic_arn = module.flagforge.roots_topic
+  org             = "notified"
+  envs            = ["prod"]
 }

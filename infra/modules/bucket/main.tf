@@ -52,29 +52,61 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
   depends_on = [aws_s3_bucket_versioning.this]
 }
 
-data "aws_iam_policy_document" "tls_only" {
-  statement {
-    sid       = "TlsOnly"
-    effect    = "Deny"
-    actions   = ["s3:*"]
-    resources = [aws_s3_bucket.this.arn, "${aws_s3_bucket.this.arn}/*"]
-    principals {
-      type        = "*"
-      identifiers = ["*"]
+data "aws_iam_policy_document" "this" {
+  # The emulator speaks plain HTTP, where this statement would refuse everyone.
+  dynamic "statement" {
+    for_each = var.tls_only ? ["TlsOnly"] : []
+    content {
+      sid       = statement.value
+      effect    = "Deny"
+      actions   = ["s3:*"]
+      resources = [aws_s3_bucket.this.arn, "${aws_s3_bucket.this.arn}/*"]
+      principals {
+        type        = "*"
+        identifiers = ["*"]
+      }
+      condition {
+        test     = "Bool"
+        variable = "aws:SecureTransport"
+        values   = ["false"]
+      }
     }
-    condition {
-      test     = "Bool"
-      variable = "aws:SecureTransport"
-      values   = ["false"]
+  }
+
+  # What a distribution may answer, to whom it is signed for: manifests, and nothing else that is here.
+  dynamic "statement" {
+    for_each = var.distribution.reads ? [var.distribution.arn] : []
+    content {
+      sid     = "Distribution"
+      actions = ["s3:GetObject"]
+      resources = [
+        "${aws_s3_bucket.this.arn}/trust.json",
+        "${aws_s3_bucket.this.arn}/trust/*",
+        "${aws_s3_bucket.this.arn}/*.jws",
+        "${aws_s3_bucket.this.arn}/*/chunks/*",
+      ]
+      principals {
+        type        = "Service"
+        identifiers = ["cloudfront.amazonaws.com"]
+      }
+      condition {
+        test     = "StringEquals"
+        variable = "AWS:SourceArn"
+        values   = [statement.value]
+      }
     }
   }
 }
 
-# The emulator speaks plain HTTP, where this policy would refuse everyone.
-resource "aws_s3_bucket_policy" "tls_only" {
-  count  = var.tls_only ? 1 : 0
+resource "aws_s3_bucket_policy" "this" {
+  count  = var.tls_only || var.distribution.reads ? 1 : 0
   bucket = aws_s3_bucket.this.id
-  policy = data.aws_iam_policy_document.tls_only.json
+  policy = data.aws_iam_policy_document.this.json
 
   depends_on = [aws_s3_bucket_public_access_block.this]
+}
+
+moved {
+  from = aws_s3_bucket_policy.tls_only
+  to   = aws_s3_bucket_policy.this
 }

@@ -5,3 +5,7 @@ output "name" {
 output "arn" {
   value = aws_s3_bucket.this.arn
 }
+
+output "regional_domain_name" {
+  value = aws_s3_bucket.this.bucket_regional_domain_name
+}

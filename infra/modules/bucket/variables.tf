@@ -17,3 +17,12 @@ variable "tls_only" {
   description = "Whether requests without TLS are refused."
   type        = bool
 }
+
+variable "distribution" {
+  description = "Whether a distribution reads the bucket, and its ARN."
+  type = object({
+    reads = bool
+    arn   = string
+  })
+  default = { reads = false, arn = null }
+}

@@ -13,12 +13,21 @@ module "evaluate" {
   policy          = data.aws_iam_policy_document.evaluate.json
   # A session of it, narrowed to one scope, is what an SDK gets for its key.
   org_policy = data.aws_iam_policy_document.grants
-  environment = {
+  environment = merge({
     FLAGFORGE_BUCKET = module.bucket.name
     FLAGFORGE_ROOTS  = join(",", var.roots)
     # A request that finds its manifest older than this asks S3 whether there is a newer one.
     FLAGFORGE_POLL_MILLISECONDS = var.poll_milliseconds
-  }
+  }, local.passes...)
+}
+
+locals {
+  # What the function is given that signs passes for a distribution.
+  passes = [for cdn in module.cdn : {
+    FLAGFORGE_DISTRIBUTION_ADDRESS  = cdn.address
+    FLAGFORGE_DISTRIBUTION_KEY      = cdn.key_arn
+    FLAGFORGE_DISTRIBUTION_KEY_PAIR = cdn.key_pair
+  }]
 }
 
 data "aws_iam_policy_document" "grants" {
@@ -50,5 +59,14 @@ data "aws_iam_policy_document" "evaluate" {
     sid       = "Absence"
     actions   = ["s3:ListBucket"]
     resources = [module.bucket.arn]
+  }
+
+  dynamic "statement" {
+    for_each = module.cdn
+    content {
+      sid       = "Passes"
+      actions   = ["kms:Sign"]
+      resources = [statement.value.key_arn]
+    }
   }
 }

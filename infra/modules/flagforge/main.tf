@@ -14,6 +14,18 @@ module "bucket" {
   force_destroy   = !var.protect_data
   noncurrent_days = var.noncurrent_days
   tls_only        = var.tls_only
+  distribution = {
+    reads = var.cdn
+    arn   = one(module.cdn[*].distribution_arn)
+  }
+}
+
+module "cdn" {
+  count                = var.cdn ? 1 : 0
+  source               = "../cdn"
+  name                 = var.name
+  bucket_domain_name   = module.bucket.regional_domain_name
+  deletion_window_days = var.protect_data ? 30 : 7
 }
 
 module "key" {

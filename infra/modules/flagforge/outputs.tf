@@ -51,3 +51,8 @@ output "dead_letters" {
     fanout   = aws_sqs_queue.fanout_dead.id
   }
 }
+
+output "distribution" {
+  description = "The distribution in front of the bucket, and the key that signs what it answers; null where there is none."
+  value       = one([for cdn in module.cdn : { address = cdn.address, key_arn = cdn.key_arn, key_pair = cdn.key_pair }])
+}

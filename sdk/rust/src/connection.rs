@@ -8,7 +8,7 @@
 //! flagforge+s3://<bucket>/<org>/<env>?region=<region>[&endpoint=<url>]&roots=…
 //! ```
 //!
-//! With `grant=s3` the key is exchanged there for leave to read the bucket.
+//! With `grant=s3` the key is exchanged there for leave to read the bucket, with `grant=cloudfront` the distribution in front of it.
 //! With `ring=canary` it is the manifest of those who get changes first.
 //! With `tenant=<tenant key>` it is the manifest of that tenant alone, the only one for a key that is bound to it.
 
@@ -22,6 +22,7 @@ use flagforge_flags::keys::{EnvKey, KeyError, OrgKey, TenantKey};
 use flagforge_flags::manifest::{Scope, ScopeId, Thumbprint};
 use thiserror::Error;
 
+use crate::origin::GrantKind;
 use query::{Query, decode};
 
 /// Bytes of a connection string: a key of 256, a host name of 253, eight thumbprints of 43, names and a path, four times over.
@@ -80,8 +81,8 @@ pub enum Source {
         base: String,
         /// What authenticates.
         key: AccessKey,
-        /// Whether the key is exchanged for leave to read the bucket itself.
-        granted: bool,
+        /// What the key is exchanged for, where it is: leave to read the bucket without that address.
+        granted: Option<GrantKind>,
     },
     /// A folder of objects.
     Folder(PathBuf),
@@ -190,11 +191,11 @@ impl Connection {
         {
             return Err(elsewhere(bound, env));
         }
-        let granted = match query.take("grant").as_deref() {
-            None => false,
-            Some("s3") => true,
-            Some(_) => return Err(ConnectionError::Unexpected("grant, which may be s3".into())),
+        let kind = |word: String| {
+            let unexpected = "grant, which may be s3 or cloudfront";
+            GrantKind::parse(&word).ok_or_else(|| ConnectionError::Unexpected(unexpected.into()))
         };
+        let granted = query.take("grant").map(kind).transpose()?;
         let source = Source::Http { base: format!("{scheme}://{host}"), key, granted };
         Ok(Self { source, org, env, scope: Scope::Environment, roots: query.roots()? })
     }
@@ -266,7 +267,7 @@ mod tests {
         let http = parse(&format!("flagforge+http://{KEY}@127.0.0.1:8080/demo/prod?{roots}"));
         let key = AccessKey::parse(KEY).unwrap();
         let base = "http://127.0.0.1:8080".to_owned();
-        assert_eq!(http.source(), &Source::Http { base, key, granted: false });
+        assert_eq!(http.source(), &Source::Http { base, key, granted: None });
         assert_eq!(http.roots().len(), 2);
         let (org, env) = http.environment().unwrap();
         assert_eq!((org.as_str(), env.as_str()), ("demo", "prod"));
@@ -280,6 +281,20 @@ mod tests {
             parse(&format!("flagforge+s3://my-bucket/demo/prod?region=eu-1&{endpoint}&{roots}"));
         let (region, endpoint) = (Some("eu-1".into()), Some("http://localhost:4566".into()));
         assert_eq!(s3.source(), &Source::S3 { bucket: "my-bucket".into(), region, endpoint });
+    }
+
+    #[test]
+    fn a_grant_is_of_a_kind_that_there_is() {
+        let text =
+            |kind: &str| format!("flagforge+http://{KEY}@h/demo/prod?{kind}roots={}", pin("A"));
+        for kind in [GrantKind::S3, GrantKind::Cloudfront] {
+            let asked = parse(&text(&format!("grant={}&", kind.as_str())));
+            assert!(
+                matches!(asked.source(), Source::Http { granted, .. } if *granted == Some(kind))
+            );
+        }
+        let unknown = Connection::parse(&text("grant=ftp&"));
+        assert!(matches!(unknown, Err(ConnectionError::Unexpected(_))), "{unknown:?}");
     }
 
     #[test]

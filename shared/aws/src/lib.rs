@@ -18,7 +18,9 @@ mod unset;
 
 pub use bus::{SnsBus, Topics};
 pub use connect::Connection;
-pub use grants::{BucketGrants, Granted, NotGranted};
+pub use grants::{
+    BucketGrants, DistributionGrants, Granted, GrantedPasses, NotGranted, SignedPass,
+};
 pub use hands::{event_sink, hands};
 pub use objects::S3Objects;
 pub use settings::{Access, BatchFailures, Settings, SettingsError, Variable};

@@ -52,15 +52,24 @@ impl Signer for KmsSigner {
     }
 
     async fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignerError> {
-        // KMS takes at most 4,096 bytes of a message, and none of zero: it is given the digest.
-        let digest = Digest::of(message);
-        let request = self.client.sign().key_id(&self.key).message_type(MessageType::Digest);
-        let request = request.message(Blob::new(digest.as_bytes().as_slice()));
-        let request = request.signing_algorithm(SigningAlgorithmSpec::EcdsaSha256);
-        let answer = request.send().await.map_err(fault)?;
-        let der = answer.signature().ok_or_else(|| fault(Fault::Incomplete("a signature")))?;
+        let der = der_signature(&self.client, &self.key, message).await?;
         raw_signature(der.as_ref()).ok_or_else(|| fault(Fault::Signature))
     }
+}
+
+/// A signature by a key of spec `ECC_NIST_P256`, in DER as KMS gives it.
+pub(crate) async fn der_signature(
+    client: &Client,
+    key: &str,
+    message: &[u8],
+) -> Result<Blob, SignerError> {
+    // KMS takes at most 4,096 bytes of a message, and none of zero: it is given the digest.
+    let digest = Digest::of(message);
+    let request = client.sign().key_id(key).message_type(MessageType::Digest);
+    let request = request.message(Blob::new(digest.as_bytes().as_slice()));
+    let request = request.signing_algorithm(SigningAlgorithmSpec::EcdsaSha256);
+    let answer = request.send().await.map_err(fault)?;
+    answer.signature.ok_or_else(|| fault(Fault::Incomplete("a signature")))
 }
 
 fn fault(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SignerError {

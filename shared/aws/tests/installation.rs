@@ -2,21 +2,22 @@
 //! that the hour has come. Without an installation nothing is run, which the output says.
 
 #[cfg(test)]
+mod stack;
+
+#[cfg(test)]
 mod installation {
     use std::io::{BufRead as _, BufReader, Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
-    use std::path::Path;
     use std::sync::mpsc::{Receiver, Sender, channel};
-    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+    use std::time::{SystemTime, UNIX_EPOCH};
 
-    use aws_sdk_sns::config::Credentials;
-    use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-    use aws_sigv4::sign::v4;
+    use aws_sdk_kms::primitives::Blob;
+    use aws_sdk_kms::types::SigningAlgorithmSpec;
+    use base64ct::{Base64, Encoding as _};
     use flagforge_aws::{Connection, Settings};
     use serde_json::{Value as Json, json};
 
-    /// A function that starts, and a stream that is polled.
-    const PATIENCE: Duration = Duration::from_secs(60);
+    use super::stack::{Api, PATIENCE, stack, unique};
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_subscriber_hears_of_what_it_filters_for() {
@@ -123,96 +124,65 @@ mod installation {
         }
     }
 
-    fn unique(purpose: &str) -> String {
-        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
-        format!("{purpose}-{:x}", nanos % 0xff_ffff_ffff)
-    }
+    /// CloudFront checks what KMS signed with the key that it was given; here KMS checks, and CloudFront says which key that is.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn passes_are_signed_by_the_key_that_the_distribution_trusts() {
+        let Some(stack) = stack() else { return };
+        let api = Api::of(&stack);
+        let org = unique("passed");
+        let admin = &api.found(&org).await;
+        let spec = json!({"kind": "server", "envs": ["prod"]});
+        let issued = api.send("POST", &format!("/v1/orgs/{org}/keys"), admin, &spec).await;
+        let key = issued["key"].as_str().unwrap();
+        let path = format!("/data/v1/{org}/prod/grant?kind=cloudfront");
+        let granted = api.eventually("POST", &path, key).await;
+        let distribution = &stack["distribution"];
+        assert_eq!(granted["address"], distribution["address"]);
+        let address = granted["address"].as_str().unwrap();
 
-    /// What `localstack/up` wrote; `None` where nobody named an emulator.
-    fn stack() -> Option<Json> {
-        if std::env::var_os("AWS_ENDPOINT_URL").is_none_or(|endpoint| endpoint.is_empty()) {
-            let said = "\n\nSKIPPED: nothing was asked of an installation. That needs an emulator: `localstack/up`.\n\n";
-            // Straight to the terminal: the test harness would keep what a test prints.
-            let _ = std::io::stderr().write_all(said.as_bytes());
-            return None;
+        let kms =
+            aws_sdk_kms::Client::new(Connection::new(&Settings::from_env(&[]).unwrap()).sdk());
+        let (key_arn, key_pair) =
+            (distribution["key_arn"].as_str().unwrap(), distribution["key_pair"].as_str().unwrap());
+        let passes = granted["passes"].as_array().unwrap();
+        let names: Vec<&str> = passes.iter().map(|pass| pass["names"].as_str().unwrap()).collect();
+        let own = [format!("{org}/chunks/*"), format!("{org}/prod/environment.jws")];
+        let canary = format!("{org}/prod/canary.jws");
+        assert_eq!(names, ["trust.json", "trust/*", &own[0], &own[1], &canary]);
+        for pass in passes {
+            let query = pass["query"].as_str().unwrap();
+            let parts: Vec<(&str, &str)> =
+                query.split('&').map(|part| part.split_once('=').unwrap()).collect();
+            let [("Policy", policy), ("Signature", signature), ("Key-Pair-Id", pair), hash] =
+                parts.as_slice()
+            else {
+                unreachable!("{query}");
+            };
+            assert_eq!((*pair, *hash), (key_pair, ("Hash-Algorithm", "SHA256")));
+            let decoded = |text: &str| {
+                let text = text.replace('-', "+").replace('_', "=").replace('~', "/");
+                Base64::decode_vec(&text).unwrap()
+            };
+            let (policy, signature) = (decoded(policy), decoded(signature));
+            let says: Json = serde_json::from_slice(&policy).unwrap();
+            let resource = format!("{address}/{}", pass["names"].as_str().unwrap());
+            assert_eq!(says["Statement"][0]["Resource"], resource);
+            let verified = kms
+                .verify()
+                .key_id(key_arn)
+                .message(Blob::new(policy))
+                .signature(Blob::new(signature))
+                .signing_algorithm(SigningAlgorithmSpec::EcdsaSha256)
+                .send()
+                .await
+                .unwrap();
+            assert!(verified.signature_valid);
         }
-        let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../localstack/.run/stack.json");
-        Some(serde_json::from_str(&std::fs::read_to_string(place).unwrap()).unwrap())
-    }
-
-    struct Api {
-        url: String,
-        endpoint: String,
-        operator_key: String,
-        http: reqwest::Client,
-    }
-
-    impl Api {
-        fn of(stack: &Json) -> Self {
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            let text = |name: &str| stack[name].as_str().unwrap().to_owned();
-            let (url, endpoint, operator_key) =
-                (text("url"), text("endpoint"), text("operatorKey"));
-            Self { url, endpoint, operator_key, http: reqwest::Client::new() }
-        }
-
-        /// Founds an organization with two environments; answers its admin's key.
-        async fn found(&self, org: &str) -> String {
-            let founded =
-                self.send("POST", "/v1/orgs", &self.operator_key, &json!({"key": org})).await;
-            let admin = founded["adminKey"].as_str().unwrap().to_owned();
-            for env in ["dev", "prod"] {
-                let path = format!("/v1/orgs/{org}/environments");
-                self.send("POST", &path, &admin, &json!({"key": env})).await;
-            }
-            admin
-        }
-
-        /// Invokes a function and waits for what it answers.
-        async fn invoke(&self, function: &str, event: &Json) -> Json {
-            let url = format!("{}/2015-03-31/functions/{function}/invocations", self.endpoint);
-            let body = event.to_string();
-            let variable = |name: &str| std::env::var(name).unwrap();
-            let (id, secret) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY"));
-            let identity = Credentials::new(id, secret, None, None, "environment").into();
-            let region = variable("AWS_REGION");
-            let params = v4::SigningParams::builder()
-                .identity(&identity)
-                .region(&region)
-                .name("lambda")
-                .time(SystemTime::now())
-                .settings(SigningSettings::default())
-                .build()
-                .unwrap()
-                .into();
-            let signed = SignableBody::Bytes(body.as_bytes());
-            let signable = SignableRequest::new("POST", &url, std::iter::empty(), signed).unwrap();
-            let (instructions, _) = sign(signable, &params).unwrap().into_parts();
-            let mut request = self.http.post(&url).body(body.clone());
-            for (name, value) in instructions.headers() {
-                request = request.header(name, value);
-            }
-            let answer = request.send().await.unwrap();
-            let failed = answer.headers().get("x-amz-function-error").cloned();
-            let status = answer.status();
-            let text = answer.text().await.unwrap();
-            assert!(status.is_success() && failed.is_none(), "{status} {failed:?} {text}");
-            serde_json::from_str(&text).unwrap_or_default()
-        }
-
-        async fn send(&self, method: &str, path: &str, key: &str, body: &Json) -> Json {
-            let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-            let mut request =
-                self.http.request(method, format!("{}{path}", self.url)).bearer_auth(key);
-            if !body.is_null() {
-                request = request.header("content-type", "application/json").body(body.to_string());
-            }
-            let answer = request.send().await.unwrap();
-            let status = answer.status();
-            let text = answer.text().await.unwrap();
-            assert!(status.is_success(), "{path}: {status} {text}");
-            serde_json::from_str(&text).unwrap_or_default()
-        }
+        let url = format!("{}/2020-05-31/public-key/{key_pair}", api.endpoint);
+        let trusted = api.signed("cloudfront", "GET", &url, "").await;
+        let public = kms.get_public_key().key_id(key_arn).send().await.unwrap().public_key.unwrap();
+        let public = Base64::encode_string(public.as_ref());
+        assert!(trusted.replace(['\n', '\r'], "").contains(&public), "{trusted}");
     }
 
     fn next(heard: &Receiver<Json>, kind: &str) -> Json {

@@ -1,5 +1,5 @@
-//! A bucket by a key's leave: the key is exchanged for credentials now and then, objects are read from the bucket, and
-//! where that does not work from the relay that gave the grant.
+//! A bucket by a key's leave: the key is exchanged now and then for credentials of the bucket, or for passes of a
+//! distribution in front of it; objects are read there, and where that does not work from the relay that gave the grant.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +12,11 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
-use super::grant::Grant;
-use super::{Announcements, Fetched, HttpOrigin, Origin, OriginError, S3Origin, SetupError};
+#[cfg(feature = "s3")]
+use super::S3Origin;
+use super::cdn::CdnOrigin;
+use super::grant::{Grant, GrantKind, Leave};
+use super::{Announcements, Fetched, HttpOrigin, Origin, OriginError, SetupError};
 use crate::clock;
 use crate::jitter::{backoff, dice, shortened};
 use crate::loader::chain;
@@ -27,11 +30,12 @@ const MAX_RETRY: Duration = Duration::from_secs(60);
 /// When a relay that grants nothing is asked again whether it does.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5 * 60);
 
-/// The bucket of one environment, read with what the relay at its address grants; and that relay, where it grants nothing, the
-/// grant has lapsed, or the bucket does not answer. Announcements come from the relay.
+/// The bucket of one environment, or the distribution in front of it, read with what the relay at its address grants; and that
+/// relay, where it grants nothing, the grant has lapsed, or the bucket does not answer. Announcements come from the relay.
 #[derive(Debug)]
 pub struct GrantedOrigin {
     relay: HttpOrigin,
+    kind: GrantKind,
     slot: Mutex<Slot>,
 }
 
@@ -44,32 +48,44 @@ struct Slot {
 
 #[derive(Debug)]
 struct Held {
-    bucket: Arc<S3Origin>,
+    bucket: Arc<dyn Origin>,
     renew: Timestamp,
     ends: Timestamp,
 }
 
 impl Held {
     fn of(grant: Grant, now: Timestamp) -> Result<Self, SetupError> {
-        let Grant { bucket, region, endpoint, credentials, expires } = grant;
-        let aws = || format!("https://s3.{region}.amazonaws.com");
-        let endpoint = endpoint.unwrap_or_else(aws);
-        let bucket = Arc::new(S3Origin::new(&endpoint, &bucket, &region, credentials)?);
+        let Grant { leave, expires } = grant;
+        let bucket = reader(leave)?;
         // At half its life, a little earlier by chance: those that began together do not renew together.
         let renew = now.plus(shortened(expires.since(now) / 2, dice()));
         Ok(Self { bucket, renew, ends: expires })
     }
 }
 
+fn reader(leave: Leave) -> Result<Arc<dyn Origin>, SetupError> {
+    match leave {
+        #[cfg(feature = "s3")]
+        Leave::Bucket { bucket, region, endpoint, credentials } => {
+            let aws = || format!("https://s3.{region}.amazonaws.com");
+            let endpoint = endpoint.unwrap_or_else(aws);
+            Ok(Arc::new(S3Origin::new(&endpoint, &bucket, &region, credentials)?))
+        }
+        #[cfg(not(feature = "s3"))]
+        Leave::Bucket { .. } => Err(SetupError::NotBuilt("s3")),
+        Leave::Distribution { address, passes } => Ok(Arc::new(CdnOrigin::new(&address, passes)?)),
+    }
+}
+
 impl GrantedOrigin {
-    /// Over a relay. Nothing is exchanged yet.
-    pub fn new(relay: HttpOrigin) -> Self {
+    /// Over a relay, which is asked for grants of this kind. Nothing is exchanged yet.
+    pub fn new(relay: HttpOrigin, kind: GrantKind) -> Self {
         let slot = Slot { held: None, failures: 0, next_try: Instant::now() };
-        Self { relay, slot: Mutex::new(slot) }
+        Self { relay, kind, slot: Mutex::new(slot) }
     }
 
     /// The bucket, where there is a grant for it. Whoever asks while one is exchanged waits for that.
-    async fn bucket(&self, scope: &ScopeId) -> Option<Arc<S3Origin>> {
+    async fn bucket(&self, scope: &ScopeId) -> Option<Arc<dyn Origin>> {
         let mut slot = self.slot.lock().await;
         let now = clock::now();
         let due = slot.held.as_ref().is_none_or(|held| now >= held.renew);
@@ -82,7 +98,7 @@ impl GrantedOrigin {
     }
 
     async fn exchange(&self, scope: &ScopeId, slot: &mut Slot) {
-        let exchanged = timeout(EXCHANGE_WITHIN, self.relay.grant(scope)).await;
+        let exchanged = timeout(EXCHANGE_WITHIN, self.relay.grant(scope, self.kind)).await;
         let failed = match exchanged {
             Ok(Ok(Some(grant))) => match Held::of(grant, clock::now()) {
                 Ok(held) => {
@@ -158,7 +174,6 @@ impl Origin for GrantedOrigin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::origin::Credentials;
 
     #[test]
     fn a_thousand_grants_of_one_instant_are_renewed_over_a_tenth_of_their_life() {
@@ -166,14 +181,9 @@ mod tests {
         let hour = Duration::from_secs(3_600);
         let renewals: Vec<u64> = (0..1_000)
             .map(|_| {
-                let credentials = Credentials {
-                    access_key_id: String::new(),
-                    secret_access_key: String::new(),
-                    session_token: None,
-                };
-                let (bucket, region) = ("b".to_owned(), "eu-1".to_owned());
-                let expires = now.plus(hour);
-                let grant = Grant { bucket, region, endpoint: None, credentials, expires };
+                let address = "https://d1.example".to_owned();
+                let leave = Leave::Distribution { address, passes: Vec::new() };
+                let grant = Grant { leave, expires: now.plus(hour) };
                 Held::of(grant, now).unwrap().renew.since(now).as_secs()
             })
             .collect();

@@ -9,11 +9,10 @@ use flagforge_flags::manifest::{MAX_ROOT_BYTES, MAX_TRUST_BYTES, Named, Scope, S
 use flagforge_flags::propagation::Reports;
 use futures_util::stream;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH};
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use tracing::debug;
 
-#[cfg(feature = "s3")]
-use super::grant::Grant;
+use super::grant::{Grant, GrantKind};
 use super::long_poll::{LongPoll, root_path};
 use super::sse::Events;
 use super::{Announcement, Announcements, Fetched, Origin, OriginError, SetupError, usize_of, web};
@@ -25,8 +24,7 @@ const SILENCE: Duration = Duration::from_secs(50);
 /// A stream begins with the current root at once. One that has not by now is held back on its way.
 const FIRST_EVENT_WITHIN: Duration = Duration::from_secs(3);
 
-/// Bytes of a grant: session tokens have some 2 KB.
-#[cfg(feature = "s3")]
+/// Bytes of a grant: session tokens have some 2 KB, six passes some 4 KB.
 const MAX_GRANT_BYTES: usize = 16 * 1024;
 
 /// Who is asked for, where it is one tenant.
@@ -50,18 +48,10 @@ impl HttpOrigin {
     /// authority. Let it follow no redirects, which would carry the key elsewhere, and inflate nothing: a body is
     /// read as it was signed.
     pub fn with_client(client: Client, base: &str, key: &AccessKey) -> Result<Self, SetupError> {
-        let address = || SetupError::Address(base.to_owned());
-        let url = Url::parse(base).map_err(|_| address())?;
-        let plain = matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.path() == "/"
-            && url.query().is_none()
-            && url.username().is_empty();
-        if !plain {
-            return Err(address());
-        }
+        web::address(base)?;
         let bearer = format!("Bearer {}", key.expose());
-        let mut authorization = HeaderValue::from_str(&bearer).map_err(|_| address())?;
+        let mut authorization =
+            HeaderValue::from_str(&bearer).map_err(|_| SetupError::Address(base.to_owned()))?;
         authorization.set_sensitive(true);
         let base = base.trim_end_matches('/').to_owned();
         Ok(Self { client, base, authorization })
@@ -90,9 +80,13 @@ impl HttpOrigin {
     }
 
     /// Exchanges the key; `None` where nothing is granted. The relay is asked each time.
-    #[cfg(feature = "s3")]
-    pub(super) async fn grant(&self, scope: &ScopeId) -> Result<Option<Grant>, OriginError> {
-        let (path, url) = ("grant", self.url(scope, "grant"));
+    pub(super) async fn grant(
+        &self,
+        scope: &ScopeId,
+        kind: GrantKind,
+    ) -> Result<Option<Grant>, OriginError> {
+        let path = "grant";
+        let url = self.url(scope, &format!("{path}?kind={}", kind.as_str()));
         let request = self.asked(scope, self.client.post(url));
         let sent = request.timeout(web::ANSWER_TIMEOUT).send().await;
         let response = sent.map_err(|error| web::unreachable(path, error))?;

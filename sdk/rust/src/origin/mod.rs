@@ -1,8 +1,10 @@
 //! Where manifests come from.
 
+#[cfg(feature = "http")]
+mod cdn;
 pub(crate) mod folder;
 mod grant;
-#[cfg(all(feature = "http", feature = "s3"))]
+#[cfg(feature = "http")]
 mod granted;
 #[cfg(feature = "http")]
 mod http;
@@ -33,8 +35,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use folder::FolderOrigin;
-pub use grant::{Credentials, Grant};
-#[cfg(all(feature = "http", feature = "s3"))]
+pub use grant::{Credentials, Grant, GrantKind, Leave, Pass};
+#[cfg(feature = "http")]
 pub use granted::GrantedOrigin;
 #[cfg(feature = "http")]
 pub use http::HttpOrigin;
@@ -163,13 +165,13 @@ pub fn open(connection: &Connection) -> Result<Arc<dyn Origin>, SetupError> {
     match connection.source() {
         Source::Folder(path) => Ok(Arc::new(FolderOrigin::new(path))),
         #[cfg(feature = "http")]
-        Source::Http { base, key, granted: false } => Ok(Arc::new(HttpOrigin::new(base, key)?)),
-        #[cfg(all(feature = "http", feature = "s3"))]
-        Source::Http { base, key, granted: true } => {
-            Ok(Arc::new(GrantedOrigin::new(HttpOrigin::new(base, key)?)))
-        }
+        Source::Http { base, key, granted: None } => Ok(Arc::new(HttpOrigin::new(base, key)?)),
         #[cfg(all(feature = "http", not(feature = "s3")))]
-        Source::Http { granted: true, .. } => Err(SetupError::NotBuilt("s3")),
+        Source::Http { granted: Some(GrantKind::S3), .. } => Err(SetupError::NotBuilt("s3")),
+        #[cfg(feature = "http")]
+        Source::Http { base, key, granted: Some(kind) } => {
+            Ok(Arc::new(GrantedOrigin::new(HttpOrigin::new(base, key)?, *kind)))
+        }
         #[cfg(not(feature = "http"))]
         Source::Http { .. } => Err(SetupError::NotBuilt("http")),
         #[cfg(feature = "s3")]

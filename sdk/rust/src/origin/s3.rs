@@ -7,7 +7,7 @@ use bytes::Bytes;
 use flagforge_flags::manifest::{MAX_ROOT_BYTES, MAX_TRUST_BYTES, Named, ScopeId};
 use flagforge_flags::time::Timestamp;
 use reqwest::header::{AUTHORIZATION, IF_NONE_MATCH};
-use reqwest::{Client, RequestBuilder, Url};
+use reqwest::{Client, RequestBuilder};
 
 use super::grant::Credentials;
 use super::sigv4::{self, Signing};
@@ -64,12 +64,8 @@ impl S3Origin {
         region: &str,
         credentials: Credentials,
     ) -> Result<Self, SetupError> {
-        let address = || SetupError::Address(endpoint.to_owned());
-        let url = Url::parse(endpoint).map_err(|_| address())?;
-        if !matches!(url.scheme(), "http" | "https") || url.path() != "/" || url.query().is_some() {
-            return Err(address());
-        }
-        let host = sigv4::host(&url).ok_or_else(address)?;
+        let host = sigv4::host(&web::address(endpoint)?)
+            .ok_or_else(|| SetupError::Address(endpoint.to_owned()))?;
         Ok(Self {
             client: web::client()?,
             endpoint: endpoint.trim_end_matches('/').to_owned(),

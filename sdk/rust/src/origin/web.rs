@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{ETAG, HeaderMap};
-use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
 
 use super::{Fetched, OriginError, SetupError};
 
@@ -28,6 +28,19 @@ pub(super) fn client() -> Result<Client, SetupError> {
         .user_agent(concat!("flagforge-rust/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| SetupError::Client(Box::new(error)))
+}
+
+/// An address of the form `http(s)://host[:port]`.
+pub(super) fn address(text: &str) -> Result<Url, SetupError> {
+    let plain = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.username().is_empty()
+    };
+    let url = Url::parse(text).ok().filter(plain);
+    url.ok_or_else(|| SetupError::Address(text.to_owned()))
 }
 
 /// Sends a conditional read of a root.
@@ -63,7 +76,13 @@ pub(super) async fn whole(
 }
 
 async fn send(request: RequestBuilder, what: &str) -> Result<Response, OriginError> {
-    request.timeout(ANSWER_TIMEOUT).send().await.map_err(|error| unreachable(what, error))
+    let sent = request.timeout(ANSWER_TIMEOUT).send().await;
+    sent.map_err(|error| nameless(what, error))
+}
+
+/// Without the address, whose query may be what was granted: errors are logged.
+fn nameless(what: &str, error: reqwest::Error) -> OriginError {
+    unreachable(what, error.without_url())
 }
 
 /// The body, read piece by piece so that an endless one is left at the limit.
@@ -78,7 +97,7 @@ pub(super) async fn body(
         return Err(too_large());
     }
     let mut bytes = BytesMut::with_capacity(declared);
-    while let Some(piece) = response.chunk().await.map_err(|error| unreachable(what, error))? {
+    while let Some(piece) = response.chunk().await.map_err(|error| nameless(what, error))? {
         if bytes.len().saturating_add(piece.len()) > limit {
             return Err(too_large());
         }

@@ -10,6 +10,8 @@ mod cache;
 #[cfg(feature = "testing")]
 mod dark;
 #[cfg(all(feature = "http", feature = "s3"))]
+mod edge;
+#[cfg(all(feature = "http", feature = "s3"))]
 mod granted;
 mod held;
 mod hooks;

@@ -1,5 +1,8 @@
-//! Leave to read one scope's objects: a session of a role that reads manifests, which STS narrows to that scope.
+//! Leave to read one scope's objects: a session of a role that reads manifests, which STS narrows to that scope; or passes
+//! for a distribution in front of the bucket.
 
+mod distribution;
+mod pass;
 mod policy;
 
 use std::time::Duration;
@@ -10,19 +13,21 @@ use flagforge_flags::manifest::{Scope, ScopeId};
 use flagforge_flags::time::Timestamp;
 use thiserror::Error;
 
+pub use distribution::{DistributionGrants, GrantedPasses, SignedPass};
+
 use crate::Connection;
 use crate::settings::{RoleArn, Settings, Variable};
 
-/// An hour: the longest that STS gives to whoever is in a role already, as a function is. A key that is revoked reads the
-/// bucket no longer than that.
+/// An hour: the longest that STS gives to whoever is in a role already, as a function is; and so long is a pass good. A key
+/// that is revoked reads the bucket no longer than that.
 const GRANT_SECONDS: i32 = 3_600;
-/// One try at STS, and all of them. SDKs wait five seconds.
+/// One try at STS or KMS, and all of them. SDKs wait five seconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Why there are no credentials.
+/// Why there is no grant.
 #[derive(Debug, Error)]
-#[error("no credentials for {scope}: {why}")]
+#[error("no grant for {scope}: {why}")]
 pub struct NotGranted {
     scope: ScopeId,
     why: String,
