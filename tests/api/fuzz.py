@@ -11,20 +11,16 @@ Both tools come from the registries into target/api-tools, once.
 import json
 import os
 import pathlib
-import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-TOOLS = ROOT / "target" / "api-tools"
-SCHEMATHESIS = "4.32.5"
+from fuzz_tools import TOOLS, tried
+from program import ROOT, Api, built_program, free_port, started
+
 SPECTRAL = "6.16.3"
-CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 # Examples for each of about a hundred operations; the least requests that a run must come to.
 SHORT, SHORT_REQUESTS = 10, 3_000
 LONG, LONG_REQUESTS = 600, 50_000
@@ -35,51 +31,15 @@ KNOWN = {
 }
 
 
-def tools():
-    python = TOOLS / "py"
-    if not (python / "bin" / "schemathesis").exists():
-        subprocess.run([sys.executable, "-m", "venv", python], check=True)
-        subprocess.run([python / "bin" / "pip", "install", "-q", f"schemathesis=={SCHEMATHESIS}"], check=True)
+def spectral():
+    """The linter, from npm, once; `None` without npm."""
     node = TOOLS / "node"
-    spectral = node / "node_modules" / ".bin" / "spectral"
-    if shutil.which("npm") and not spectral.exists():
+    program = node / "node_modules" / ".bin" / "spectral"
+    if shutil.which("npm") and not program.exists():
         node.mkdir(parents=True, exist_ok=True)
         install = ["npm", "install", "--silent", "--prefix", node, f"@stoplight/spectral-cli@{SPECTRAL}"]
         subprocess.run(install, check=True)
-    return python / "bin" / "schemathesis", spectral if spectral.exists() else None
-
-
-def free_port():
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return held.getsockname()[1]
-
-
-class Api:
-    def __init__(self, base, key):
-        self.base, self.key = base, key
-
-    def call(self, method, path, body=None):
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
-        request = urllib.request.Request(self.base + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            text = answer.read()
-            return json.loads(text) if text else None
-
-
-def started(program, data, port):
-    process = subprocess.Popen(
-        [program, "serve", "--demo", "--data", data, "--listen", f"127.0.0.1:{port}"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(300):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1).close()
-            return process
-        except OSError:
-            time.sleep(0.1)
-    process.kill()
-    raise SystemExit("flagforge does not answer")
+    return program if program.exists() else None
 
 
 def names_of(api):
@@ -108,33 +68,22 @@ def narrowed(description, names):
     return description
 
 
-def built_program(long):
-    """The `flagforge` program: a named one, or built here; at length an optimized one."""
-    named = os.environ.get("FLAGFORGE_CLI")
-    if named and not long:
-        return named
-    build = ["cargo", "build", "--package", "flagforge-cli", "--message-format", "json"]
-    messages = subprocess.run(build + (["--release"] if long else []), cwd=ROOT, check=True, stdout=subprocess.PIPE)
-    built = [json.loads(line).get("executable") for line in messages.stdout.splitlines()]
-    return [path for path in built if path][-1]
-
-
 def main():
     long = "--long" in sys.argv[1:]
-    schemathesis, spectral = tools()
+    linter = spectral()
     program = built_program(long)
     failed = False
     with tempfile.TemporaryDirectory() as folder:
-        if spectral:
+        if linter:
             ruleset = pathlib.Path(folder) / "spectral.yaml"
             ruleset.write_text('extends: ["spectral:oas"]\n')
             committed = ROOT / "shared" / "platform" / "openapi.json"
-            lint = [spectral, "lint", committed, "--ruleset", ruleset, "--fail-severity", "error"]
+            lint = [linter, "lint", committed, "--ruleset", ruleset, "--fail-severity", "error"]
             failed |= subprocess.run(lint).returncode != 0
         else:
             print("SKIPPED: Spectral, because npm is not installed")
         port, data = free_port(), os.path.join(folder, "data")
-        process = started(program, data, port)
+        process = started(program, data, port, "--demo")
         try:
             base = f"http://127.0.0.1:{port}"
             key = pathlib.Path(data, "admin.key").read_text().strip()
@@ -143,17 +92,8 @@ def main():
                 description = narrowed(json.load(answer), names)
             schema = pathlib.Path(folder, "openapi.json")
             schema.write_text(json.dumps(description))
-            run = [schemathesis, "run", schema, "--url", base, "-H", f"Authorization: Bearer {key}",
-                   "--checks", CHECKS, "--max-examples", str(LONG if long else SHORT), "--workers", "2",
-                   "--seed", "1", "--phases", "examples,coverage,fuzzing"]
-            done = subprocess.run(run, cwd=folder, stdout=subprocess.PIPE, text=True)
-            print(re.sub(r"(?s)^.*?(?=={3,} FAILURES|={3,} SUMMARY)", "", done.stdout)[:12_000])
-            failed |= done.returncode != 0
-            found = re.search(r"(\d+) generated", done.stdout)
-            generated = int(found.group(1)) if found else 0
-            if generated < (LONG_REQUESTS if long else SHORT_REQUESTS):
-                print(f"only {generated} requests were made: that tests too little")
-                failed = True
+            bounds = (LONG, LONG_REQUESTS) if long else (SHORT, SHORT_REQUESTS)
+            failed |= not tried(schema, base, {"Authorization": f"Bearer {key}"}, *bounds)
             if process.poll() is not None:
                 print(f"flagforge ended with {process.returncode}")
                 failed = True
