@@ -9,8 +9,11 @@ use flagforge_tests::{Stack, eventually};
 use serde_json::json;
 
 const RUNG: Flag<bool> = Flag::new("rung", false);
-/// Nothing that is seen within the test's patience came of a poll.
+/// Nothing that is seen within a test's time came of a poll.
 const POLL: Duration = Duration::from_secs(3_600);
+/// Longer than the queue hides a message that somebody took and did not delete: a process that ended while it asked, as this test
+/// did when it last ran, may be given one more. It comes again after 30 s.
+const RUNG_WITHIN: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_rings_long_before_a_poll() {
@@ -29,7 +32,9 @@ async fn a_queue_rings_long_before_a_poll() {
             .unwrap(),
     ];
     for made in made {
-        assert!(made.status.is_success() || made.status == 409, "{} {}", made.status, made.body);
+        // 428: what stands is replaced only by who names its version.
+        let there = [201, 409, 428].contains(&made.status.as_u16());
+        assert!(there, "{} {}", made.status, made.body);
     }
     org.flip("rung", false).await.unwrap();
     let key = org.server_key().await.unwrap();
@@ -47,7 +52,7 @@ async fn a_queue_rings_long_before_a_poll() {
     for on in [true, false, true] {
         let began = Instant::now();
         org.flip("rung", on).await.unwrap();
-        eventually(org.patience(), || async {
+        eventually(RUNG_WITHIN, || async {
             let seen = acme.user("u-1").flags().get(&RUNG) == on;
             anyhow::ensure!(seen, "{:?} {:?}", queue.seen(), client.trouble());
             Ok(Some(()))
