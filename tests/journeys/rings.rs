@@ -57,10 +57,20 @@ pub async fn a_bad_change_reaches_its_ring_only_and_is_taken_back(
     becomes(&all, &OTHER, false).await?;
     becomes(&canary, &OTHER, false).await?;
     ensure!(!is_on(&all, &TRIED)? && is_on(&canary, &TRIED)?);
+    // Whoever watches may end a trial, and neither make one nor touch what is no trial.
+    let role = json!({"permissions": ["read", "kill"]});
+    org.api.put(&org.path("roles/watcher"), &role).await?.expect(201)?;
+    let (secret, _) = org.issue(&json!({"kind": "mgmt", "role": "watcher"})).await?;
+    let watcher = stack.api(Some(&secret));
+    watcher.post(&schedules, &body).await?.expect(403)?;
+    let later = json!({"at": at, "do": {"enable": {"flag": "other"}}});
+    let later = org.api.post(&schedules, &later).await?.expect(201)?.body;
+    let later = format!("{schedules}/{}", later["id"].as_str().context("no id")?);
+    watcher.delete(&later).await?.expect(403)?;
     // The canaries fare badly: whoever watches them takes it back.
     let began = Instant::now();
     let id = made["id"].as_str().context("no id")?;
-    org.api.delete(&format!("{schedules}/{id}")).await?.expect(204)?;
+    watcher.delete(&format!("{schedules}/{id}")).await?.expect(204)?;
     becomes(&canary, &TRIED, false).await?;
     ensure!(began.elapsed() < UNDONE_WITHIN, "undone after {:?}", began.elapsed());
     ensure!(!is_on(&all, &TRIED)?, "it was out of its ring");

@@ -351,6 +351,9 @@ pub enum Change {
         id: String,
         /// What it would have done: whoever may do that may cancel it.
         cancelled: Box<Change>,
+        /// Whether it was being tried out: who may turn the flag off may end that, too.
+        #[serde(default)]
+        canary: bool,
     },
     /// Notes that a change could not be made when its time had come.
     FailSchedule {

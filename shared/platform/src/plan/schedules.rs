@@ -28,10 +28,11 @@ pub(super) async fn draw(
         Change::Schedule { org, env, schedule } => {
             make(table, request, caller, plan, (org, env), schedule).await
         }
-        Change::CancelSchedule { org, env, id, cancelled } => {
+        Change::CancelSchedule { org, env, id, cancelled, canary } => {
             let pending = Pending::read(table, (org, env), id).await?;
             request.precondition.check(pending.stored.version)?;
-            if pending.stored.value.change != *cancelled {
+            let Schedule { change, canary: tried, .. } = &pending.stored.value;
+            if change != cancelled || tried != canary {
                 return Err(Error::NotFound { what: "schedule" });
             }
             let state = ScheduleState::Cancelled { at: plan.at, by: caller.actor.clone() };

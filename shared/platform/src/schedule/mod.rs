@@ -270,7 +270,8 @@ impl Platform {
         Ok(found)
     }
 
-    /// Cancels a schedule that waits. Whoever may make its change may.
+    /// Cancels a schedule that waits. Whoever may make its change may; and of one that is tried out, whoever may turn the flag
+    /// off: a watcher of canaries needs no more.
     pub async fn cancel_schedule(
         &self,
         caller: &Caller,
@@ -286,8 +287,8 @@ impl Platform {
         }
         let pending: Stored<Schedule> =
             store::standing(self.table(), &place::schedule(&org, &env, &id), "schedule").await?;
-        let cancelled = pending.value.change;
-        let request = request(Change::CancelSchedule { org, env, id, cancelled });
+        let Schedule { change: cancelled, canary, .. } = pending.value;
+        let request = request(Change::CancelSchedule { org, env, id, cancelled, canary });
         let outcome = self.commit(caller, &request).await?;
         Ok((request.change, outcome))
     }
