@@ -13,7 +13,8 @@ use flagforge_flags::manifest::{Listing, Position, Scope, ScopeId, Thumbprint};
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::environment::{Document, EnvId};
+use crate::environment::EnvId;
+use crate::shelf::Document;
 
 /// Scopes whose roots are held for one environment: of 64 KiB each and the chunks that they list, 256 MiB at most, and a
 /// tenth of it as a rule. Beyond it the one that was asked for longest ago is forgotten.

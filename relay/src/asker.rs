@@ -11,11 +11,12 @@ use flagforge_flags::time::Timestamp;
 use flagforge_flags::{AccessKey, KeyKind};
 
 use crate::clock;
-use crate::environment::{EnvId, Environment, Shelf};
+use crate::environment::{EnvId, Environment};
 use crate::leave::Leave;
 use crate::problem::Refused;
 use crate::rates::Rates;
 use crate::relay::{NoEnvironment, Relay};
+use crate::shelf::Shelf;
 
 const ENVIRONMENT: &str = "FlagForge-Environment";
 const TENANT: &str = "FlagForge-Tenant";
@@ -140,7 +141,7 @@ fn recognized(
     key: &AccessKey,
 ) -> Result<(Arc<Shelf>, KeyWire), Refused> {
     let shelf = environment.shelf();
-    let known = shelf.manifest.snapshot().key(key.id()).and_then(Result::ok);
+    let known = shelf.keys.snapshot().key(key.id()).and_then(Result::ok);
     let known = verified(key, known).ok_or(Refused::Unauthenticated)?.clone();
     Ok((shelf, known))
 }

@@ -22,6 +22,8 @@ pub struct Config {
     pub cache_dir: Option<PathBuf>,
     /// Who gives SDKs leave to read the bucket themselves; `None`: they read from this relay.
     pub grants: Option<Arc<dyn Grants>>,
+    /// Whether flags that are tried out are answered as they shall become.
+    pub ring: Ring,
     /// Environments held in memory; beyond it the one that was asked longest ago is forgotten.
     pub max_environments: usize,
     /// Bytes of chunks held for SDKs to fetch.
@@ -43,6 +45,16 @@ pub struct Config {
     pub reports_to: Option<Arc<dyn Reporter>>,
     /// How often.
     pub report_every: Duration,
+}
+
+/// Who has a change that is tried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ring {
+    /// Not this relay: it answers as all do.
+    #[default]
+    All,
+    /// This relay: it answers as canaries do. SDKs behind it say themselves which they are.
+    Canary,
 }
 
 /// How manifests are kept fresh.
@@ -68,6 +80,7 @@ impl Config {
             freshness: Freshness::Background,
             cache_dir: None,
             grants: None,
+            ring: Ring::All,
             max_environments: 1_024,
             max_chunk_bytes: 64 * 1024 * 1024,
             requests_per_second_of_a_key: PER_SECOND_OF_A_KEY,

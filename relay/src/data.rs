@@ -22,11 +22,11 @@ use tracing::warn;
 
 use crate::asker::Asker;
 use crate::config::Freshness;
-use crate::environment::{Document, Shelf};
 use crate::prefer::{applied, preferred_wait};
 use crate::problem::{Refused, private, tagged};
 use crate::relay::Relay;
 use crate::scoped::{asked_for, place_of};
+use crate::shelf::{Document, Shelf};
 
 const JOSE: &str = "application/jose";
 const JSON: &str = "application/json";

@@ -1,19 +1,17 @@
 //! One environment of one organization, as a relay holds it: the relay scope's manifest to evaluate and
 //! authenticate with, the roots to pass on, and the news for streams.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use bytes::Bytes;
 use flagforge::follow::{Pace, listen};
 use flagforge::loader::{LoadError, Loader, Manifest, Refreshed, RootNews, RootReader};
 use flagforge::origin::{Announcement, Origin};
 use flagforge::propagation::{self, Applied, ReportedStatus};
 use flagforge_flags::keys::{EnvKey, OrgKey, ReporterId};
-use flagforge_flags::manifest::{Digest, Listing, Named, Root, Scope, ScopeId, Trust};
+use flagforge_flags::manifest::{Scope, ScopeId, Trust};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
@@ -21,12 +19,10 @@ use tracing::{debug, info, warn};
 
 use crate::asked_for::AskedFor;
 use crate::clock;
-use crate::config::{Config, Freshness};
+use crate::config::{Config, Freshness, Ring};
 use crate::heard::{Heard, pass_up};
-use crate::sheet::Sheet;
+use crate::shelf::Shelf;
 
-/// Roots whose chunks are still handed out: an SDK may be fetching the chunks of one while the next appears.
-const RECENT_ROOTS: usize = 4;
 /// The time that one refresh may take, with all its chunks.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(60);
 /// What askers may make a relay ask its origin, whatever they say they know.
@@ -46,55 +42,6 @@ impl EnvId {
 
     pub(crate) fn scope(&self, scope: Scope) -> ScopeId {
         ScopeId { org: self.org.clone(), env: self.env.clone(), scope }
-    }
-}
-
-/// A root to pass on, and the chunks that may be fetched because of it and the few before it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Document {
-    pub(crate) text: Bytes,
-    pub(crate) etag: String,
-    /// Those of the newest root first: by digest, how many bytes each has.
-    chunks: VecDeque<Arc<HashMap<Digest, u64>>>,
-}
-
-impl Document {
-    pub(crate) fn followed_by(&self, root: &Root, listing: &Listing) -> Self {
-        let mut chunks = self.chunks.clone();
-        chunks.push_front(Arc::new(listing.named().map(|n| (n.sha256, n.bytes)).collect()));
-        chunks.truncate(RECENT_ROOTS);
-        let text = Bytes::copy_from_slice(root.text().as_bytes());
-        Self { text, etag: format!("\"{}\"", root.digest()), chunks }
-    }
-
-    fn followed_by_manifest(&self, manifest: &Manifest) -> Self {
-        let followed =
-            manifest.root().map(|root| self.followed_by(root, manifest.snapshot().listing()));
-        followed.unwrap_or_else(|| self.clone())
-    }
-
-    pub(crate) fn named(&self, digest: Digest) -> Option<Named> {
-        let bytes = self.chunks.iter().find_map(|chunks| chunks.get(&digest))?;
-        Some(Named { sha256: digest, bytes: *bytes })
-    }
-}
-
-/// What is handed out.
-#[derive(Debug, Clone)]
-pub(crate) struct Shelf {
-    pub(crate) manifest: Arc<Manifest>,
-    /// The root of the relay scope.
-    pub(crate) relay: Document,
-    /// The root of the environment scope, once there is one.
-    pub(crate) environment: Option<Document>,
-    pub(crate) trust: Option<Trust>,
-    /// What answers to all flags are made of, once somebody asked for them.
-    sheet: Arc<OnceLock<Sheet>>,
-}
-
-impl Shelf {
-    pub(crate) fn sheet(&self) -> &Sheet {
-        self.sheet.get_or_init(|| Sheet::of(self.manifest.snapshot()))
     }
 }
 
@@ -131,6 +78,8 @@ pub(crate) struct Environment {
 #[derive(Debug)]
 struct Following {
     relay: Loader,
+    /// Where this relay is among the canaries.
+    canary: Option<Loader>,
     environment: RootReader,
     pace: Pace,
 }
@@ -162,8 +111,8 @@ impl Environment {
         let scope = |scope| id.scope(scope);
         let reader = |scope| RootReader::new(Arc::clone(origin), scope, config.pinned.clone());
         let cache = config.cache_dir.as_deref();
-        let (relay_scope, pinned) = (scope(Scope::Relay), config.pinned.clone());
-        let mut relay = Loader::new(Arc::clone(origin), relay_scope, pinned, cache);
+        let loader = |of| Loader::new(Arc::clone(origin), scope(of), config.pinned.clone(), cache);
+        let mut relay = loader(Scope::Relay);
         let restored = relay.restore().await;
         let refreshed = timeout(REFRESH_TIMEOUT, relay.refresh()).await;
         let well = matches!(refreshed, Ok(Ok(_)));
@@ -189,17 +138,16 @@ impl Environment {
         relay.store().await;
         let applied = ArcSwapOption::new(Applied::now(&manifest, None).map(Arc::new));
         let environment = reader(scope(Scope::Environment));
-        let shelf = Shelf {
-            relay: Document::default().followed_by_manifest(&manifest),
-            environment: None,
-            trust: relay.trust().cloned(),
-            manifest,
-            sheet: Arc::default(),
-        };
+        let shelf = Shelf::of(manifest, relay.trust().cloned());
+        let mut canary = (config.ring == Ring::Canary).then(|| loader(Scope::Canary));
+        if let Some(canary) = &mut canary {
+            canary.restore().await;
+        }
         let loaded = Arc::new(Self {
             id,
             shelf: ArcSwap::from_pointee(shelf),
-            following: Following { relay, environment, pace: Pace::new(config.poll) }.into(),
+            following: Following { relay, canary, environment, pace: Pace::new(config.poll) }
+                .into(),
             asked: AtomicU64::new(0),
             done: AtomicU64::new(0),
             next_try: Mutex::new(Instant::now() + config.poll),
@@ -215,8 +163,11 @@ impl Environment {
             well: AtomicBool::new(well),
             tasks: OnceLock::new(),
         });
-        // The root for SDKs; without it evaluation goes on, and the next refresh asks again.
-        loaded.refresh_environment_root(&mut *loaded.following.lock().await).await;
+        // The root for SDKs, and what canaries have; without them evaluation goes on, and the next refresh asks again.
+        let mut following = loaded.following.lock().await;
+        loaded.refresh_canary(&mut following).await;
+        loaded.refresh_environment_root(&mut following).await;
+        drop(following);
         if config.freshness == Freshness::Background {
             loaded.follow(origin, config, relay_id);
         }
@@ -274,6 +225,7 @@ impl Environment {
         }
         let covered = self.asked.load(Ordering::SeqCst);
         let well = self.refresh_relay_scope(&mut following).await
+            & self.refresh_canary(&mut following).await
             & self.refresh_environment_root(&mut following).await;
         following.relay.store().await;
         self.rounds.send_modify(|round| *round += 1);
@@ -299,49 +251,72 @@ impl Environment {
     }
 
     async fn refresh_relay_scope(&self, following: &mut Following) -> bool {
-        match timeout(REFRESH_TIMEOUT, following.relay.refresh()).await {
-            Ok(Ok(Refreshed::Changed(manifest))) => {
-                let trust = following.relay.trust().cloned();
-                let applied = Applied::now(&manifest, self.applied());
-                self.applied.store(applied.map(Arc::new));
-                self.shelf.rcu(|shelf| Shelf {
-                    manifest: Arc::clone(&manifest),
-                    relay: shelf.relay.followed_by_manifest(&manifest),
-                    environment: shelf.environment.clone(),
-                    trust: trust.clone(),
-                    sheet: Arc::default(),
-                });
-                self.turned.send_replace(());
-                true
-            }
-            Ok(Ok(Refreshed::Confirmed)) => true,
-            Ok(Err(error)) => self.warn(Scope::Relay, &flagforge::chain(&error)),
-            Err(late) => self.warn(Scope::Relay, &late.to_string()),
+        let well = self.refreshed(&mut following.relay).await;
+        if let Some(keys) = following.relay.held() {
+            let canary = following.canary.is_some();
+            self.put(keys, if canary { None } else { Some(keys) }, following.relay.trust());
         }
+        well
+    }
+
+    /// Where this relay is among the canaries it answers from what they have; and from what all have, where theirs cannot
+    /// be had and is behind: a kill must not wait for them.
+    async fn refresh_canary(&self, following: &mut Following) -> bool {
+        let Following { relay, canary: Some(canary), .. } = following else { return true };
+        let well = self.refreshed(canary).await;
+        canary.store().await;
+        if let Some(keys) = relay.held() {
+            let reached = keys.snapshot().revision();
+            let good =
+                |theirs: &&Arc<Manifest>| well || theirs.snapshot().revision().includes(reached);
+            self.put(keys, canary.held().filter(good).or(Some(keys)), relay.trust());
+        }
+        well
+    }
+
+    /// Whether the origin answered as it should.
+    async fn refreshed(&self, loader: &mut Loader) -> bool {
+        let error = match timeout(REFRESH_TIMEOUT, loader.refresh()).await {
+            Ok(Ok(Refreshed::Changed(_) | Refreshed::Confirmed)) => return true,
+            Ok(Err(error)) => flagforge::chain(&error),
+            Err(late) => late.to_string(),
+        };
+        self.warn(loader.scope(), &error)
+    }
+
+    /// Puts manifests on the shelf; `None`: what was answered from stays.
+    fn put(&self, keys: &Arc<Manifest>, answered: Option<&Arc<Manifest>>, trust: Option<&Trust>) {
+        let shelf = self.shelf();
+        let answered = answered.unwrap_or(&shelf.manifest);
+        if Arc::ptr_eq(&shelf.keys, keys) && Arc::ptr_eq(&shelf.manifest, answered) {
+            return;
+        }
+        if !Arc::ptr_eq(&shelf.manifest, answered) {
+            self.applied.store(Applied::now(answered, self.applied()).map(Arc::new));
+        }
+        self.shelf.rcu(|shelf| shelf.with(keys, answered, trust));
+        self.turned.send_replace(());
     }
 
     async fn refresh_environment_root(&self, following: &mut Following) -> bool {
+        let scope = self.id.scope(Scope::Environment);
         let (root, etag) = match timeout(REFRESH_TIMEOUT, following.environment.read()).await {
             Ok(Ok(RootNews::New(root, etag))) => (root, etag),
             Ok(Ok(RootNews::Same)) => return true,
-            Ok(Err(error)) => return self.warn(Scope::Environment, &flagforge::chain(&error)),
-            Err(late) => return self.warn(Scope::Environment, &late.to_string()),
+            Ok(Err(error)) => return self.warn(&scope, &flagforge::chain(&error)),
+            Err(late) => return self.warn(&scope, &late.to_string()),
         };
         // Both scopes share their indexes, and the relay's was read a moment ago.
         let held = following.relay.held().map(|manifest| manifest.snapshot().listing());
         let listing = match timeout(REFRESH_TIMEOUT, following.environment.list(&root, held)).await
         {
             Ok(Ok((listing, _))) => listing,
-            Ok(Err(error)) => return self.warn(Scope::Environment, &flagforge::chain(&error)),
-            Err(late) => return self.warn(Scope::Environment, &late.to_string()),
+            Ok(Err(error)) => return self.warn(&scope, &flagforge::chain(&error)),
+            Err(late) => return self.warn(&scope, &late.to_string()),
         };
         following.environment.accept(&root, etag);
         let trust = following.environment.trust().cloned();
-        self.shelf.rcu(|shelf| {
-            let before = shelf.environment.clone().unwrap_or_default();
-            let environment = Some(before.followed_by(&root, &listing));
-            Shelf { environment, trust: trust.clone(), ..Shelf::clone(shelf) }
-        });
+        self.shelf.rcu(|shelf| shelf.with_environment(&root, &listing, trust.clone()));
         let revision = root.claims().revision.to_string();
         info!(org = %self.id.org, env = %self.id.env, revision, "announcing a root");
         self.turned.send_replace(());
@@ -349,8 +324,8 @@ impl Environment {
         true
     }
 
-    fn warn(&self, scope: Scope, error: &str) -> bool {
-        warn!(scope = %self.id.scope(scope), error, "not refreshed");
+    fn warn(&self, scope: &ScopeId, error: &str) -> bool {
+        warn!(%scope, error, "not refreshed");
         false
     }
 

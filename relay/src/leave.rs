@@ -20,9 +20,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::asker::bound_tenant;
 use crate::clock;
-use crate::environment::{EnvId, Environment, Shelf};
+use crate::environment::{EnvId, Environment};
 use crate::problem::Refused;
 use crate::relay::{NoEnvironment, Relay};
+use crate::shelf::Shelf;
 
 /// A leave is good for at least this long and for twice as long at most. Within one such time the same asker is given
 /// the same one, so that a client which asks again keeps its stream.
@@ -126,7 +127,7 @@ impl Listener {
         shelf: &Shelf,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Refused> {
-        let known = shelf.manifest.snapshot().key(&self.key).and_then(Result::ok);
+        let known = shelf.keys.snapshot().key(&self.key).and_then(Result::ok);
         let known = known.filter(|known| known.kind != KeyKind::Management);
         let known = known.filter(|known| known.expires.is_none_or(|expires| now < expires));
         let known = known.filter(|known| self.is_signed_with(known, now));

@@ -23,8 +23,9 @@ mod relay;
 mod router;
 mod scoped;
 mod sheet;
+mod shelf;
 
-pub use config::{Config, Freshness};
+pub use config::{Config, Freshness, Ring};
 pub use grants::Grants;
 pub use ofrep::MAX_BODY_BYTES;
 pub use relay::Relay;

@@ -1,7 +1,7 @@
 //! `flagforge-relay`: the data plane as a server of its own.
 //!
 //! `FLAGFORGE_CONNECTION` (or the first argument) says where manifests come from and which roots are
-//! believed; `FLAGFORGE_LISTEN` (or the second) where to listen; `FLAGFORGE_CACHE_DIR` keeps last good manifests;
+//! believed, and with `ring=canary` that changes which are tried out count here; `FLAGFORGE_LISTEN` (or the second) where to listen; `FLAGFORGE_CACHE_DIR` keeps last good manifests;
 //! `FLAGFORGE_REQUESTS_PER_SECOND_OF_A_KEY` and `…_OF_A_TENANT` bound what one of them may ask;
 //! `FLAGFORGE_CONTROL_PLANE` is the management API that is told how far this relay and the SDKs behind it are, with the
 //! connection's key or `FLAGFORGE_CONTROL_PLANE_KEY`.
@@ -13,7 +13,7 @@ use flagforge::connection::Source;
 use flagforge::propagation::{ControlPlane, Reporter};
 use flagforge::{Connection, origin};
 use flagforge_flags::AccessKey;
-use flagforge_relay::{Config, Relay, app};
+use flagforge_relay::{Config, Relay, Ring, app};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -27,6 +27,7 @@ async fn main() -> anyhow::Result<()> {
 
     let connection = Connection::parse(&connection)?;
     let mut config = Config::new(connection.roots().to_vec());
+    config.ring = if connection.is_canary() { Ring::Canary } else { Ring::All };
     config.cache_dir = std::env::var_os("FLAGFORGE_CACHE_DIR").map(Into::into);
     for (name, rate) in [
         ("FLAGFORGE_REQUESTS_PER_SECOND_OF_A_KEY", &mut config.requests_per_second_of_a_key),

@@ -9,7 +9,8 @@ use flagforge_flags::time::Timestamp;
 use flagforge_flags::{Around, Revision, Ticks};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::environment::{EnvId, Shelf};
+use crate::environment::EnvId;
+use crate::shelf::Shelf;
 
 /// How often those are told to ask again whose answers move with time and not in steps: half of a minute on the
 /// average, and no more of a load than so.

@@ -15,4 +15,5 @@ mod long_poll;
 mod ofrep;
 mod rates;
 mod refetch;
+mod rings;
 mod world;

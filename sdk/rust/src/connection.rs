@@ -173,6 +173,11 @@ impl Connection {
         Ok(ScopeId { org: org.clone(), env: env.clone(), scope })
     }
 
+    /// Whether it says `ring=canary`: changes that are tried out are wanted here.
+    pub fn is_canary(&self) -> bool {
+        self.scope == Scope::Canary
+    }
+
     fn http(scheme: &str, place: &str, query: &mut Query) -> Result<Self, ConnectionError> {
         let (authority, path) = place.split_once('/').unwrap_or((place, ""));
         let (key, host) =

@@ -272,6 +272,11 @@ impl Loader {
         Self { reader, held, directory, bundle, cache, unstored, stored, on_disk }
     }
 
+    /// Which manifest it is.
+    pub const fn scope(&self) -> &ScopeId {
+        &self.reader.scope
+    }
+
     /// What is held.
     pub const fn held(&self) -> Option<&Arc<Manifest>> {
         self.held.as_ref()

@@ -151,6 +151,21 @@ impl Publisher {
 
     /// Publishes both scopes at the same revision and serial.
     pub(crate) fn republish(&mut self, flags: &[FlagWire], tenants: &[(TenantKey, TenantWire)]) {
+        let mut chunks = self.chunks(flags, tenants);
+        let keys = self.keys.iter().map(|(id, wire)| (id.as_str(), wire));
+        let keys = encode_keys(keys);
+        let keys = self.chunk(ChunkKind::Keys, 0, &keys);
+        self.root(Scope::Environment, chunks.clone());
+        chunks.push(keys);
+        self.root(Scope::Relay, chunks);
+    }
+
+    /// Publishes the canaries' manifest beside what stands.
+    pub(crate) fn publish_canary(&self, flags: &[FlagWire], tenants: &[(TenantKey, TenantWire)]) {
+        self.root(Scope::Canary, self.chunks(flags, tenants));
+    }
+
+    fn chunks(&self, flags: &[FlagWire], tenants: &[(TenantKey, TenantWire)]) -> Vec<ChunkRef> {
         let mut chunks = Vec::new();
         for shard in 0..self.shards {
             let mine = flags.iter().filter(|f| flag_shard(f.key.as_str(), self.shards) == shard);
@@ -163,12 +178,7 @@ impl Publisher {
             let segments = encode_segments(self.segments.iter());
             chunks.push(self.chunk(ChunkKind::Segments, 0, &segments));
         }
-        let keys = self.keys.iter().map(|(id, wire)| (id.as_str(), wire));
-        let keys = encode_keys(keys);
-        let keys = self.chunk(ChunkKind::Keys, 0, &keys);
-        self.root(Scope::Environment, chunks.clone());
-        chunks.push(keys);
-        self.root(Scope::Relay, chunks);
+        chunks
     }
 
     fn chunk(&self, kind: ChunkKind, shard: u32, bytes: &[u8]) -> ChunkRef {
