@@ -23,8 +23,9 @@ pub(crate) struct Sheet {
     lines: Box<[Line]>,
     /// Differs where any of the text below does.
     digest: u128,
-    /// Bytes of the longest answer there can be to all of them, errors and the ids of rules left out.
-    longest: usize,
+    /// Bytes of the longest answer there can be to all of them, and to those that clients see; errors and the ids of rules
+    /// left out.
+    longest: [usize; 2],
     times: Times,
 }
 
@@ -50,6 +51,8 @@ struct Variant {
 
 /// What is between a reason and a fine one.
 const FINE: &[u8] = br#"","metadata":{"fineReason":""#;
+/// Bytes that are taken at once for an answer: of 4,000 flags. Where values are large, few of them are the largest.
+const MAX_RESERVED: usize = 1024 * 1024;
 /// Of a rule's id, and whatever stands between the pieces.
 const BESIDES: usize = 128;
 
@@ -59,7 +62,8 @@ impl Sheet {
         let lines: Box<[Line]> = (places.into_iter())
             .map(|(key, place)| Line::of(key, place, snapshot.flag_in(place)))
             .collect();
-        let longest = lines.iter().map(Line::longest).sum();
+        let visible = lines.iter().filter(|line| line.client_visible);
+        let longest = [lines.iter().map(Line::longest).sum(), visible.map(Line::longest).sum()];
         let mut digests = Vec::with_capacity(lines.len() * 2 * size_of::<u128>());
         for line in &lines {
             let pieces = [&line.key, &line.tail].into_iter();
@@ -103,7 +107,9 @@ impl Sheet {
         out: &mut Vec<u8>,
     ) -> Vec<u8> {
         let mut decisions = Vec::with_capacity(self.lines.len() * 8);
-        out.reserve(if seen == Seen::All { self.longest } else { 0 });
+        let [all, visible] = self.longest;
+        let longest = if seen == Seen::All { all } else { visible };
+        out.reserve(longest.min(MAX_RESERVED));
         out.push(b'[');
         let mut first = true;
         for line in self.lines(seen) {

@@ -19,6 +19,8 @@ pub struct Tenant {
     groups: Box<[GroupKey]>,
     /// Ascending by the hash of the flag's key, and then by the key; each flag once.
     overrides: Box<[(u64, FlagKey, OverrideWire)]>,
+    /// When overrides expire, those that have expired included: ascending.
+    expiries: Box<[Timestamp]>,
 }
 
 impl Tenant {
@@ -42,9 +44,8 @@ impl Tenant {
         self.overrides.iter().map(|(_, flag, entry)| (flag, entry.variant()))
     }
 
-    /// When overrides expire, those that have expired included.
-    pub(crate) fn expiries(&self) -> impl Iterator<Item = Timestamp> {
-        self.overrides.iter().filter_map(|(.., entry)| entry.expires())
+    pub(crate) const fn expiries(&self) -> &[Timestamp] {
+        &self.expiries
     }
 
     pub(crate) const fn has_overrides(&self) -> bool {
@@ -85,7 +86,11 @@ impl From<TenantWire> for Tenant {
         let hashed = overrides.map(|(flag, entry)| (key_hash(flag.as_str()), flag, entry));
         let mut overrides: Vec<_> = hashed.collect();
         overrides.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        let expiries = overrides.iter().filter_map(|(.., entry)| entry.expires());
+        let mut expiries: Vec<Timestamp> = expiries.collect();
+        expiries.sort_unstable();
         Self {
+            expiries: expiries.into(),
             uid: wire.uid.into(),
             attributes: wire.attributes,
             groups: groups.into(),

@@ -66,6 +66,13 @@ impl Around {
             self.next = Some(self.next.map_or(instant, |next| next.min(instant)));
         }
     }
+
+    /// Those of an ascending list that are beside now.
+    fn add_of(&mut self, instants: &[Timestamp], now: Timestamp) {
+        let come = instants.partition_point(|instant| *instant <= now);
+        let beside = [come.checked_sub(1), Some(come)].into_iter().flatten();
+        beside.filter_map(|place| instants.get(place)).for_each(|instant| self.add(*instant, now));
+    }
 }
 
 impl Times {
@@ -96,17 +103,14 @@ impl Times {
         now: Timestamp,
     ) -> Around {
         let mut around = Around::default();
-        let come = self.instants.partition_point(|instant| *instant <= now);
-        let beside = [come.checked_sub(1), Some(come)];
-        let beside = beside.into_iter().flatten().filter_map(|place| self.instants.get(place));
-        beside.for_each(|instant| around.add(*instant, now));
+        around.add_of(&self.instants, now);
         self.ramps.iter().for_each(|ramp| ramp.around(ticks, now, &mut around));
         for age in &self.ages {
             // Older than the age, not as old.
             around.add(confirmed.plus(*age).plus(Duration::from_millis(1)), now);
         }
         if let Some(tenant) = tenant {
-            tenant.expiries().for_each(|expires| around.add(expires, now));
+            around.add_of(tenant.expiries(), now);
         }
         if self.asks_now {
             around.add(ticks.last(now), now);
