@@ -355,3 +355,32 @@ async fn nothing_that_is_logged_has_a_leave_in_it() {
     assert!(log.contains("announcing a root"), "something is logged: {log}");
     assert!(!log.contains(leave) && !log.contains(&leave[..20]), "{log}");
 }
+
+#[tokio::test]
+async fn a_configuration_that_becomes_stale_is_told_and_that_it_no_longer_is() {
+    let mut world = World::new();
+    let stale = edited("f", "boolean", true, false, |wire| {
+        let serve = json!({"serve": {"variant": "on"}});
+        wire["state"]["stale"] = json!({"afterSeconds": 1, "then": serve});
+    });
+    world.publisher.publish(&[stale], &[directory("acme", &[])]);
+    let app = app(relay(&world.publisher, |config| config.poll = Duration::from_millis(100)));
+    let answer = async |query: &str| {
+        ask(&app, &world.server, "acme", query).await.json()["flags"][0].clone()
+    };
+    assert_eq!(answer("").await["value"], json!(false));
+    let address = address(&app, &world.server, "acme").await;
+    let mut events = open(&app, &address, "").await.ok().unwrap();
+    let (here, away) = (world.folder.path().join("demo"), world.folder.path().join("away"));
+    std::fs::rename(&here, &away).unwrap();
+    let (became, _) = events.event().await;
+    let old = answer(&format!("?flagConfigEtag={became}")).await;
+    assert_eq!(
+        (&old["value"], &old["reason"], &old["metadata"]["stale"]),
+        (&json!(true), &json!("UNKNOWN"), &json!(true))
+    );
+    std::fs::rename(&away, &here).unwrap();
+    let (again, _) = events.event().await;
+    assert_ne!(again, became);
+    assert_eq!(answer(&format!("?flagConfigEtag={again}")).await["value"], json!(false));
+}
