@@ -1,6 +1,7 @@
 //! An origin that remembers chunks: a flip makes every SDK fetch the same one or two.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -16,6 +17,9 @@ use crate::environment::EnvId;
 pub(crate) struct ChunkCache {
     origin: Arc<dyn Origin>,
     held: Mutex<Held>,
+    /// How often a chunk was there, and was not.
+    found: AtomicU64,
+    fetched: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -30,7 +34,20 @@ struct Held {
 impl ChunkCache {
     pub(crate) fn new(origin: Arc<dyn Origin>, max_bytes: usize) -> Self {
         let held = Held { chunks: HashMap::new(), bytes: 0, max_bytes, uses: 0 };
-        Self { origin, held: Mutex::new(held) }
+        let (found, fetched) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { origin, held: Mutex::new(held), found, fetched }
+    }
+
+    /// How many bytes are held.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn bytes(&self) -> usize {
+        self.held().bytes
+    }
+
+    /// How often a chunk was here, and how often the origin was asked.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn asked(&self) -> (u64, u64) {
+        (self.found.load(Ordering::Relaxed), self.fetched.load(Ordering::Relaxed))
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
@@ -84,8 +101,10 @@ impl Origin for ChunkCache {
     async fn chunk(&self, scope: &ScopeId, named: Named) -> Result<Option<Bytes>, OriginError> {
         let key = (EnvId::of(scope), named.sha256);
         if let Some(bytes) = self.held().get(&key) {
+            self.found.fetch_add(1, Ordering::Relaxed);
             return Ok(Some(bytes));
         }
+        self.fetched.fetch_add(1, Ordering::Relaxed);
         let found = self.origin.chunk(scope, named).await?;
         if let Some(bytes) = found.as_ref().filter(|bytes| Digest::of(bytes) == named.sha256) {
             self.held().put(key, bytes.clone());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flagforge::propagation::{REPORT_EVERY, Reporter};
+use flagforge_flags::keys::{EnvKey, OrgKey};
 use flagforge_flags::manifest::Thumbprint;
 
 use crate::grants::Grants;
@@ -24,6 +25,9 @@ pub struct Config {
     pub grants: Option<Arc<dyn Grants>>,
     /// Whether flags that are tried out are answered as they shall become.
     pub ring: Ring,
+    /// The environments that it loads at once and does not call itself ready without; others are loaded when they are
+    /// asked for.
+    pub begin_with: Vec<(OrgKey, EnvKey)>,
     /// Environments held in memory; beyond it the one that was asked longest ago is forgotten.
     pub max_environments: usize,
     /// Bytes of chunks held for SDKs to fetch.
@@ -81,6 +85,7 @@ impl Config {
             cache_dir: None,
             grants: None,
             ring: Ring::All,
+            begin_with: Vec::new(),
             max_environments: 1_024,
             max_chunk_bytes: 64 * 1024 * 1024,
             requests_per_second_of_a_key: PER_SECOND_OF_A_KEY,

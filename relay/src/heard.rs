@@ -73,6 +73,12 @@ impl Heard {
         }
     }
 
+    /// How many are known.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn known(&self) -> usize {
+        self.reporters().len()
+    }
+
     /// Some of what was not passed up yet.
     fn unsaid(&self, limit: usize) -> Vec<Report> {
         let reporters = self.reporters();

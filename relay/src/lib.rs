@@ -13,7 +13,10 @@ mod environment;
 mod grants;
 mod heard;
 mod leave;
+#[cfg(feature = "metrics")]
+mod measures;
 mod ofrep;
+mod operation;
 mod position;
 mod prefer;
 mod problem;
@@ -28,5 +31,6 @@ mod shelf;
 pub use config::{Config, Freshness, Ring};
 pub use grants::Grants;
 pub use ofrep::MAX_BODY_BYTES;
+pub use operation::operation;
 pub use relay::Relay;
 pub use router::{app, app_without_streams};

@@ -4,18 +4,28 @@
 //! believed, and with `ring=canary` that changes which are tried out count here; `FLAGFORGE_LISTEN` (or the second) where to listen; `FLAGFORGE_CACHE_DIR` keeps last good manifests;
 //! `FLAGFORGE_REQUESTS_PER_SECOND_OF_A_KEY` and `…_OF_A_TENANT` bound what one of them may ask;
 //! `FLAGFORGE_CONTROL_PLANE` is the management API that is told how far this relay and the SDKs behind it are, with the
-//! connection's key or `FLAGFORGE_CONTROL_PLANE_KEY`.
+//! connection's key or `FLAGFORGE_CONTROL_PLANE_KEY`; `FLAGFORGE_OPERATION_LISTEN` is an address for `/readyz` and `/metrics`, which
+//! nobody else should reach; `FLAGFORGE_BEGIN_WITH` names environments, `demo/prod,demo/dev`, that are loaded at once besides the
+//! connection's own, and without which it does not call itself ready.
 
+use std::future::IntoFuture as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use flagforge::connection::Source;
 use flagforge::propagation::{ControlPlane, Reporter};
 use flagforge::{Connection, origin};
 use flagforge_flags::AccessKey;
-use flagforge_relay::{Config, Relay, Ring, app};
+use flagforge_flags::keys::{EnvKey, OrgKey};
+use flagforge_relay::{Config, Relay, Ring, app, operation};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::time::sleep;
 use tracing_subscriber::EnvFilter;
+
+/// How long requests that are under way may take to end, once it is told to: less than the 30 s after which orchestrators kill.
+const DRAIN_WITHIN: Duration = Duration::from_secs(25);
 
 #[tokio::main(flavor = "multi_thread")]
 async fn main() -> anyhow::Result<()> {
@@ -40,17 +50,64 @@ async fn main() -> anyhow::Result<()> {
         }
     }
     config.reports_to = control_plane(&connection)?;
+    config.begin_with = begin_with(&connection)?;
     let relay = Relay::new(origin::open(&connection)?, config);
-    let ending = Arc::clone(&relay);
+    if let Ok(address) = std::env::var("FLAGFORGE_OPERATION_LISTEN") {
+        let listener = bind(&address).await?;
+        tracing::info!(address = %listener.local_addr()?, "telling how it goes");
+        // It answers until the very end, so that whoever looks sees that it drains.
+        let operation = operation(Arc::clone(&relay));
+        tokio::spawn(async move { axum::serve(listener, operation).await });
+    }
+    let beginning = Arc::clone(&relay);
+    tokio::spawn(async move { beginning.start().await });
+    let ended = Arc::new(Notify::new());
+    let (ending, noted) = (Arc::clone(&relay), Arc::clone(&ended));
     let until = async move {
         signal().await.unwrap_or_else(|error| tracing::error!(%error, "no signals"));
         // Streams and long polls would keep the server for half an hour.
         ending.close();
+        noted.notify_one();
     };
-    let listener =
-        TcpListener::bind(&listen).await.with_context(|| format!("listen on {listen}"))?;
+    let listener = bind(&listen).await?;
     tracing::info!(address = %listener.local_addr()?, "relaying");
-    axum::serve(listener, app(relay)).with_graceful_shutdown(until).await.context("serve")
+    let serving = axum::serve(listener, app(relay)).with_graceful_shutdown(until).into_future();
+    let too_long = async {
+        ended.notified().await;
+        sleep(DRAIN_WITHIN).await;
+    };
+    tokio::select! {
+        served = serving => served.context("serve"),
+        () = too_long => {
+            tracing::warn!("some requests did not end in time");
+            Ok(())
+        }
+    }
+}
+
+async fn bind(address: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))
+}
+
+/// The environments that are loaded at once: the connection's own, and those that are named.
+fn begin_with(connection: &Connection) -> anyhow::Result<Vec<(OrgKey, EnvKey)>> {
+    const NAME: &str = "FLAGFORGE_BEGIN_WITH";
+    let mut all: Vec<(OrgKey, EnvKey)> =
+        connection.environment().into_iter().map(|(org, env)| (org.clone(), env.clone())).collect();
+    let named = std::env::var(NAME).unwrap_or_default();
+    for place in named.split(',').map(str::trim).filter(|place| !place.is_empty()) {
+        let (org, env) = place
+            .split_once('/')
+            .with_context(|| format!("{NAME}: `{place}` is not <organization>/<environment>"))?;
+        let fault = || format!("{NAME}: `{place}`");
+        all.push((
+            OrgKey::new(org).map_err(|e| anyhow::anyhow!("{e}")).with_context(fault)?,
+            EnvKey::new(env).map_err(|e| anyhow::anyhow!("{e}")).with_context(fault)?,
+        ));
+    }
+    all.sort();
+    all.dedup();
+    Ok(all)
 }
 
 /// Waits for Ctrl-C or SIGTERM.

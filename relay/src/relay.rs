@@ -3,25 +3,30 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use flagforge::origin::Origin;
-use flagforge::propagation;
+use flagforge::{follow, propagation};
 use flagforge_flags::keys::{EnvKey, OrgKey, ReporterId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::timeout;
-use tracing::debug;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info};
 
 use crate::chunks::ChunkCache;
 use crate::config::{Config, Freshness};
 use crate::environment::{EnvId, Environment, Found};
 use crate::grants::Granted;
+#[cfg(feature = "metrics")]
+use crate::measures::Measures;
+use crate::operation::Readiness;
 use crate::rates::Rates;
 
 /// How long a request waits for a first load. The load goes on, for those who come later.
 const LOAD_WITHIN: Duration = Duration::from_secs(5);
+/// How long after a failure what a relay is to begin with is asked for again.
+const BEGIN_AGAIN: Duration = Duration::from_secs(2);
 /// How long an environment that the origin does not have is not asked for again. A publisher's notice ends it at once.
 const UNKNOWN_FOR: Duration = Duration::from_secs(5);
 /// Unknown environments remembered: names of 40 bytes and an instant, 1.5 MB. Strangers choose them, so
@@ -39,12 +44,19 @@ pub struct Relay {
     pub(crate) origin: Arc<dyn Origin>,
     pub(crate) rates: Arc<Rates>,
     pub(crate) granted: Option<Granted>,
+    /// The memory in front of the origin.
+    #[cfg(feature = "metrics")]
+    pub(crate) chunks: Arc<ChunkCache>,
+    #[cfg(feature = "metrics")]
+    pub(crate) measures: Measures,
     places: Arc<Mutex<Places>>,
     streams: Arc<Semaphore>,
     waits: Arc<Semaphore>,
     /// Whether streams and long polls end now.
     closed: watch::Sender<bool>,
     uses: AtomicU64,
+    /// How many it has of those that it was to begin with.
+    begun: AtomicUsize,
     /// Under which it says how far it is; drawn by lot.
     id: Option<ReporterId>,
 }
@@ -69,7 +81,8 @@ pub(crate) enum NoEnvironment {
 impl Relay {
     /// A relay over an origin. It loads nothing yet.
     pub fn new(origin: Arc<dyn Origin>, config: Config) -> Arc<Self> {
-        let origin: Arc<dyn Origin> = Arc::new(ChunkCache::new(origin, config.max_chunk_bytes));
+        let chunks = Arc::new(ChunkCache::new(origin, config.max_chunk_bytes));
+        let origin: Arc<dyn Origin> = Arc::clone(&chunks) as _;
         let places = Places {
             loaded: HashMap::new(),
             loading: HashMap::new(),
@@ -78,11 +91,16 @@ impl Relay {
         };
         Arc::new(Self {
             origin,
+            #[cfg(feature = "metrics")]
+            chunks,
+            #[cfg(feature = "metrics")]
+            measures: Measures::default(),
             places: Arc::new(Mutex::new(places)),
             streams: Arc::new(Semaphore::new(config.max_streams)),
             waits: Arc::new(Semaphore::new(config.max_waits)),
             closed: watch::Sender::new(false),
             uses: AtomicU64::new(0),
+            begun: AtomicUsize::new(0),
             id: propagation::id(),
             rates: Arc::new(Rates::new(&config)),
             granted: config.grants.clone().map(Granted::new),
@@ -153,6 +171,54 @@ impl Relay {
         self.closed.send_replace(true);
     }
 
+    /// Loads the environments that it is to begin with, those that cannot be had again and again. Returns when all are
+    /// there, or the relay is closed.
+    pub async fn start(&self) {
+        let closed = self.closed();
+        let load = async {
+            for (org, env) in &self.config.begin_with {
+                let id = EnvId { org: org.clone(), env: env.clone() };
+                while let Err(why) = self.environment(id.clone()).await {
+                    debug!(%org, %env, ?why, "not loaded yet");
+                    sleep(follow::spread(BEGIN_AGAIN)).await;
+                }
+                self.begun.fetch_add(1, Ordering::Relaxed);
+                info!(%org, %env, "loaded");
+            }
+        };
+        tokio::select! {
+            () = load => {}
+            () = closed => {}
+        }
+    }
+
+    /// Whether it may be sent requests.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let loaded = places(&self.places).loaded.len();
+        // What was loaded once can be had again, if only from here.
+        let begun = self.begun.load(Ordering::Relaxed);
+        let lacking = self.config.begin_with.len().saturating_sub(begun);
+        Readiness::of(*self.closed.borrow(), loaded, lacking)
+    }
+
+    /// All that are held, by their names.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn environments(&self) -> Vec<Arc<Environment>> {
+        let mut all: Vec<_> = places(&self.places).loaded.values().cloned().collect();
+        all.sort_by(|a, b| (&a.id.org, &a.id.env).cmp(&(&b.id.org, &b.id.env)));
+        all
+    }
+
+    /// How many places are taken.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn taken(&self) -> Taken {
+        let of = |limit: usize, left: &Semaphore| limit.saturating_sub(left.available_permits());
+        Taken {
+            streams: of(self.config.max_streams, &self.streams),
+            waits: of(self.config.max_waits, &self.waits),
+        }
+    }
+
     /// Returns when the relay is closed.
     pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut closed = self.closed.subscribe();
@@ -221,6 +287,14 @@ impl Relay {
             sender.send_replace(Some(found));
         });
     }
+}
+
+/// Places that are taken.
+#[cfg(feature = "metrics")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    pub(crate) streams: usize,
+    pub(crate) waits: usize,
 }
 
 enum Held {

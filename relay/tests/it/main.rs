@@ -13,6 +13,7 @@ mod live;
 mod loading;
 mod long_poll;
 mod ofrep;
+mod operation;
 mod rates;
 mod refetch;
 mod rings;
