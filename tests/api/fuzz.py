@@ -93,7 +93,7 @@ def main():
             schema = pathlib.Path(folder, "openapi.json")
             schema.write_text(json.dumps(description))
             bounds = (LONG, LONG_REQUESTS) if long else (SHORT, SHORT_REQUESTS)
-            failed |= not tried(schema, base, {"Authorization": f"Bearer {key}"}, *bounds)
+            failed |= not tried(schema, base, {"Authorization": f"Bearer {key}"}, *bounds, workers=2)
             if process.poll() is not None:
                 print(f"flagforge ended with {process.returncode}")
                 failed = True

@@ -21,11 +21,11 @@ def schemathesis():
     return program
 
 
-def tried(schema, base, headers, examples, least):
+def tried(schema, base, headers, examples, least, workers):
     """Tries a description on a server. Whether nothing was wrong, and at least so many requests were made."""
     headers = [part for header in headers.items() for part in ("-H", ": ".join(header))]
     run = [schemathesis(), "run", schema, "--url", base, *headers, "--checks", CHECKS, "--max-examples", str(examples),
-           "--workers", "2", "--seed", "1", "--phases", "examples,coverage,fuzzing"]
+           "--workers", str(workers), "--seed", "1", "--phases", "examples,coverage,fuzzing"]
     done = subprocess.run(run, cwd=schema.parent, stdout=subprocess.PIPE, text=True)
     print(re.sub(r"(?s)^.*?(?=={3,} FAILURES|={3,} SUMMARY)", "", done.stdout)[:12_000])
     found = re.search(r"(\d+) generated", done.stdout)
