@@ -25,8 +25,12 @@ mod refetch;
 mod relay;
 mod router;
 mod scoped;
+#[cfg(feature = "server")]
+mod server;
 mod sheet;
 mod shelf;
+#[cfg(feature = "https")]
+mod tls;
 
 pub use config::{Config, Freshness, Ring};
 pub use grants::Grants;
@@ -34,3 +38,7 @@ pub use ofrep::MAX_BODY_BYTES;
 pub use operation::operation;
 pub use relay::Relay;
 pub use router::{app, app_without_streams};
+#[cfg(feature = "server")]
+pub use server::{Limits, Lock, serve};
+#[cfg(feature = "https")]
+pub use tls::{Tls, TlsError};

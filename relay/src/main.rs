@@ -6,11 +6,10 @@
 //! `FLAGFORGE_CONTROL_PLANE` is the management API that is told how far this relay and the SDKs behind it are, with the
 //! connection's key or `FLAGFORGE_CONTROL_PLANE_KEY`; `FLAGFORGE_OPERATION_LISTEN` is an address for `/readyz` and `/metrics`, which
 //! nobody else should reach; `FLAGFORGE_BEGIN_WITH` names environments, `demo/prod,demo/dev`, that are loaded at once besides the
-//! connection's own, and without which it does not call itself ready.
+//! connection's own, and without which it does not call itself ready; with the feature `https`, `FLAGFORGE_TLS_CERTIFICATE` and
+//! `FLAGFORGE_TLS_KEY` are files in PEM, which are read again when they are replaced.
 
-use std::future::IntoFuture as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use flagforge::connection::Source;
@@ -18,19 +17,20 @@ use flagforge::propagation::{ControlPlane, Reporter};
 use flagforge::{Connection, origin};
 use flagforge_flags::AccessKey;
 use flagforge_flags::keys::{EnvKey, OrgKey};
-use flagforge_relay::{Config, Relay, Ring, app, operation};
+use flagforge_relay::{Config, Limits, Lock, Relay, Ring, app, operation, serve};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
-use tokio::time::sleep;
 use tracing_subscriber::EnvFilter;
 
-/// How long requests that are under way may take to end, once it is told to: less than the 30 s after which orchestrators kill.
-const DRAIN_WITHIN: Duration = Duration::from_secs(25);
+const CERTIFICATE: &str = "FLAGFORGE_TLS_CERTIFICATE";
+const KEY: &str = "FLAGFORGE_TLS_KEY";
 
 #[tokio::main(flavor = "multi_thread")]
 async fn main() -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).init();
+    // The one that is compiled in; nobody chose another before.
+    #[cfg(feature = "https")]
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let connection =
         setting(1, "FLAGFORGE_CONNECTION").context("FLAGFORGE_CONNECTION is not set")?;
     let listen = setting(2, "FLAGFORGE_LISTEN").unwrap_or_else(|| "127.0.0.1:8081".to_owned());
@@ -61,28 +61,44 @@ async fn main() -> anyhow::Result<()> {
     }
     let beginning = Arc::clone(&relay);
     tokio::spawn(async move { beginning.start().await });
-    let ended = Arc::new(Notify::new());
-    let (ending, noted) = (Arc::clone(&relay), Arc::clone(&ended));
+    let ending = Arc::clone(&relay);
     let until = async move {
         signal().await.unwrap_or_else(|error| tracing::error!(%error, "no signals"));
         // Streams and long polls would keep the server for half an hour.
         ending.close();
-        noted.notify_one();
     };
     let listener = bind(&listen).await?;
-    tracing::info!(address = %listener.local_addr()?, "relaying");
-    let serving = axum::serve(listener, app(relay)).with_graceful_shutdown(until).into_future();
-    let too_long = async {
-        ended.notified().await;
-        sleep(DRAIN_WITHIN).await;
+    let lock = lock()?;
+    tracing::info!(address = %listener.local_addr()?, tls = lock.is_shut(), "relaying");
+    serve(listener, app(relay), Limits::default(), lock, until).await;
+    Ok(())
+}
+
+/// The certificate to show, where one is named.
+#[cfg(feature = "https")]
+fn lock() -> anyhow::Result<Lock> {
+    let [certificate, key] = [CERTIFICATE, KEY].map(std::env::var_os);
+    let (Some(certificate), Some(key)) = (&certificate, &key) else {
+        anyhow::ensure!(
+            certificate.is_none() && key.is_none(),
+            "{CERTIFICATE} and {KEY} go together"
+        );
+        return Ok(Lock::default());
     };
-    tokio::select! {
-        served = serving => served.context("serve"),
-        () = too_long => {
-            tracing::warn!("some requests did not end in time");
-            Ok(())
-        }
+    let tls = flagforge_relay::Tls::read(certificate.as_ref(), key.as_ref())?;
+    tokio::spawn(Arc::clone(&tls).follow());
+    Ok(Lock::of(tls))
+}
+
+#[cfg(not(feature = "https"))]
+fn lock() -> anyhow::Result<Lock> {
+    for name in [CERTIFICATE, KEY] {
+        anyhow::ensure!(
+            std::env::var_os(name).is_none(),
+            "{name}: this relay is built without the feature `https`"
+        );
     }
+    Ok(Lock::default())
 }
 
 async fn bind(address: &str) -> anyhow::Result<TcpListener> {

@@ -17,4 +17,8 @@ mod operation;
 mod rates;
 mod refetch;
 mod rings;
+#[cfg(feature = "server")]
+mod server;
+#[cfg(feature = "https")]
+mod tls;
 mod world;
