@@ -15,8 +15,8 @@ use anyhow::Context;
 use flagforge::connection::Source;
 use flagforge::propagation::{ControlPlane, Reporter};
 use flagforge::{Connection, origin};
-use flagforge_flags::AccessKey;
 use flagforge_flags::keys::{EnvKey, OrgKey};
+use flagforge_flags::{AccessKey, KeyKind};
 use flagforge_relay::{Config, Limits, Lock, Relay, Ring, app, operation, serve};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
@@ -35,7 +35,15 @@ async fn main() -> anyhow::Result<()> {
         setting(1, "FLAGFORGE_CONNECTION").context("FLAGFORGE_CONNECTION is not set")?;
     let listen = setting(2, "FLAGFORGE_LISTEN").unwrap_or_else(|| "127.0.0.1:8081".to_owned());
 
-    let connection = Connection::parse(&connection)?;
+    let connection = Connection::parse(&connection).context("FLAGFORGE_CONNECTION")?;
+    if let Source::Http { key, .. } = connection.source() {
+        let advice = "FLAGFORGE_CONNECTION: a relay needs a key of kind `relay` (flagforge key create --kind relay)";
+        anyhow::ensure!(
+            key.kind() == KeyKind::Relay,
+            "{advice}; this is one of kind `{}`",
+            key.kind()
+        );
+    }
     let mut config = Config::new(connection.roots().to_vec());
     config.ring = if connection.is_canary() { Ring::Canary } else { Ring::All };
     config.cache_dir = std::env::var_os("FLAGFORGE_CACHE_DIR").map(Into::into);
