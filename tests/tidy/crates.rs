@@ -8,7 +8,7 @@ use crate::repo::{Package, Repo};
 /// Who may depend on whom, of ours. `tests` may depend on anything and is not listed.
 ///
 /// The heart's words are in the signatures of everything, so whoever may reach it may name it.
-const EDGES: [(&str, &[&str]); 15] = [
+const EDGES: [(&str, &[&str]); 16] = [
     ("flagforge-flags", &[]),
     ("flagforge-formats", &["flagforge-flags"]),
     ("flagforge-sdk", &["flagforge-flags"]),
@@ -34,6 +34,7 @@ const EDGES: [(&str, &[&str]); 15] = [
         ],
     ),
     ("flagforge-openfeature", &["flagforge-flags", "flagforge-sdk"]),
+    ("flagforge-ofrep", &["flagforge-flags", "flagforge-sdk"]),
 ];
 
 /// Crates that only the hands for the cloud may use, by the beginning of their name.
