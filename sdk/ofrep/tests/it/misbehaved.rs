@@ -154,6 +154,24 @@ async fn a_stream_gets_no_key() {
     assert!(with_key.iter().all(|name| !headers.contains_key(*name)), "{headers:?}");
 }
 
+#[tokio::test]
+async fn a_stream_comes_back_to_where_it_was() {
+    let (told, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let stream = get(move |headers: HeaderMap| {
+        let last = headers.get("last-event-id").map(|id| id.to_str().unwrap().to_owned());
+        told.send(last).unwrap();
+        // It ends at once, and wants its clients back soon.
+        async { "id: 1.2.3.0\nretry: 10\n\n" }
+    });
+    let answer = r#"{"flags":[],"eventStreams":[{"type":"sse","endpoint":{"requestUri":"/s"}}]}"#;
+    let router = Router::new().route(ALL, post(move || async move { answer })).route("/s", stream);
+    let _followed = asking(router).await.follow().await.unwrap();
+    for expected in [None, Some("1.2.3.0"), Some("1.2.3.0")] {
+        let last = timeout(Duration::from_secs(2), seen.recv()).await.unwrap().unwrap();
+        assert_eq!(last.as_deref(), expected);
+    }
+}
+
 #[test]
 fn addresses_and_keys_that_are_none() {
     for address in
