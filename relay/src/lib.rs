@@ -10,6 +10,8 @@ mod clock;
 mod config;
 mod data;
 mod environment;
+#[cfg(feature = "flagd")]
+mod flagd;
 mod grants;
 mod heard;
 mod leave;

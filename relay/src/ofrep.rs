@@ -131,7 +131,7 @@ pub(crate) const fn reason(reason: Reason) -> &'static str {
 /// OFREP allows booleans, strings and numbers here.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata<'a> {
+pub(crate) struct Metadata<'a> {
     fine_reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'a str>,
@@ -144,9 +144,9 @@ struct Metadata<'a> {
     tenant_known: bool,
 }
 
-impl<'a> Success<'a> {
-    fn of(key: &'a str, pinned: &Pinned<'_, &Snapshot>, answer: &Answer<'a>) -> Self {
-        let metadata = Metadata {
+impl<'a> Metadata<'a> {
+    pub(crate) fn of(pinned: &Pinned<'_, &Snapshot>, answer: &Answer<'a>) -> Self {
+        Self {
             fine_reason: answer.fine.as_str(),
             rule: answer.rule,
             flag_version: answer.flag_version,
@@ -154,7 +154,13 @@ impl<'a> Success<'a> {
             revision: pinned.revision().to_string(),
             age_seconds: pinned.age().as_secs(),
             tenant_known: pinned.tenant_known(),
-        };
+        }
+    }
+}
+
+impl<'a> Success<'a> {
+    fn of(key: &'a str, pinned: &Pinned<'_, &Snapshot>, answer: &Answer<'a>) -> Self {
+        let metadata = Metadata::of(pinned, answer);
         let variant = answer.variant.unwrap_or_default();
         Self { key, value: answer.value, reason: reason(answer.reason), variant, metadata }
     }
@@ -188,9 +194,18 @@ pub(crate) fn context(
     };
     // OFREP's schema does not require it: nothing is known of the user then.
     let context = request.remove("context").unwrap_or_else(|| Json::Object(Map::new()));
-    let Json::Object(mut attributes) = context else {
+    let Json::Object(attributes) = context else {
         return Err(invalid("`context` must be an object"));
     };
+    context_of(asker, headers, attributes)
+}
+
+/// The same of the flat context alone.
+pub(crate) fn context_of(
+    asker: &Asker,
+    headers: &HeaderMap,
+    mut attributes: Map<String, Json>,
+) -> Result<Context<'static>, Refused> {
     let tenant = text(&mut attributes, "tenant")?;
     let user = text(&mut attributes, "targetingKey")?;
     let entities = attributes.remove("entities");

@@ -95,6 +95,12 @@ impl Refused {
         }
     }
 
+    /// The sentence for people.
+    #[cfg(feature = "flagd")]
+    pub(crate) fn detail(&self) -> String {
+        self.describe().detail
+    }
+
     /// As OFREP says it: every error names the flag, a code and the details.
     pub(crate) fn ofrep(&self, flag: &str) -> Response {
         let Described { status, code, detail, .. } = self.describe();

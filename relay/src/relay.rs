@@ -233,6 +233,13 @@ impl Relay {
         Arc::clone(&self.streams).try_acquire_owned().ok()
     }
 
+    /// The same for whoever shows no key: only while half of the places are free, so that strangers take none from others.
+    #[cfg(feature = "flagd")]
+    pub(crate) fn stream_of_a_stranger(&self) -> Option<OwnedSemaphorePermit> {
+        let crowded = self.streams.available_permits() <= self.config.max_streams / 2;
+        if crowded { None } else { self.stream() }
+    }
+
     /// A place among the long polls that wait, if there is one.
     pub(crate) fn wait(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.waits).try_acquire_owned().ok()

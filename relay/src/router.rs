@@ -40,6 +40,8 @@ pub fn app(relay: Arc<Relay>) -> Router {
         .route(refetch::PATH, get(refetch::stream).options(browser::preflight))
         .with_state(Arc::clone(&relay));
     let others = routes(post(bulk::evaluate_flags_and_stream)).with_state(Arc::clone(&relay));
+    #[cfg(feature = "flagd")]
+    let others = others.merge(crate::flagd::routes(&relay));
     measured(others.merge(of_servers), relay)
 }
 

@@ -44,12 +44,12 @@ def started(program, data, port, *arguments):
     raise SystemExit("flagforge does not answer")
 
 
-def built_program(long):
-    """The `flagforge` program: a named one, or built here; at length an optimized one."""
+def built_program(long, *features):
+    """The `flagforge` program: a named one, or built here with these features; at length an optimized one."""
     named = os.environ.get("FLAGFORGE_CLI")
     if named and not long:
         return named
-    build = ["cargo", "build", "--package", "flagforge-cli", "--message-format", "json"]
+    build = ["cargo", "build", "--package", "flagforge-cli", "--features", ",".join(features), "--message-format", "json"]
     messages = subprocess.run(build + (["--release"] if long else []), cwd=ROOT, check=True, stdout=subprocess.PIPE)
     built = [json.loads(line).get("executable") for line in messages.stdout.splitlines()]
     return [path for path in built if path][-1]

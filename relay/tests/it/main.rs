@@ -5,6 +5,8 @@
 mod bulk;
 mod data;
 mod doors;
+#[cfg(feature = "flagd")]
+mod flagd;
 mod grants;
 mod heard;
 #[path = "../../../sdk/rust/tests/it/kit.rs"]
