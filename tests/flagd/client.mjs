@@ -21,7 +21,7 @@ function ask(client, type, flag, fallback, context) {
 
 const refused = {};
 for (const [name, selector] of Object.entries(asks)) {
-  const provider = new FlagdProvider({ host: '127.0.0.1', port, selector, resolverType, deadlineMs: 3000, retryBackoffMaxMs: 500 });
+  const provider = new FlagdProvider({ host: '127.0.0.1', port, selector, resolverType, deadlineMs: 10_000, retryBackoffMaxMs: 500 });
   await OpenFeature.setProviderAndWait(name, provider).catch((error) => { refused[name] = String(error); });
 }
 for (const one of cases) {

@@ -18,7 +18,7 @@ results, clients = [], {}
 
 
 def provider(selector):
-    return FlagdProvider(host="127.0.0.1", port=given["port"], selector=selector, resolver_type=resolver, deadline_ms=3_000,
+    return FlagdProvider(host="127.0.0.1", port=given["port"], selector=selector, resolver_type=resolver, deadline_ms=10_000,
                          retry_backoff_ms=200, retry_backoff_max_ms=500)
 
 
