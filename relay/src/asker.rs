@@ -16,6 +16,7 @@ use crate::leave::Leave;
 use crate::problem::Refused;
 use crate::rates::Rates;
 use crate::relay::{NoEnvironment, Relay};
+use crate::seats::Seat;
 use crate::shelf::Shelf;
 
 const ENVIRONMENT: &str = "FlagForge-Environment";
@@ -112,6 +113,16 @@ impl Asker {
     pub(crate) fn leave(&self, tenant: &TenantKey) -> Leave {
         let Environment { id, .. } = &*self.environment;
         Leave::new(id, tenant, self.key.id(), &self.key.secret_digest(), clock::now())
+    }
+
+    /// A place among the streams of its key.
+    pub(crate) fn stream(&self, relay: &Relay) -> Result<Seat, Refused> {
+        relay.streams.take(&self.environment.id, self.key.id())
+    }
+
+    /// A place among the answers to its key that are held back.
+    pub(crate) fn wait(&self, relay: &Relay) -> Result<Seat, Refused> {
+        relay.waits.take(&self.environment.id, self.key.id())
     }
 
     /// Refuses a key that is bound to a tenant: what is of the whole environment is not for it.

@@ -90,7 +90,7 @@ async fn evaluated(
     let mut now = clock::now();
     if let Some(told) = told {
         if !covers(&asker.environment, told) {
-            catch_up(relay, &asker.environment, told).await?;
+            catch_up(relay, &asker, told).await?;
             asker = asker.again()?;
             now = clock::now();
         }
@@ -183,8 +183,9 @@ fn covers(environment: &Environment, told: Position) -> bool {
 }
 
 /// Waits until what the client was told of is here. Older answers would be taken for new ones, and kept.
-async fn catch_up(relay: &Relay, environment: &Environment, told: Position) -> Result<(), Refused> {
-    let _place = relay.wait().ok_or(Refused::Unavailable("all places to wait are taken"))?;
+async fn catch_up(relay: &Relay, asker: &Asker, told: Position) -> Result<(), Refused> {
+    let environment = &asker.environment;
+    let _place = asker.wait(relay)?;
     // Before the first look, so that nothing is missed.
     let mut turns = environment.turns();
     let here = async {

@@ -38,8 +38,14 @@ pub struct Config {
     pub requests_per_second_of_a_tenant: u32,
     /// Streams open at a time; each costs a socket and a few kilobytes.
     pub max_streams: usize,
+    /// Those of one key: it does not get all.
+    pub max_streams_of_a_key: usize,
+    /// Streams of whoever shows no key, besides: flagd's clients may open one, which tells nothing of anybody.
+    pub max_streams_of_strangers: usize,
     /// Long polls that wait at a time; each costs what a stream does.
     pub max_waits: usize,
+    /// Those of one key.
+    pub max_waits_of_a_key: usize,
     /// The silence after which a stream sends a comment. SDKs give a stream up after 50 seconds.
     pub heartbeat: Duration,
     /// The age at which a stream is ended, so that a key which was revoked has to show itself again.
@@ -90,8 +96,11 @@ impl Config {
             max_chunk_bytes: 64 * 1024 * 1024,
             requests_per_second_of_a_key: PER_SECOND_OF_A_KEY,
             requests_per_second_of_a_tenant: PER_SECOND_OF_A_TENANT,
-            max_streams: 10_000,
-            max_waits: 10_000,
+            max_streams: 12_000,
+            max_streams_of_a_key: 10_000,
+            max_streams_of_strangers: 1_000,
+            max_waits: 12_000,
+            max_waits_of_a_key: 10_000,
             heartbeat: Duration::from_secs(15),
             max_stream_age: Duration::from_secs(30 * 60),
             reports_to: None,

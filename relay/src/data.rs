@@ -15,7 +15,6 @@ use flagforge_flags::KeyKind;
 use flagforge_flags::keys::{EnvKey, OrgKey};
 use flagforge_flags::manifest::{Digest, Named, Scope, ScopeId};
 use futures_util::{Stream, StreamExt};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 use tokio_stream::wrappers::WatchStream;
 use tracing::warn;
@@ -26,6 +25,7 @@ use crate::prefer::{applied, preferred_wait};
 use crate::problem::{Refused, private, tagged};
 use crate::relay::Relay;
 use crate::scoped::{asked_for, place_of};
+use crate::seats::Seat;
 use crate::shelf::{Document, Shelf};
 
 const JOSE: &str = "application/jose";
@@ -172,7 +172,7 @@ pub(crate) async fn stream(
         let Path((org, env)) = place.map_err(|_| nothing())?;
         let asker = admitted(&relay, &headers, &org, &env).await?;
         asker.speaks_for_all()?;
-        let taken = relay.stream().ok_or(Refused::Unavailable("all streams are taken"))?;
+        let taken = asker.stream(&relay)?;
         // A watch keeps the newest value only, so a reader that does not read costs nothing more.
         let news = WatchStream::new(asker.environment.news()).filter_map(async |news| news);
         Ok(streamed(&relay, taken, news))
@@ -181,7 +181,7 @@ pub(crate) async fn stream(
 }
 
 /// Announcements as server-sent events, until the stream is old.
-pub(crate) fn streamed<N>(relay: &Relay, taken: OwnedSemaphorePermit, news: N) -> Response
+pub(crate) fn streamed<N>(relay: &Relay, taken: Seat, news: N) -> Response
 where
     N: Stream<Item = Announcement> + Send + 'static,
 {
@@ -281,7 +281,7 @@ async fn another_root(
     wait: Duration,
     held: impl Fn(&Shelf) -> bool,
 ) -> Result<(), Refused> {
-    let _place = relay.wait().ok_or(Refused::Unavailable("all places to wait are taken"))?;
+    let _place = asker.wait(relay)?;
     // Before the first look, so that nothing is missed.
     let mut turns = asker.environment.turns();
     let another =

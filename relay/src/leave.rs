@@ -23,6 +23,7 @@ use crate::clock;
 use crate::environment::{EnvId, Environment};
 use crate::problem::Refused;
 use crate::relay::{NoEnvironment, Relay};
+use crate::seats::Seat;
 use crate::shelf::Shelf;
 
 /// A leave is good for at least this long and for twice as long at most. Within one such time the same asker is given
@@ -97,6 +98,11 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// A place among the streams of its key.
+    pub(crate) fn seat(&self, relay: &Relay) -> Result<Seat, Refused> {
+        relay.streams.take(&self.environment.id, &self.key)
+    }
+
     /// Whoever shows a leave that is good. Whatever is wrong with one is the same refusal.
     pub(crate) async fn of(relay: &Relay, text: &str) -> Result<Self, Refused> {
         let (json, signature) = opened(text).ok_or(Refused::Unauthenticated)?;

@@ -27,6 +27,7 @@ mod refetch;
 mod relay;
 mod router;
 mod scoped;
+mod seats;
 #[cfg(feature = "server")]
 mod server;
 mod sheet;

@@ -131,11 +131,10 @@ impl Measures {
         let places = Places::default();
         let environments = relay.environments();
         environments.iter().for_each(|environment| places.note(environment));
-        let taken = relay.taken();
         let gauges = [
             ("environments", "Environments in memory", environments.len()),
-            ("streams", "Streams that are open", taken.streams),
-            ("waits", "Answers that are held back", taken.waits),
+            ("streams", "Streams that are open", relay.streams.taken()),
+            ("waits", "Answers that are held back", relay.waits.taken()),
             ("chunk_bytes", "Bytes of chunks in memory", relay.chunks.bytes()),
         ];
         for (name, help, number) in gauges {

@@ -31,7 +31,9 @@ pub(crate) enum Refused {
     TooLarge(usize),
     /// The key or the tenant asks too often.
     TooMany { whose: &'static str, per_second: u32, retry_after_seconds: u32 },
-    /// The origin does not answer, or all streams are taken.
+    /// All places are taken that there are, or those of the key.
+    Full { what: &'static str, whose: &'static str, limit: usize },
+    /// The origin does not answer.
     Unavailable(&'static str),
 }
 
@@ -89,6 +91,10 @@ impl Refused {
                     format!("this {whose} asks more than {per_second} times a second here");
                 of(S::TOO_MANY_REQUESTS, "rate-limited", "Too many requests", "GENERAL", &detail)
             }
+            Self::Full { what, whose, limit } => {
+                let detail = format!("{whose} has {limit} {what}, which is the limit");
+                of(S::SERVICE_UNAVAILABLE, "busy", "Try again", "GENERAL", &detail)
+            }
             Self::Unavailable(why) => {
                 of(S::SERVICE_UNAVAILABLE, "busy", "Try again", "GENERAL", why)
             }
@@ -133,7 +139,9 @@ impl Refused {
                 let bearer = HeaderValue::from_static("Bearer");
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
             }
-            Self::Unavailable(_) => retry_after(&mut response, RETRY_AFTER_SECONDS),
+            Self::Unavailable(_) | Self::Full { .. } => {
+                retry_after(&mut response, RETRY_AFTER_SECONDS)
+            }
             Self::TooMany { retry_after_seconds, .. } => {
                 retry_after(&mut response, *retry_after_seconds);
             }

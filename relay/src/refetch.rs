@@ -14,7 +14,7 @@ use flagforge_flags::time::Timestamp;
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::browser::shown;
@@ -24,6 +24,7 @@ use crate::leave::{Leave, Listener};
 use crate::position::Position;
 use crate::problem::Refused;
 use crate::relay::Relay;
+use crate::seats::Seat;
 
 pub(crate) const PATH: &str = "/ofrep/v1/stream";
 
@@ -74,7 +75,7 @@ async fn told(
 ) -> Result<Response, Refused> {
     let Query(address) = address.ok_or(Refused::Unauthenticated)?;
     let listener = Listener::of(&relay, &address.leave).await?;
-    let taken = relay.stream().ok_or(Refused::Unavailable("all streams are taken"))?;
+    let taken = listener.seat(&relay)?;
     let last = headers.get("Last-Event-ID").and_then(|id| id.to_str().ok());
     let known = last.or(address.since.as_deref()).and_then(Position::parse);
     let heartbeat = KeepAlive::new().interval(relay.config.heartbeat).text("heartbeat");
@@ -99,7 +100,7 @@ struct Telling {
     seen: Option<Position>,
     next: Next,
     ends: Instant,
-    _held_while_the_stream_lives: OwnedSemaphorePermit,
+    _held_while_the_stream_lives: Seat,
 }
 
 /// What is said next.
@@ -111,12 +112,7 @@ enum Next {
 }
 
 impl Telling {
-    fn new(
-        relay: &Relay,
-        listener: Listener,
-        known: Option<Position>,
-        taken: OwnedSemaphorePermit,
-    ) -> Self {
+    fn new(relay: &Relay, listener: Listener, known: Option<Position>, taken: Seat) -> Self {
         let age = relay.config.max_stream_age;
         let early =
             age.mul_f64(f64::from(u32::try_from(lot(0..EARLY_PERCENT)).unwrap_or(0)) / 100.0);

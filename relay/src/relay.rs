@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use flagforge::origin::Origin;
 use flagforge::{follow, propagation};
 use flagforge_flags::keys::{EnvKey, OrgKey, ReporterId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
@@ -22,6 +22,7 @@ use crate::grants::Granted;
 use crate::measures::Measures;
 use crate::operation::Readiness;
 use crate::rates::Rates;
+use crate::seats::Seats;
 
 /// How long a request waits for a first load. The load goes on, for those who come later.
 const LOAD_WITHIN: Duration = Duration::from_secs(5);
@@ -50,8 +51,11 @@ pub struct Relay {
     #[cfg(feature = "metrics")]
     pub(crate) measures: Measures,
     places: Arc<Mutex<Places>>,
-    streams: Arc<Semaphore>,
-    waits: Arc<Semaphore>,
+    pub(crate) streams: Seats,
+    /// Of whoever shows no key: they take none from others.
+    #[cfg(feature = "flagd")]
+    pub(crate) strangers: Seats,
+    pub(crate) waits: Seats,
     /// Whether streams and long polls end now.
     closed: watch::Sender<bool>,
     uses: AtomicU64,
@@ -96,8 +100,10 @@ impl Relay {
             #[cfg(feature = "metrics")]
             measures: Measures::default(),
             places: Arc::new(Mutex::new(places)),
-            streams: Arc::new(Semaphore::new(config.max_streams)),
-            waits: Arc::new(Semaphore::new(config.max_waits)),
+            streams: Seats::new("streams", config.max_streams, config.max_streams_of_a_key),
+            #[cfg(feature = "flagd")]
+            strangers: Seats::new("streams without a key", config.max_streams_of_strangers, 0),
+            waits: Seats::new("answers held back", config.max_waits, config.max_waits_of_a_key),
             closed: watch::Sender::new(false),
             uses: AtomicU64::new(0),
             begun: AtomicUsize::new(0),
@@ -209,16 +215,6 @@ impl Relay {
         all
     }
 
-    /// How many places are taken.
-    #[cfg(feature = "metrics")]
-    pub(crate) fn taken(&self) -> Taken {
-        let of = |limit: usize, left: &Semaphore| limit.saturating_sub(left.available_permits());
-        Taken {
-            streams: of(self.config.max_streams, &self.streams),
-            waits: of(self.config.max_waits, &self.waits),
-        }
-    }
-
     /// Returns when the relay is closed.
     pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut closed = self.closed.subscribe();
@@ -226,23 +222,6 @@ impl Relay {
             // An error says that the relay is gone, which is its end as well.
             let _ = closed.wait_for(|closed| *closed).await;
         }
-    }
-
-    /// A place among the open streams, if there is one.
-    pub(crate) fn stream(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.streams).try_acquire_owned().ok()
-    }
-
-    /// The same for whoever shows no key: only while half of the places are free, so that strangers take none from others.
-    #[cfg(feature = "flagd")]
-    pub(crate) fn stream_of_a_stranger(&self) -> Option<OwnedSemaphorePermit> {
-        let crowded = self.streams.available_permits() <= self.config.max_streams / 2;
-        if crowded { None } else { self.stream() }
-    }
-
-    /// A place among the long polls that wait, if there is one.
-    pub(crate) fn wait(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.waits).try_acquire_owned().ok()
     }
 
     fn find_or_begin(&self, id: EnvId) -> Result<Held, NoEnvironment> {
@@ -294,14 +273,6 @@ impl Relay {
             sender.send_replace(Some(found));
         });
     }
-}
-
-/// Places that are taken.
-#[cfg(feature = "metrics")]
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Taken {
-    pub(crate) streams: usize,
-    pub(crate) waits: usize,
 }
 
 enum Held {

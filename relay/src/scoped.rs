@@ -66,7 +66,7 @@ async fn root_asked_for(
         current.as_ref().is_some_and(|current| holds(headers, &current.document.etag))
     };
     if let Some(wait) = wait.filter(|wait| !wait.is_zero() && held(&current)) {
-        let _place = relay.wait().ok_or(Refused::Unavailable("all places to wait are taken"))?;
+        let _place = asker.wait(relay)?;
         let another = async {
             while held(&current) && rounds.changed().await.is_ok() {
                 round = *rounds.borrow_and_update();
@@ -95,7 +95,7 @@ pub(crate) async fn tenant_stream(
         let Path((org, env)) = place.map_err(|_| nothing())?;
         let asker = admitted(&relay, &headers, &org, &env).await?;
         let place = place_of(&relay, &asker, &headers)?;
-        let taken = relay.stream().ok_or(Refused::Unavailable("all streams are taken"))?;
+        let taken = asker.stream(&relay)?;
         let rounds = WatchStream::new(asker.environment.rounds());
         let mut told = None;
         let news = rounds.then(move |round| {

@@ -48,7 +48,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_connections: 22_000,
+            max_connections: 26_000,
             head_within: Duration::from_secs(10),
             max_head_bytes: 32 * 1024,
             write_within: Duration::from_secs(30),

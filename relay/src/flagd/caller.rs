@@ -78,7 +78,7 @@ pub(super) fn status(refused: &Refused) -> Status {
         Refused::Evaluation("PARSE_ERROR", _) => Code::DataLoss,
         Refused::Evaluation(..) => Code::FailedPrecondition,
         Refused::TooMany { .. } => Code::ResourceExhausted,
-        Refused::Unavailable(_) => Code::Unavailable,
+        Refused::Full { .. } | Refused::Unavailable(_) => Code::Unavailable,
     };
     let detail = match refused {
         Refused::Evaluation(word, detail) => format!("{word}: {detail}"),

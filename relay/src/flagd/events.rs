@@ -30,11 +30,13 @@ pub(super) async fn stream(
 ) -> Result<Told<Event>, Refused> {
     let headers = headers_of(headers)?;
     let (followed, taken) = if has_key(&headers) {
-        (Some(Followed::of(&relay, &headers).await?), relay.stream())
+        let followed = Followed::of(&relay, &headers).await?;
+        let taken = followed.seat(&relay)?;
+        (Some(followed), taken)
     } else {
-        (None, relay.stream_of_a_stranger())
+        (None, relay.strangers.take_of_nobody()?)
     };
-    let life = Life::of(&relay, taken)?;
+    let life = Life::of(&relay, taken);
     let telling =
         Telling { followed, life, heartbeat: relay.config.heartbeat, greeted: false, over: false };
     Ok(Box::pin(stream::unfold(telling, |mut telling| async {

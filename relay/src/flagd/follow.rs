@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use flagforge_flags::keys::TenantKey;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 
@@ -13,6 +13,7 @@ use crate::asker::Asker;
 use crate::clock;
 use crate::problem::Refused;
 use crate::relay::Relay;
+use crate::seats::Seat;
 use crate::shelf::Shelf;
 
 /// An environment that somebody may follow, on behalf of a tenant where one is named.
@@ -69,6 +70,11 @@ impl Followed {
         &self.shelf
     }
 
+    /// A place among the streams of its key.
+    pub(super) fn seat(&self, relay: &Relay) -> Result<Seat, Refused> {
+        self.asker().ok_or(Refused::Unauthenticated)?.stream(relay)
+    }
+
     pub(super) const fn asker(&self) -> Option<&Asker> {
         self.asker.as_ref()
     }
@@ -78,17 +84,16 @@ impl Followed {
 pub(super) struct Life {
     ends: Instant,
     closed: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
-    _held_while_the_stream_lives: OwnedSemaphorePermit,
+    _held_while_the_stream_lives: Seat,
 }
 
 impl Life {
-    pub(super) fn of(relay: &Relay, taken: Option<OwnedSemaphorePermit>) -> Result<Self, Refused> {
-        Ok(Self {
+    pub(super) fn of(relay: &Relay, taken: Seat) -> Self {
+        Self {
             ends: Instant::now() + relay.config.max_stream_age,
             closed: Box::pin(relay.closed()),
-            _held_while_the_stream_lives: taken
-                .ok_or(Refused::Unavailable("all streams are taken"))?,
-        })
+            _held_while_the_stream_lives: taken,
+        }
     }
 
     /// What comes, unless the stream is over first. An end is always an error, because some providers come back from

@@ -235,9 +235,11 @@ async fn a_stream_tells_which_flags_changed_until_the_relay_closes() {
 }
 
 #[tokio::test]
-async fn strangers_take_no_more_than_half_of_the_places() {
+async fn strangers_have_few_places_and_take_none_of_others() {
     let mut world = World::new();
-    world.relay = relay(&world.publisher, |config| config.max_streams = 4);
+    world.relay = relay(&world.publisher, |config| {
+        (config.max_streams, config.max_streams_of_strangers) = (1, 2);
+    });
     world.app = app(world.relay.clone());
     let mut open = Vec::new();
     for place in 0..3 {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use flagforge::{Client, Flag, Status};
+use flagforge_flags::KeyKind;
 use flagforge_relay::Config;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -252,6 +253,26 @@ async fn streams_are_bounded_in_number_and_age() {
     read_until(&mut socket, &mut text, "\r\n0\r\n\r\n").await;
     let third = served.world.get("stream", &served.world.server).await;
     assert_eq!(third.status, StatusCode::OK, "the place is free again");
+}
+
+#[tokio::test]
+async fn one_key_does_not_take_all_streams() {
+    let mut served = Served::new(|config| {
+        config.max_streams = 2;
+        config.max_streams_of_a_key = 1;
+        // The call below reads its stream to the end.
+        config.max_stream_age = Duration::from_secs(2);
+    })
+    .await;
+    let other = served.world.publisher.key(KeyKind::Server, "k2", |_| {});
+    served.flip("another").await;
+    let (mut socket, mut text) = (open_stream(&served).await, String::new());
+    read_until(&mut socket, &mut text, "event: root").await;
+    let second = served.world.get("stream", &served.world.server).await;
+    assert_eq!(second.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(second.json()["detail"].as_str().unwrap().contains("this key has 1 streams"));
+    assert_eq!(second.header("retry-after"), "1");
+    assert_eq!(served.world.get("stream", &other).await.status, StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
