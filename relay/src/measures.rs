@@ -159,7 +159,11 @@ pub(crate) async fn measure(
 ) -> Response {
     let path = request.extensions().get::<MatchedPath>();
     // Only addresses that there are, so that nobody can make series of their own.
-    let path = path.and_then(|path| PATHS.into_iter().find(|known| *known == path.as_str()));
+    let known = PATHS.into_iter();
+    #[cfg(feature = "flagd")]
+    let known = known.chain(crate::flagd::PATHS);
+    let mut known = known;
+    let path = path.and_then(|path| known.find(|known| *known == path.as_str()));
     let Some(path) = path else { return next.run(request).await };
     let began = Instant::now();
     let response = next.run(request).await;

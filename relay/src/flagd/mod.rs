@@ -1,4 +1,4 @@
-//! flagd's protocols (`flagd.evaluation.v1` and `v2`, `flagd.sync.v1`) over gRPC, so that flagd's providers can ask a relay.
+//! flagd's evaluation protocol (`flagd.evaluation.v1` and `v2`) over gRPC, so that flagd's providers can ask a relay.
 //! The addresses stand beside OFREP's on the same listener, which takes HTTP/2 without asking for it first.
 
 mod call;
@@ -20,7 +20,25 @@ use call::{streaming, unary};
 /// the first answers all flags at once.
 const EVALUATION: [&str; 2] = ["/flagd.evaluation.v1.Service", "/flagd.evaluation.v2.Service"];
 
-/// The methods of all services.
+/// Every address there is: what is measured is measured by these.
+#[cfg(any(test, feature = "metrics"))]
+pub(crate) const PATHS: [&str; 13] = [
+    "/flagd.evaluation.v1.Service/ResolveAll",
+    "/flagd.evaluation.v1.Service/ResolveBoolean",
+    "/flagd.evaluation.v1.Service/ResolveString",
+    "/flagd.evaluation.v1.Service/ResolveFloat",
+    "/flagd.evaluation.v1.Service/ResolveInt",
+    "/flagd.evaluation.v1.Service/ResolveObject",
+    "/flagd.evaluation.v1.Service/EventStream",
+    "/flagd.evaluation.v2.Service/ResolveBoolean",
+    "/flagd.evaluation.v2.Service/ResolveString",
+    "/flagd.evaluation.v2.Service/ResolveFloat",
+    "/flagd.evaluation.v2.Service/ResolveInt",
+    "/flagd.evaluation.v2.Service/ResolveObject",
+    "/flagd.evaluation.v2.Service/EventStream",
+];
+
+/// The methods of both services.
 pub(crate) fn routes(relay: &Arc<Relay>) -> Router {
     let [first, _] = EVALUATION;
     let mut routes =
@@ -35,4 +53,23 @@ pub(crate) fn routes(relay: &Arc<Relay>) -> Router {
             .route(&format!("{service}/EventStream"), streaming(relay, events::stream));
     }
     routes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EVALUATION, PATHS};
+
+    #[test]
+    fn every_method_is_among_those_that_are_measured() {
+        let methods = include_str!("mod.rs").split("{service}/").skip(1);
+        let methods: Vec<&str> = methods.filter_map(|rest| rest.split('"').next()).collect();
+        assert!(methods.len() >= 6, "{methods:?}");
+        for (service, method) in
+            EVALUATION.iter().flat_map(|it| methods.iter().map(move |m| (it, m)))
+        {
+            let path = format!("{service}/{method}");
+            let named = method.chars().all(char::is_alphanumeric);
+            assert!(!named || PATHS.contains(&path.as_str()), "{path} is in no measure");
+        }
+    }
 }
