@@ -17,6 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "api"), str(HERE.parent / "ofrep")]
 
 import flags  # noqa: E402
+from answers import held  # noqa: E402
 from program import ROOT, Api, built_program, free_port, started  # noqa: E402
 
 TOOLS = ROOT / "target" / "flagd-clients"
@@ -74,30 +75,6 @@ def wanted(case):
     return {"value": expect["value"], "variant": expect["variant"], "reason": reason, "error": None}
 
 
-def same(client, value, seen):
-    """JavaScript has one type of numbers; elsewhere 1.0 is not 1."""
-    if client.startswith("npm") and {type(value), type(seen)} == {int, float}:
-        return value == seen
-    return value == seen and type(value) is type(seen)
-
-
-def held(client, cases, results):
-    """Holds the answers against what was configured; answers how many checks held, and those that did not."""
-    count, wrong = 0, []
-    for case in cases:
-        result = results.get(case["id"])
-        if result is None:
-            wrong.append(f"{client}: {case['flag']!r} was not answered")
-            continue
-        for field, value in wanted(case).items():
-            seen = result.get(field)
-            if same(client, value, seen):
-                count += 1
-            else:
-                wrong.append(f"{client}: {case} has {field} {seen!r} and not {value!r}: {result}")
-    return count, wrong
-
-
 def killed(client, kill):
     """The kill switch, which was on before."""
     want = {"before": True, "after": False, "told": True, "flags": ["kill-me"]}
@@ -126,7 +103,7 @@ def main():
                 api.call("POST", f"{switch}enable")
                 given = {"port": port, "asks": asks, "cases": cases, "kill": kill}
                 results, seen = asked(command, where, given)
-                checks, faults = held(client, cases, results)
+                checks, faults = held(client, cases, results, wanted)
                 faults += killed(client, seen)
                 print(f"{client}: {len(cases)} questions, {checks} checks held, {len(faults)} did not")
                 count += checks

@@ -19,6 +19,7 @@ sys.path.insert(0, str(HERE.parent / "api"))
 
 import browser  # noqa: E402
 import flags  # noqa: E402
+from answers import held  # noqa: E402
 from program import ROOT, Api, built_program, free_port, started  # noqa: E402
 
 TOOLS = ROOT / "target" / "ofrep-clients"
@@ -85,33 +86,6 @@ def wanted(client, case):
     return {"value": expect["value"], "variant": expect["variant"], "reason": reason, "error": None}
 
 
-def same(client, value, seen):
-    """JavaScript has one type of numbers; elsewhere 1.0 is not 1."""
-    if client.startswith("npm") and {type(value), type(seen)} == {int, float}:
-        return value == seen
-    return value == seen and type(value) is type(seen)
-
-
-def held(client, cases, results):
-    """Holds the answers against what was configured; answers how many checks held, and those that did not."""
-    count, wrong = 0, []
-    for case in cases:
-        result, want = results.get(case["id"]), wanted(client, case)
-        if result is None:
-            wrong.append(f"{client}: {case['flag']!r} was not answered")
-            continue
-        refused = bool(result.get("refused"))
-        if refused != want.pop("refused", False):
-            wrong.append(f"{client}: {case} was refused: {result.get('refused')}")
-        for field, value in want.items():
-            seen = result.get(field)
-            if same(client, value, seen):
-                count += 1
-            else:
-                wrong.append(f"{client}: {case} has {field} {seen!r} and not {value!r}: {result}")
-    return count, wrong
-
-
 def main():
     clients = installed()
     with tempfile.TemporaryDirectory() as folder:
@@ -136,7 +110,7 @@ def main():
             count, wrong = 0, []
             for client, (command, where) in clients.items():
                 results = asked(command, where, {"base": base, "asks": asks, "cases": cases})
-                checks, faults = held(client, cases, results)
+                checks, faults = held(client, cases, results, lambda case: wanted(client, case))
                 print(f"{client}: {len(cases)} questions, {checks} checks held, {len(faults)} did not")
                 count += checks
                 wrong += faults
