@@ -18,6 +18,7 @@ MIRROR_VARIABLE = "FLAGFORGE_TERRAFORM_MIRROR"
 
 INIT_SECONDS = 600
 APPLY_SECONDS = 900
+VALIDATE_SECONDS = 120
 # A search of folders for optional software and shared data: bounded, as some hold very much.
 SEARCH_FOLDERS = ("/opt", "/usr/local/share", "/usr/share", "/usr/local/lib", "/usr/lib", "/var/lib", "/srv")
 SEARCH_DEPTH = 3
@@ -31,6 +32,19 @@ def init():
     (ENVIRONMENT / ".terraform.lock.hcl").unlink(missing_ok=True)
     say("terraform init")
     _terraform(["init", "-input=false", "-reconfigure"], INIT_SECONDS, config)
+
+
+def validate(folder):
+    """Holds a configuration against the provider's schemas, without a state and without asking anybody."""
+    config, data = _config(), RUN / f"terraform-{folder.name}"
+    data.mkdir(parents=True, exist_ok=True)
+    lock = folder / ".terraform.lock.hcl"
+    say(f"terraform validate {folder.relative_to(ROOT)}")
+    try:
+        _terraform(["init", "-input=false", "-backend=false"], INIT_SECONDS, config, folder, data)
+        _terraform(["validate"], VALIDATE_SECONDS, config, folder, data)
+    finally:
+        lock.unlink(missing_ok=True)
 
 
 def apply(variables, *, only=None):
@@ -70,8 +84,8 @@ def forget():
         path.unlink()
 
 
-def _terraform(words, seconds, config=None):
-    env = {"TF_DATA_DIR": str(DATA), "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
+def _terraform(words, seconds, config=None, folder=ENVIRONMENT, data=DATA):
+    env = {"TF_DATA_DIR": str(data), "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
     env["TF_CLI_ARGS"] = "-no-color"
     config = config or (CONFIG if CONFIG.exists() else None)
     if config:
@@ -80,7 +94,7 @@ def _terraform(words, seconds, config=None):
         # Terraform warns at every call about a file that does not exist.
         env["TF_CLI_CONFIG_FILE"] = os.devnull
     # Terraform's many lines are shown only when it fails.
-    return command(["terraform", *words], seconds, cwd=ENVIRONMENT, env=env, quiet=True)
+    return command(["terraform", *words], seconds, cwd=folder, env=env, quiet=True)
 
 
 def _config():
