@@ -95,6 +95,8 @@ pub(crate) struct Placed<'a> {
     pub(crate) unit: &'a str,
     pub(crate) found: Found<'a>,
     pub(crate) bucket: Option<u32>,
+    /// Whether further units were looked for.
+    pub(crate) fell_back: bool,
 }
 
 impl Unit {
@@ -102,7 +104,10 @@ impl Unit {
     pub(crate) fn place<'a>(&'a self, subject: Subject<'a, '_>) -> Placed<'a> {
         let found = subject.find(&self.first);
         match self.bucket(found) {
-            Some(bucket) => Placed { unit: &self.first.text, found, bucket: Some(bucket) },
+            Some(bucket) => {
+                let unit = &self.first.text;
+                Placed { unit, found, bucket: Some(bucket), fell_back: false }
+            }
             None => self.fall_back(subject, found),
         }
     }
@@ -112,14 +117,15 @@ impl Unit {
         for path in &self.fallbacks {
             let found = subject.find(path);
             if let Some(bucket) = self.bucket(found) {
-                return Placed { unit: &path.text, found, bucket: Some(bucket) };
+                return Placed { unit: &path.text, found, bucket: Some(bucket), fell_back: true };
             }
         }
         let bucket = match self.missing {
             MissingUnit::NoMatch => None,
             MissingUnit::BucketZero => Some(0),
         };
-        Placed { unit: &self.first.text, found: first, bucket }
+        let fell_back = !self.fallbacks.is_empty();
+        Placed { unit: &self.first.text, found: first, bucket, fell_back }
     }
 
     /// Texts hash as they are, whole numbers and booleans as their JSON text; nothing else is a unit.
@@ -272,13 +278,14 @@ impl Rollout {
         depth: u8,
         run: &mut Run<'_, '_, '_, V>,
     ) -> bool {
-        let Placed { unit, found, bucket } = self.by.place(subject);
+        let Placed { unit, found, bucket, fell_back } = self.by.place(subject);
         let held = bucket.is_some_and(|bucket| (self.from..self.until).contains(&bucket));
         let (from, until, buckets) = (self.from, self.until, self.by.hash.buckets());
         run.visitor.visit(Event::Rollout {
             depth,
             unit,
             found,
+            fell_back,
             buckets,
             bucket,
             from,

@@ -2,6 +2,8 @@
 //! lock and reads no clock. Explaining is the same code with a visitor.
 
 use crate::context::Context;
+use crate::everybody::Everybody;
+use crate::keys::TenantKey;
 use crate::pinned::Pinned;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
@@ -23,6 +25,11 @@ impl<'s> View<'s> {
     /// Who asks, at an instant. Whoever asks more than one flag asks it of the same.
     pub fn pin<'c>(self, context: Context<'c>, now: Timestamp) -> Pinned<'c, &'s Snapshot> {
         Pinned::new(self.snapshot, self.confirmed, context, now)
+    }
+
+    /// Everybody of a tenant at once, at an instant.
+    pub fn everybody(self, tenant: &TenantKey, now: Timestamp) -> Everybody<'_, 's> {
+        Everybody::new(self.pin(Context::for_tenant(tenant), now))
     }
 }
 

@@ -184,6 +184,16 @@ impl<'s> Pinned<'_, &'s Snapshot> {
     ) -> Answer<'s> {
         self.asked.answer(self.snapshot, flag, self.snapshot.flag(flag), want, visitor)
     }
+
+    /// As [`Pinned::answer_in`], telling every step to a visitor.
+    pub(crate) fn whole_answer_in<V: Visitor>(
+        &self,
+        place: FlagPlace,
+        visitor: &mut V,
+    ) -> Option<Answer<'s>> {
+        let (key, found) = self.snapshot.flag_in(place)?;
+        Some(self.asked.answer(self.snapshot, key, Some(found), None, visitor))
+    }
 }
 
 impl Asked<'_> {

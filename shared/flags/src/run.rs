@@ -238,11 +238,12 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
 
     #[inline(always)]
     fn split(&mut self, flag: &Flag, split: &'s Split) -> Option<VariantIndex> {
-        let Placed { unit, found, bucket } = split.by.place(self.subject());
+        let Placed { unit, found, bucket, fell_back } = split.by.place(self.subject());
         let variant = bucket.and_then(|bucket| split.variant_at(bucket));
         self.visitor.visit(Event::Split {
             unit,
             found,
+            fell_back,
             buckets: split.by.hash.buckets(),
             bucket,
             bound: None,
@@ -252,13 +253,14 @@ impl<'r, 'c, 's, V: Visitor> Run<'r, 'c, 's, V> {
     }
 
     fn ramp(&mut self, flag: &Flag, ramp: &'s Ramp) -> Option<VariantIndex> {
-        let Placed { unit, found, bucket } = ramp.by.place(self.subject());
+        let Placed { unit, found, bucket, fell_back } = ramp.by.place(self.subject());
         let bound = ramp.bound(self.asked.now());
         let chosen = |bucket| if bucket < bound { ramp.variant } else { ramp.rest };
         let variant = bucket.map(chosen);
         self.visitor.visit(Event::Split {
             unit,
             found,
+            fell_back,
             buckets: ramp.by.hash.buckets(),
             bucket,
             bound: Some(bound),

@@ -7,6 +7,14 @@ use crate::pinned::Asked;
 use crate::snapshot::Snapshot;
 use crate::tenant::Tenant;
 
+/// The entity that an element is, inside a condition on elements.
+pub(crate) const ELEMENT: &str = "element";
+
+/// The entity that the text of a path begins with.
+pub(crate) fn entity(path: &str) -> &str {
+    path.split('.').next().unwrap_or_default()
+}
+
 /// An attribute path: where to begin, and the members to follow from there.
 #[derive(Debug)]
 pub(crate) struct Path {

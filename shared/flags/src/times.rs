@@ -94,6 +94,11 @@ impl Times {
         }
     }
 
+    /// Whether it matters how long ago a configuration was confirmed.
+    pub const fn hang_on_age(&self) -> bool {
+        !self.ages.is_empty()
+    }
+
     /// The instants beside now for somebody of a tenant, who asks a configuration that was confirmed then.
     pub fn around(
         &self,

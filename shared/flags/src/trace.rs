@@ -182,6 +182,8 @@ pub enum Event<'e> {
         unit: &'e str,
         /// The unit.
         found: Found<'e>,
+        /// Whether further units were looked for, because the first has nothing to hash.
+        fell_back: bool,
         /// How many buckets there are.
         buckets: u32,
         /// The unit's bucket; `None` when there is nothing to hash.
@@ -199,6 +201,8 @@ pub enum Event<'e> {
         unit: &'e str,
         /// The unit.
         found: Found<'e>,
+        /// Whether further units were looked for, because the first has nothing to hash.
+        fell_back: bool,
         /// How many buckets there are.
         buckets: u32,
         /// The unit's bucket; `None` when the unit is missing or cannot be hashed, and the split does not match.

@@ -13,13 +13,10 @@ use crate::hash::CompiledHash;
 use crate::key_set::KeySet;
 use crate::operators;
 use crate::split::{MAX_BUCKETS, SplitError};
-use crate::subject::{EntityName, Path, Start};
+use crate::subject::{ELEMENT, EntityName, Path, Start};
 use crate::wire::{
     ConditionWire, ElementsWire, FlagIsWire, FlagTestWire, RolloutWire, TestWire, UnitWire,
 };
-
-/// The entity that an element is, inside a condition on elements.
-const ELEMENT: &str = "element";
 
 /// Compiles conditions, and counts what their flag or segment has of them.
 #[derive(Default)]

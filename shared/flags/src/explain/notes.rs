@@ -58,7 +58,9 @@ impl Notes {
     }
 
     fn split(&mut self, event: &Event<'_>) {
-        let Event::Split { unit, found, buckets, bucket, bound, variant } = event else { return };
+        let Event::Split { unit, found, buckets, bucket, bound, variant, .. } = event else {
+            return;
+        };
         let by = match bound {
             None => format!("split by {unit} = {}", shown(*found)),
             Some(bound) => format!("ramp at {bound} by {unit} = {}", shown(*found)),
@@ -76,7 +78,7 @@ impl Notes {
     }
 
     fn rollout(&mut self, event: &Event<'_>) {
-        let Event::Rollout { depth, unit, found, buckets, bucket, from, until, held } = event
+        let Event::Rollout { depth, unit, found, buckets, bucket, from, until, held, .. } = event
         else {
             return;
         };

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{Folding, TENANT};
+use super::Folding;
 use crate::compile::Conditions;
 use crate::compile::at::At;
+use crate::context::TENANT;
 use crate::keys::SegmentKey;
 use crate::operators::digest::hexadecimal;
 use crate::run::condition_holds;
+use crate::subject::{ELEMENT, entity};
 use crate::time::Timestamp;
 use crate::wire::{
     Comparison, ConditionWire, ElementsWire, OperatorName, RolloutWire, TestWire, UnitWire,
@@ -125,7 +127,7 @@ fn asks_the_tenant_alone(condition: &ConditionWire) -> bool {
 fn tenant_alone(condition: &ConditionWire, among_elements: bool) -> bool {
     let path = |path: &str| match entity(path) {
         TENANT => true,
-        "element" => among_elements,
+        ELEMENT => among_elements,
         _ => false,
     };
     match condition {
@@ -143,10 +145,6 @@ fn tenant_alone(condition: &ConditionWire, among_elements: bool) -> bool {
         }
         ConditionWire::InSegment(_) | ConditionWire::Flag(_) => false,
     }
-}
-
-fn entity(path: &str) -> &str {
-    path.split('.').next().unwrap_or_default()
 }
 
 fn asks_the_time(test: &TestWire) -> bool {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::context::{Context, TENANT};
 use crate::keys::{EnvKey, OrgKey, SegmentKey, TenantKey, VariantKey};
 use crate::manifest::{Digest, Scope, ScopeId};
 use crate::revision::Revision;
@@ -17,9 +17,6 @@ use crate::wire::{
     DigestsWire, FlagWire, IdsWire, OutcomeWire, RuleWire, SegmentWire, TargetWire, TenantWire,
 };
 use condition::{Left, Seen};
-
-/// The entity that targets and segments of tenants name.
-const TENANT: &str = "tenant";
 
 /// One tenant, for whom a configuration is folded.
 #[derive(Debug)]

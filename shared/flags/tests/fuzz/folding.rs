@@ -13,13 +13,13 @@ use crate::chance::{Chance, run};
 use crate::{NOW, Neighbours, corpus, mutate_one, taken};
 
 /// The tenants, whose every word is a canary.
-const TENANTS: [(&str, &str, &str); 3] = [
+pub(crate) const TENANTS: [(&str, &str, &str); 3] = [
     ("acme", "gold", "acme-friends"),
     ("globex", "canary-plan-globex", "globex-friends"),
     ("initech", "canary-plan-initech", "initech-friends"),
 ];
 
-fn directory() -> Vec<(TenantKey, TenantWire)> {
+pub(crate) fn directory() -> Vec<(TenantKey, TenantWire)> {
     let tenant = |(key, plan, group): (&str, &str, &str)| {
         let wire = TenantWire {
             uid: format!("uid-of-{key}"),
@@ -53,7 +53,13 @@ fn condition(chance: &mut Chance, depth: usize) -> Json {
         4 => test("user.key", "one-of", json!([format!("u-of-{tenant}"), "u-1", "u-2"])),
         5 => test("user.country", "equals", json!(["DE"])),
         6 => rollout("tenant.key", chance.below(101)),
-        7 => rollout("user.key", chance.below(101)),
+        7 => {
+            let mut rollout = rollout("user.key", chance.below(101));
+            if chance.one_in(2) {
+                rollout["rollout"]["fallbacks"] = json!(["tenant.key"]);
+            }
+            rollout
+        }
         8 => json!({"inSegment": if chance.one_in(2) { "users" } else { "tenants" }}),
         9 => {
             json!({"anyElement": {"attribute": "tenant.tags", "when": test("element", "equals", json!([plan]))}})
@@ -74,7 +80,7 @@ fn condition(chance: &mut Chance, depth: usize) -> Json {
 }
 
 /// A flag that says something of everybody.
-fn flag(chance: &mut Chance, number: usize) -> Json {
+pub(crate) fn flag(chance: &mut Chance, number: usize) -> Json {
     let split = |unit: &str| json!({"split": {"unit": unit, "salt": "s", "hash": "xxh3", "buckets": 10, "ranges": [{"from": 0, "until": 5, "variant": "on"}, {"from": 5, "until": 10, "variant": "off"}]}});
     let rules: Vec<Json> = (0..chance.below(5))
         .map(|rule| {
@@ -107,7 +113,7 @@ fn flag(chance: &mut Chance, number: usize) -> Json {
     })
 }
 
-fn segments(chance: &mut Chance) -> Vec<Json> {
+pub(crate) fn segments(chance: &mut Chance) -> Vec<Json> {
     let tenants: Vec<&str> =
         TENANTS.iter().map(|(key, ..)| *key).filter(|_| chance.one_in(2)).collect();
     vec![
@@ -131,7 +137,7 @@ fn lists(folding: &Folding, wire: &SegmentWire) -> [FoldedList; 2] {
     })
 }
 
-fn whole(flags: Vec<FlagWire>, segments: Vec<SegmentWire>) -> Snapshot {
+pub(crate) fn whole(flags: Vec<FlagWire>, segments: Vec<SegmentWire>) -> Snapshot {
     let (org, env) = (OrgKey::new("demo").unwrap(), EnvKey::new("test").unwrap());
     let scope = ScopeId { org, env, scope: Scope::Environment };
     Snapshot::from_parts(scope, Revision::default(), flags, directory()).with_segments(segments)

@@ -11,6 +11,7 @@
 )]
 
 mod chance;
+mod everybody;
 mod folding;
 
 use std::path::{Path, PathBuf};
