@@ -56,6 +56,8 @@ pub(crate) struct Shelf {
     pub(crate) trust: Option<Trust>,
     /// What answers to all flags are made of, once somebody asked for them.
     sheet: Arc<OnceLock<Sheet>>,
+    #[cfg(feature = "flagd")]
+    pub(crate) exports: Arc<crate::flagd::Exports>,
 }
 
 impl Shelf {
@@ -63,7 +65,16 @@ impl Shelf {
     pub(crate) fn of(keys: Arc<Manifest>, trust: Option<Trust>) -> Self {
         let relay = Document::default().followed_by_manifest(&keys);
         let manifest = Arc::clone(&keys);
-        Self { manifest, keys, relay, environment: None, trust, sheet: Arc::default() }
+        Self {
+            manifest,
+            keys,
+            relay,
+            environment: None,
+            trust,
+            sheet: Arc::default(),
+            #[cfg(feature = "flagd")]
+            exports: Arc::default(),
+        }
     }
 
     /// The same with other manifests.
@@ -82,6 +93,8 @@ impl Shelf {
             environment: self.environment.clone(),
             trust: trust.cloned(),
             sheet: Arc::default(),
+            #[cfg(feature = "flagd")]
+            exports: Arc::default(),
         }
     }
 

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 const require = createRequire(`${process.cwd()}/`);
 const { OpenFeature, ProviderEvents } = require('@openfeature/server-sdk');
 const { FlagdProvider } = require('@openfeature/flagd-provider');
-const { port, asks, cases, kill } = JSON.parse(readFileSync(0, 'utf8'));
+const { port, asks, cases, kill, fatal } = JSON.parse(readFileSync(0, 'utf8'));
 const resolverType = process.argv[2];
 const results = [];
 
@@ -21,7 +21,7 @@ function ask(client, type, flag, fallback, context) {
 
 const refused = {};
 for (const [name, selector] of Object.entries(asks)) {
-  const provider = new FlagdProvider({ host: '127.0.0.1', port, selector, resolverType, deadlineMs: 10_000, retryBackoffMaxMs: 500 });
+  const provider = new FlagdProvider({ host: '127.0.0.1', port, selector, resolverType, deadlineMs: 10_000, retryBackoffMaxMs: 500, fatalStatusCodes: fatal });
   await OpenFeature.setProviderAndWait(name, provider).catch((error) => { refused[name] = String(error); });
 }
 for (const one of cases) {

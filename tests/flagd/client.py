@@ -19,7 +19,7 @@ results, clients = [], {}
 
 def provider(selector):
     return FlagdProvider(host="127.0.0.1", port=given["port"], selector=selector, resolver_type=resolver, deadline_ms=10_000,
-                         retry_backoff_ms=200, retry_backoff_max_ms=500)
+                         retry_backoff_ms=200, retry_backoff_max_ms=500, fatal_status_codes=given["fatal"])
 
 
 def noted(number, details):

@@ -23,12 +23,15 @@ from program import ROOT, Api, built_program, free_port, started  # noqa: E402
 TOOLS = ROOT / "target" / "flagd-clients"
 NPM = ["@openfeature/flagd-provider@0.16.1", "@openfeature/server-sdk@1.23.0", "@openfeature/core@1.12.0", "@grpc/grpc-js@1.14.0"]
 PYPI = ["openfeature-provider-flagd==0.6.1", "openfeature-sdk==0.10.0"]
-# The least checks that a run must come to.
-CHECKS = 3_000
+# The least checks that a run must come to, and the least answers of one that evaluates by itself that are held beside the relay's.
+CHECKS, BESIDE = 6_000, 280
 # What a refusal's code is called by the providers, who know no other words.
 ERRORS = {"INVALID_CONTEXT": "TYPE_MISMATCH", "TARGETING_KEY_MISSING": "GENERAL"}
 # Reasons in OFREP's words, and in flagd's.
 REASONS = {"STATIC": "DEFAULT", "UNKNOWN": "STALE"}
+# Upon which a provider that evaluates by itself gives up at once: it is asked nothing before it has flags.
+FATAL = ["UNAUTHENTICATED", "PERMISSION_DENIED", "INVALID_ARGUMENT"]
+RPC, IN_PROCESS = "rpc", "in-process"
 
 
 def installed():
@@ -39,10 +42,11 @@ def installed():
     if not (node / "node_modules" / "@openfeature" / "flagd-provider").exists():
         node.mkdir(parents=True, exist_ok=True)
         subprocess.run(["npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", node, *NPM], check=True)
-    return {
-        "npm flagd-provider, rpc": (["node", HERE / "client.mjs", "rpc"], node),
-        "PyPI openfeature-provider-flagd, rpc": ([python / "bin" / "python", HERE / "client.py", "rpc"], HERE),
+    providers = {
+        "npm flagd-provider": (["node", HERE / "client.mjs"], node),
+        "PyPI openfeature-provider-flagd": ([python / "bin" / "python", HERE / "client.py"], HERE),
     }
+    return [(name, way, [*command, way], where) for name, (command, where) in providers.items() for way in (RPC, IN_PROCESS)]
 
 
 def selector(headers):
@@ -75,6 +79,42 @@ def wanted(case):
     return {"value": expect["value"], "variant": expect["variant"], "reason": reason, "error": None}
 
 
+def wanted_in_process(provider, case):
+    """The same of one that has definitions: of the tenant that its selector names, whatever a context says."""
+    expect, default = case["expect"], case["default"]
+    kind = case["flag"].split("-")[0]
+    if case["ask"] in ("context", "nobody", "elsewhere"):
+        return {"value": default, "error": "PROVIDER_FATAL"}
+    if kind in ("rule", "split", "error") or case["flag"].endswith("-list"):
+        # They hang on the user, are errors, or have no type in flagd: there is no definition.
+        return {"value": default, "error": "FLAG_NOT_FOUND"}
+    if provider.startswith("PyPI") and case["type"] == "number" and case["flag"] == "plain-boolean":
+        # Python's booleans are numbers, and so it takes them.
+        return {"value": 1.0, "variant": "on", "error": None}
+    if expect.get("error") == "INVALID_CONTEXT":
+        expect = {"value": True, "variant": "on"}
+    if "error" in expect:
+        return {"value": default, "error": expect["error"]}
+    if expect.get("own"):
+        return {"value": default, "error": None, "reason": "DEFAULT"}
+    return {"value": expect["value"], "variant": expect["variant"], "reason": "STATIC", "error": None}
+
+
+def beside(client, cases, own, relays):
+    """What a provider made of definitions, held beside what the relay answered it."""
+    count, wrong = 0, []
+    for case in cases:
+        mine, theirs = own[case["id"]], relays[case["id"]]
+        if mine.get("error") or case["expect"].get("error"):
+            continue
+        count += 1
+        if [mine.get("value"), mine.get("variant")] != [theirs.get("value"), theirs.get("variant")] and not case["expect"].get("own"):
+            wrong.append(f"{client}: {case} is {mine}, and the relay says {theirs}")
+    if count < BESIDE:
+        wrong.append(f"{client}: {count} answers of its own to hold beside the relay's")
+    return wrong
+
+
 def killed(client, kill):
     """The kill switch, which was on before."""
     want = {"before": True, "after": False, "told": True, "flags": ["kill-me"]}
@@ -99,11 +139,18 @@ def main():
             kill = {"url": f"{base}{switch}kill", "key": admin, "ask": "acme in a page"}
             cases = flags.cases()
             count, wrong = 0, []
-            for client, (command, where) in clients.items():
+            of_relay = {}
+            for provider, way, command, where in clients:
+                client = f"{provider}, {way}"
                 api.call("POST", f"{switch}enable")
-                given = {"port": port, "asks": asks, "cases": cases, "kill": kill}
+                given = {"port": port, "asks": asks, "cases": cases, "kill": kill, "fatal": FATAL if way == IN_PROCESS else []}
                 results, seen = asked(command, where, given)
-                checks, faults = held(client, cases, results, wanted)
+                if way == RPC:
+                    of_relay[provider] = results
+                    checks, faults = held(client, cases, results, wanted)
+                else:
+                    checks, faults = held(client, cases, results, lambda case: wanted_in_process(provider, case))
+                    faults += beside(client, cases, results, of_relay[provider])
                 faults += killed(client, seen)
                 print(f"{client}: {len(cases)} questions, {checks} checks held, {len(faults)} did not")
                 count += checks

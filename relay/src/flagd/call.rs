@@ -68,6 +68,11 @@ where
     })
 }
 
+/// A method that there is not, said so that no proxy between takes it for an address that there is not.
+pub(super) fn missing() -> MethodRouter {
+    post(async || Status::unimplemented("there is no such method here").into_http::<Body>())
+}
+
 /// A request may be as large here as OFREP's.
 fn grpc<A, Q>() -> Grpc<ProstCodec<A, Q>>
 where

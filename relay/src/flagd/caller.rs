@@ -46,24 +46,47 @@ pub(super) fn headers_of(mut headers: HeaderMap) -> Result<HeaderMap, Refused> {
     Ok(headers)
 }
 
+/// The metadata with the selector of a request that has one of its own, as older providers send it alone and newer ones twice.
+pub(super) fn with_selector(mut headers: HeaderMap, selector: &str) -> Result<HeaderMap, Refused> {
+    if selector.is_empty() {
+        return Ok(headers);
+    }
+    match headers.get(SELECTOR) {
+        Some(same) if same.as_bytes() == selector.as_bytes() => {}
+        Some(_) => {
+            return Err(Refused::Invalid(format!(
+                "{SELECTOR} and the request's selector contradict"
+            )));
+        }
+        None => {
+            let value =
+                HeaderValue::from_bytes(selector.as_bytes()).map_err(|_| not_these_words())?;
+            headers.insert(SELECTOR, value);
+        }
+    }
+    Ok(headers)
+}
+
 /// Whether there is a key at all, good or not.
 pub(super) fn has_key(headers: &HeaderMap) -> bool {
     headers.contains_key(AUTHORIZATION) || headers.contains_key("x-api-key")
 }
 
 fn named(part: &str) -> Result<(&'static str, HeaderValue), Refused> {
-    // What was sent is not repeated: it may be a key.
-    let wrong = || {
-        Refused::Invalid(format!(
-            "{SELECTOR} may say key=<access key>/tenant=<tenant>/environment=<environment>"
-        ))
-    };
-    let (name, value) = part.split_once('=').ok_or_else(wrong)?;
+    let (name, value) = part.split_once('=').ok_or_else(not_these_words)?;
     let known = NAMES.into_iter().find(|(known, _)| *known == name.trim());
-    let (_, header) = known.ok_or_else(wrong)?;
-    let mut value = HeaderValue::from_bytes(value.trim().as_bytes()).map_err(|_| wrong())?;
+    let (_, header) = known.ok_or_else(not_these_words)?;
+    let mut value =
+        HeaderValue::from_bytes(value.trim().as_bytes()).map_err(|_| not_these_words())?;
     value.set_sensitive(header == "x-api-key");
     Ok((header, value))
+}
+
+/// What was sent is not repeated: it may be a key.
+fn not_these_words() -> Refused {
+    Refused::Invalid(format!(
+        "{SELECTOR} may say key=<access key>/tenant=<tenant>/environment=<environment>"
+    ))
 }
 
 /// A refusal as flagd's providers read it: they tell `NOT_FOUND` and `INVALID_ARGUMENT` from the rest, and repeat what is
@@ -110,6 +133,11 @@ mod tests {
         // Both stand, so that whoever looks sees that they contradict.
         let both = headers(&[(SELECTOR, "tenant=acme"), ("flagforge-tenant", "globex")]);
         assert_eq!(headers_of(both).unwrap().get_all("flagforge-tenant").iter().count(), 2);
+        for sent in [headers(&[]), headers(&[(SELECTOR, "tenant=acme")])] {
+            let told = headers_of(with_selector(sent, "tenant=acme").unwrap()).unwrap();
+            assert_eq!(told["flagforge-tenant"], "acme");
+        }
+        assert!(with_selector(HeaderMap::new(), "").unwrap().is_empty());
         let nothing = headers_of(headers(&[(SELECTOR, "")])).unwrap();
         assert!(!has_key(&nothing));
     }
@@ -122,6 +150,13 @@ mod tests {
             let refused = headers_of(headers(&[(SELECTOR, selector)])).unwrap_err();
             assert!(!refused.detail().contains("secret"), "{selector}: {refused:?}");
         }
+        for (in_request, in_metadata) in [("tenant=secret", "tenant=a"), ("tenant=a", "key=secret")]
+        {
+            let refused =
+                with_selector(headers(&[(SELECTOR, in_metadata)]), in_request).unwrap_err();
+            assert!(!refused.detail().contains("secret"), "{refused:?}");
+        }
+        assert!(with_selector(HeaderMap::new(), "tenant=a\nb").is_err());
         for other in ["authorization", "x-api-key"] {
             let both = headers(&[(SELECTOR, "key=a"), (other, "b")]);
             assert!(headers_of(both).is_err(), "{other}");

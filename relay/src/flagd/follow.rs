@@ -41,28 +41,39 @@ impl Followed {
     /// the end: the key is good no more.
     pub(super) async fn turned(&mut self, until: Instant) -> Result<Option<Arc<Shelf>>, Refused> {
         loop {
-            // Before the look, so that nothing is missed.
-            self.turns.mark_unchanged();
-            self.rounds.mark_unchanged();
-            let asker = self.asker.take().ok_or(Refused::Unauthenticated)?.again()?;
-            let asker = self.asker.insert(asker);
-            if !Arc::ptr_eq(&asker.shelf.manifest, &self.shelf.manifest) {
-                return Ok(Some(std::mem::replace(&mut self.shelf, Arc::clone(&asker.shelf))));
+            if let Some(before) = self.look()? {
+                return Ok(Some(before));
             }
-            let now = clock::now();
-            let ends = asker.ends.map(|ends| Instant::now() + ends.since(now));
-            let waits = until.min(ends.unwrap_or(until));
-            // An error says that the environment is gone here; whoever comes back has it loaded again.
-            let gone = Refused::Unavailable("this environment is held here no more");
-            tokio::select! {
-                turned = self.turns.changed() => turned.map_err(|_| gone)?,
-                round = self.rounds.changed() => round.map_err(|_| gone)?,
-                () = sleep_until(waits) => {
-                    if waits == until {
-                        return Ok(None);
-                    }
-                }
+            if Instant::now() >= until {
+                return Ok(None);
             }
+            self.stirred(until).await?;
+        }
+    }
+
+    /// The configuration before the one that there is now, where that is another than at the last look.
+    pub(super) fn look(&mut self) -> Result<Option<Arc<Shelf>>, Refused> {
+        // Before the look, so that nothing is missed.
+        self.turns.mark_unchanged();
+        self.rounds.mark_unchanged();
+        let asker = self.asker.take().ok_or(Refused::Unauthenticated)?.again()?;
+        let asker = self.asker.insert(asker);
+        if Arc::ptr_eq(&asker.shelf.manifest, &self.shelf.manifest) {
+            return Ok(None);
+        }
+        Ok(Some(std::mem::replace(&mut self.shelf, Arc::clone(&asker.shelf))))
+    }
+
+    /// Returns when it is time for another look: something came or may have come, the key is over, or it is then.
+    pub(super) async fn stirred(&mut self, until: Instant) -> Result<(), Refused> {
+        let ends = self.asker.as_ref().and_then(|asker| asker.ends);
+        let ends = ends.map(|ends| Instant::now() + ends.since(clock::now()));
+        // An error says that the environment is gone here; whoever comes back has it loaded again.
+        let gone = Refused::Unavailable("this environment is held here no more");
+        tokio::select! {
+            turned = self.turns.changed() => turned.map_err(|_| gone),
+            round = self.rounds.changed() => round.map_err(|_| gone),
+            () = sleep_until(until.min(ends.unwrap_or(until))) => Ok(()),
         }
     }
 

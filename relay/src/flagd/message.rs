@@ -76,6 +76,24 @@ resolved!(ResolvedFloat, f64, double);
 resolved!(ResolvedInt, i64, int64);
 resolved!(ResolvedObject, Struct, message);
 
+/// `SyncFlagsRequest` and `FetchAllFlagsRequest`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Select {
+    /// A name for whoever asks, of their choice.
+    #[prost(string, tag = "1")]
+    pub(super) provider_id: String,
+    #[prost(string, tag = "2")]
+    pub(super) selector: String,
+}
+
+/// `SyncFlagsResponse` and `FetchAllFlagsResponse`. The first's `sync_context` would be put into every evaluation's context, and
+/// is left out.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Flags {
+    #[prost(string, tag = "1")]
+    pub(super) flag_configuration: String,
+}
+
 /// A message without fields.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Nothing {}

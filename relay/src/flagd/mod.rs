@@ -1,20 +1,23 @@
-//! flagd's evaluation protocol (`flagd.evaluation.v1` and `v2`) over gRPC, so that flagd's providers can ask a relay.
-//! The addresses stand beside OFREP's on the same listener, which takes HTTP/2 without asking for it first.
+//! flagd's protocols over gRPC, for flagd's providers: evaluation (`flagd.evaluation.v1` and `v2`) for those that ask a relay,
+//! and `flagd.sync.v1` for those that evaluate by themselves. The addresses stand beside OFREP's on the same listener, which takes HTTP/2 without asking for it first.
 
 mod call;
 mod caller;
 mod evaluate;
 mod events;
+mod export;
 mod follow;
 mod message;
 mod structs;
+mod sync;
 
 use std::sync::Arc;
 
 use axum::Router;
 
 use crate::relay::Relay;
-use call::{streaming, unary};
+use call::{missing, streaming, unary};
+pub(crate) use export::Exports;
 
 /// The two versions of the evaluation service. Their messages are the same, but that the second may leave a value out; and only
 /// the first answers all flags at once.
@@ -22,7 +25,7 @@ const EVALUATION: [&str; 2] = ["/flagd.evaluation.v1.Service", "/flagd.evaluatio
 
 /// Every address there is: what is measured is measured by these.
 #[cfg(any(test, feature = "metrics"))]
-pub(crate) const PATHS: [&str; 13] = [
+pub(crate) const PATHS: [&str; 16] = [
     "/flagd.evaluation.v1.Service/ResolveAll",
     "/flagd.evaluation.v1.Service/ResolveBoolean",
     "/flagd.evaluation.v1.Service/ResolveString",
@@ -36,13 +39,22 @@ pub(crate) const PATHS: [&str; 13] = [
     "/flagd.evaluation.v2.Service/ResolveInt",
     "/flagd.evaluation.v2.Service/ResolveObject",
     "/flagd.evaluation.v2.Service/EventStream",
+    "/flagd.sync.v1.FlagSyncService/SyncFlags",
+    "/flagd.sync.v1.FlagSyncService/FetchAllFlags",
+    "/flagd.sync.v1.FlagSyncService/GetMetadata",
 ];
 
-/// The methods of both services.
+const SYNC: &str = "/flagd.sync.v1.FlagSyncService";
+
+/// The methods of all services.
 pub(crate) fn routes(relay: &Arc<Relay>) -> Router {
     let [first, _] = EVALUATION;
-    let mut routes =
-        Router::new().route(&format!("{first}/ResolveAll"), unary(relay, evaluate::all));
+    let mut routes = Router::new()
+        .route(&format!("{first}/ResolveAll"), unary(relay, evaluate::all))
+        .route(&format!("{SYNC}/SyncFlags"), streaming(relay, sync::stream))
+        .route(&format!("{SYNC}/FetchAllFlags"), unary(relay, sync::fetch))
+        // Providers ask it without saying who they are, and go on where there is no such method.
+        .route(&format!("{SYNC}/GetMetadata"), missing());
     for service in EVALUATION {
         routes = routes
             .route(&format!("{service}/ResolveBoolean"), unary(relay, evaluate::boolean))
@@ -57,18 +69,23 @@ pub(crate) fn routes(relay: &Arc<Relay>) -> Router {
 
 #[cfg(test)]
 mod tests {
-    use super::{EVALUATION, PATHS};
+    use super::{EVALUATION, PATHS, SYNC};
 
     #[test]
     fn every_method_is_among_those_that_are_measured() {
         let (routes, _) = include_str!("mod.rs").split_once("mod tests").unwrap();
-        let methods = routes.split("{service}/").skip(1);
-        let methods: Vec<&str> = methods.filter_map(|rest| rest.split('"').next()).collect();
-        assert_eq!(methods.len() * EVALUATION.len() + 1, PATHS.len(), "{methods:?}");
-        for service in EVALUATION {
-            for path in methods.iter().map(|method| format!("{service}/{method}")) {
-                assert!(PATHS.contains(&path.as_str()), "{path} is in no measure");
+        let mut paths = Vec::new();
+        for (names, services) in
+            [("{first}/", &EVALUATION[..1]), ("{service}/", &EVALUATION[..]), ("{SYNC}/", &[SYNC])]
+        {
+            let methods = routes.split(names).skip(1).filter_map(|rest| rest.split('"').next());
+            for method in methods {
+                paths.extend(services.iter().map(|service| format!("{service}/{method}")));
             }
         }
+        let mut measured = PATHS.to_vec();
+        measured.sort_unstable();
+        paths.sort_unstable();
+        assert_eq!(paths, measured);
     }
 }

@@ -18,12 +18,12 @@ use tower::ServiceExt as _;
 use crate::kit::{directory, edited, flag};
 use crate::world::{World, relay};
 
-const INVALID_ARGUMENT: &str = "3";
+pub(crate) const INVALID_ARGUMENT: &str = "3";
 const NOT_FOUND: &str = "5";
-const RESOURCE_EXHAUSTED: &str = "8";
+pub(crate) const RESOURCE_EXHAUSTED: &str = "8";
 const FAILED_PRECONDITION: &str = "9";
-const UNAVAILABLE: &str = "14";
-const UNAUTHENTICATED: &str = "16";
+pub(crate) const UNAVAILABLE: &str = "14";
+pub(crate) const UNAUTHENTICATED: &str = "16";
 
 #[derive(Clone, PartialEq, Message)]
 struct Ask {
@@ -71,7 +71,7 @@ fn ask(flag: &str, context: &[(&str, &str)]) -> Ask {
     Ask { flag: flag.to_owned(), context: Some(Struct { fields: fields.collect() }) }
 }
 
-async fn opened(
+pub(crate) async fn opened(
     world: &World,
     method: &str,
     headers: &[(&str, &str)],
@@ -79,7 +79,7 @@ async fn opened(
 ) -> Response {
     let length = u32::try_from(asked.encoded_len()).unwrap();
     let frame = [&[0], length.to_be_bytes().as_slice(), &asked.encode_to_vec()].concat();
-    let mut request = Request::post(format!("/flagd.evaluation.{method}"));
+    let mut request = Request::post(format!("/flagd.{method}"));
     request = request.header("content-type", "application/grpc").header("te", "trailers");
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -88,7 +88,7 @@ async fn opened(
 }
 
 /// The next message, or the status that the call ended with.
-async fn next<A: Message + Default>(response: &mut Response) -> Result<A, String> {
+pub(crate) async fn next<A: Message + Default>(response: &mut Response) -> Result<A, String> {
     let status = |headers: &axum::http::HeaderMap| {
         headers.get("grpc-status").map(|status| status.to_str().unwrap().to_owned())
     };
@@ -102,7 +102,7 @@ async fn next<A: Message + Default>(response: &mut Response) -> Result<A, String
     }
 }
 
-async fn call<A: Message + Default>(
+pub(crate) async fn call<A: Message + Default>(
     world: &World,
     method: &str,
     selector: &str,
@@ -111,7 +111,7 @@ async fn call<A: Message + Default>(
     next(&mut opened(world, method, &[("flagd-selector", selector)], asked).await).await
 }
 
-fn of(world: &World, tenant: &str) -> String {
+pub(crate) fn of(world: &World, tenant: &str) -> String {
     format!("key={}/tenant={tenant}/environment=prod", world.server)
 }
 
@@ -119,7 +119,7 @@ fn of(world: &World, tenant: &str) -> String {
 async fn a_tenant_is_answered_in_both_versions_and_never_with_static() {
     let world = World::new();
     for version in ["v1", "v2"] {
-        let method = format!("{version}.Service/ResolveBoolean");
+        let method = format!("evaluation.{version}.Service/ResolveBoolean");
         for (tenant, variant) in [("acme", "on"), ("globex", "off")] {
             let asked = ask("new-dashboard", &[("targetingKey", "u-1")]);
             let told: Bool = call(&world, &method, &of(&world, tenant), &asked).await.unwrap();
@@ -135,14 +135,20 @@ async fn a_tenant_is_answered_in_both_versions_and_never_with_static() {
     // The caller's own default: no value, no variant.
     let own = ask("own-default", &[]);
     let told: Bool =
-        call(&world, "v2.Service/ResolveBoolean", &of(&world, "acme"), &own).await.unwrap();
+        call(&world, "evaluation.v2.Service/ResolveBoolean", &of(&world, "acme"), &own)
+            .await
+            .unwrap();
     assert_eq!((told.value, told.variant, told.reason.as_str()), (None, None, "DEFAULT"));
     // Integers and numbers, for languages that have one type of numbers.
     for (flag, value) in [("seats", 100.0), ("rate", 1.0)] {
-        let told: Double =
-            call(&world, "v2.Service/ResolveFloat", &of(&world, "acme"), &ask(flag, &[]))
-                .await
-                .unwrap();
+        let told: Double = call(
+            &world,
+            "evaluation.v2.Service/ResolveFloat",
+            &of(&world, "acme"),
+            &ask(flag, &[]),
+        )
+        .await
+        .unwrap();
         assert_eq!(told.value, Some(value), "{flag}");
     }
 }
@@ -150,7 +156,7 @@ async fn a_tenant_is_answered_in_both_versions_and_never_with_static() {
 #[tokio::test]
 async fn what_is_wrong_has_its_code() {
     let world = World::new();
-    let method = "v2.Service/ResolveBoolean";
+    let method = "evaluation.v2.Service/ResolveBoolean";
     let acme = of(&world, "acme");
     let other = format!("key={}/environment=prod", world.server);
     for (selector, asked, code) in [
@@ -176,16 +182,27 @@ async fn a_clients_key_sees_what_clients_may_see() {
         client = publisher.key(KeyKind::Client, "k2", |_| {});
     });
     let selector = format!("key={client}/tenant=acme/environment=prod");
-    let told =
-        call::<Bool>(&world, "v1.Service/ResolveBoolean", &selector, &ask("broken", &[])).await;
+    let told = call::<Bool>(
+        &world,
+        "evaluation.v1.Service/ResolveBoolean",
+        &selector,
+        &ask("broken", &[]),
+    )
+    .await;
     assert_eq!(told.unwrap_err(), NOT_FOUND);
     let told =
-        call::<All>(&world, "v1.Service/ResolveAll", &selector, &Struct::default()).await.unwrap();
-    assert_eq!(told.flags.into_keys().collect::<Vec<_>>(), ["visible"]);
-    let told =
-        call::<All>(&world, "v1.Service/ResolveAll", &of(&world, "acme"), &Struct::default())
+        call::<All>(&world, "evaluation.v1.Service/ResolveAll", &selector, &Struct::default())
             .await
             .unwrap();
+    assert_eq!(told.flags.into_keys().collect::<Vec<_>>(), ["visible"]);
+    let told = call::<All>(
+        &world,
+        "evaluation.v1.Service/ResolveAll",
+        &of(&world, "acme"),
+        &Struct::default(),
+    )
+    .await
+    .unwrap();
     assert!(told.flags.contains_key("limits") && !told.flags.contains_key("broken"));
 }
 
@@ -196,9 +213,13 @@ async fn who_asks_too_often_is_told_so() {
     let selector = of(&world, "acme");
     let mut codes = Vec::new();
     for _ in 0..6 {
-        let told =
-            call::<Bool>(&world, "v2.Service/ResolveBoolean", &selector, &ask("visible", &[]))
-                .await;
+        let told = call::<Bool>(
+            &world,
+            "evaluation.v2.Service/ResolveBoolean",
+            &selector,
+            &ask("visible", &[]),
+        )
+        .await;
         codes.push(told.err());
     }
     assert_eq!(codes[..5], [const { None }; 5]);
@@ -210,8 +231,10 @@ async fn a_stream_tells_which_flags_changed_until_the_relay_closes() {
     let mut world = World::new();
     let headers = [("flagd-selector", of(&world, "acme"))];
     let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let mut stream = opened(&world, "v2.Service/EventStream", &headers, &Struct::default()).await;
-    let mut strange = opened(&world, "v1.Service/EventStream", &[], &Struct::default()).await;
+    let mut stream =
+        opened(&world, "evaluation.v2.Service/EventStream", &headers, &Struct::default()).await;
+    let mut strange =
+        opened(&world, "evaluation.v1.Service/EventStream", &[], &Struct::default()).await;
     for stream in [&mut stream, &mut strange] {
         assert_eq!(next::<Event>(stream).await.unwrap().kind, "provider_ready");
     }
@@ -243,13 +266,15 @@ async fn strangers_have_few_places_and_take_none_of_others() {
     world.app = app(world.relay.clone());
     let mut open = Vec::new();
     for place in 0..3 {
-        let mut stream = opened(&world, "v2.Service/EventStream", &[], &Struct::default()).await;
+        let mut stream =
+            opened(&world, "evaluation.v2.Service/EventStream", &[], &Struct::default()).await;
         let told = next::<Event>(&mut stream).await;
         assert_eq!(told.is_ok(), place < 2, "{told:?}");
         open.push(stream);
     }
     let headers = [("flagd-selector", of(&world, "acme"))];
     let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let mut stream = opened(&world, "v2.Service/EventStream", &headers, &Struct::default()).await;
+    let mut stream =
+        opened(&world, "evaluation.v2.Service/EventStream", &headers, &Struct::default()).await;
     assert!(next::<Event>(&mut stream).await.is_ok());
 }

@@ -7,6 +7,8 @@ mod data;
 mod doors;
 #[cfg(feature = "flagd")]
 mod flagd;
+#[cfg(feature = "flagd")]
+mod flagd_sync;
 mod grants;
 mod heard;
 #[path = "../../../sdk/rust/tests/it/kit.rs"]
