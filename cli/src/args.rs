@@ -37,6 +37,11 @@ pub(crate) enum Command {
     /// Everything is kept in one folder. The first start makes it, with an organization, its
     /// environments dev, staging and prod, and an admin key.
     Serve(Serve),
+    /// Run a relay: answers over OFREP, and manifests and streams for SDKs, from an installation or a mirror of it.
+    ///
+    /// It verifies what it reads, keeps the last good manifests, and goes on with them when its origin is gone. The program
+    /// `flagforge-relay` is the same.
+    Relay(Box<flagforge_relay::Settings>),
     /// Run the sample service: a small program that uses the SDK and says what its flags tell it.
     Sample(Sample),
     /// Ask a configuration, ours or another vendor's, a line at a time. Needs no server.
@@ -79,6 +84,10 @@ pub(crate) struct Serve {
     /// Where to listen. It speaks plain HTTP, so keep it to this machine or behind a proxy.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
+    /// An address for /healthz, /readyz and /configuration of the data plane, and /metrics where this program is built with the
+    /// feature `metrics`. It names organizations: nobody else should reach it.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) operation_listen: Option<SocketAddr>,
     /// A web origin whose pages may call the management API, say https://console.example.com. Repeat it for
     /// several; none may unless named.
     #[arg(long = "cors-origin", value_name = "ORIGIN")]

@@ -24,11 +24,16 @@ async fn main() -> ExitCode {
     #[cfg(feature = "https")]
     // An error says that one is chosen already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let filter =
-        EnvFilter::try_from_env("FLAGFORGE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let done = match Args::parse().command {
+    let command = Args::parse().command;
+    // A relay logs as it is told, and may be told otherwise while it runs.
+    if !matches!(command, Command::Relay(_)) {
+        let filter =
+            EnvFilter::try_from_env("FLAGFORGE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
+    let done = match command {
         Command::Serve(serve) => serve::run(&serve).await,
+        Command::Relay(settings) => flagforge_relay::run(&settings).await,
         Command::Sample(sample) => sample::run(&sample.connection, &sample.tenants).await,
         Command::Eval(eval) => eval::run(&eval),
         Command::Explain(explain) => explain::run(&explain).await,

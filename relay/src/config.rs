@@ -53,6 +53,9 @@ pub struct Config {
     /// Who is told how far this relay and the SDKs behind it are; `None`: its origin, if that is another relay. Only a
     /// relay that is kept fresh in the background tells.
     pub reports_to: Option<Arc<dyn Reporter>>,
+    /// The topics of SNS that are believed at `/notify/sns`.
+    #[cfg(feature = "sns")]
+    pub sns: Option<Arc<crate::sns::Sns>>,
     /// How often.
     pub report_every: Duration,
 }
@@ -78,8 +81,8 @@ pub enum Freshness {
 }
 
 /// A backend of a busy tenant that asks for one flag at a time: five such tenants fill a key's share.
-const PER_SECOND_OF_A_TENANT: u32 = 2_000;
-const PER_SECOND_OF_A_KEY: u32 = 5 * PER_SECOND_OF_A_TENANT;
+pub(crate) const PER_SECOND_OF_A_TENANT: u32 = 2_000;
+pub(crate) const PER_SECOND_OF_A_KEY: u32 = 5 * PER_SECOND_OF_A_TENANT;
 
 impl Config {
     /// A server's configuration: polls every 30 seconds and holds 1,024 environments.
@@ -104,6 +107,8 @@ impl Config {
             heartbeat: Duration::from_secs(15),
             max_stream_age: Duration::from_secs(30 * 60),
             reports_to: None,
+            #[cfg(feature = "sns")]
+            sns: None,
             report_every: REPORT_EVERY,
         }
     }

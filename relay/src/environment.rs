@@ -107,6 +107,7 @@ impl Environment {
         origin: &Arc<dyn Origin>,
         config: &Config,
         relay_id: Option<&ReporterId>,
+        poll: watch::Receiver<Duration>,
     ) -> Found {
         let scope = |scope| id.scope(scope);
         let reader = |scope| RootReader::new(Arc::clone(origin), scope, config.pinned.clone());
@@ -146,7 +147,7 @@ impl Environment {
         let loaded = Arc::new(Self {
             id,
             shelf: ArcSwap::from_pointee(shelf),
-            following: Following { relay, canary, environment, pace: Pace::new(config.poll) }
+            following: Following { relay, canary, environment, pace: Pace::new(*poll.borrow()) }
                 .into(),
             asked: AtomicU64::new(0),
             done: AtomicU64::new(0),
@@ -169,7 +170,7 @@ impl Environment {
         loaded.refresh_environment_root(&mut following).await;
         drop(following);
         if config.freshness == Freshness::Background {
-            loaded.follow(origin, config, relay_id);
+            loaded.follow(origin, config, relay_id, poll);
         }
         Found::Loaded(loaded)
     }
@@ -216,6 +217,13 @@ impl Environment {
         }
     }
 
+    /// Asks for a look at the origin now: somebody who is known announced a root. Announcements that come while it looks share
+    /// the next look.
+    #[cfg(feature = "sns")]
+    pub(crate) fn announced(&self) {
+        self.bell.notify_one();
+    }
+
     /// Asks the origin now. Whoever asks while a refresh runs shares the next one with all others who do.
     pub(crate) async fn refresh(&self) -> Duration {
         let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
@@ -232,6 +240,13 @@ impl Environment {
         self.done.store(covered, Ordering::SeqCst);
         self.well.store(well, Ordering::Relaxed);
         if well { following.pace.after_success() } else { following.pace.after_failure() }
+    }
+
+    /// Polls at another pace from here on. Answers how long to wait first.
+    async fn poll_every(&self, interval: Duration) -> Duration {
+        let mut following = self.following.lock().await;
+        following.pace = Pace::new(interval);
+        following.pace.after_success()
     }
 
     /// Where requests keep manifests fresh: refreshes when it is time, waiting no longer than `within`.
@@ -335,8 +350,9 @@ impl Environment {
         origin: &Arc<dyn Origin>,
         config: &Config,
         relay_id: Option<&ReporterId>,
+        poll: watch::Receiver<Duration>,
     ) {
-        let (bell, poll) = (Arc::clone(&self.bell), config.poll);
+        let bell = Arc::clone(&self.bell);
         let following = tokio::spawn(follow(Arc::downgrade(self), bell, poll));
         let bell = Arc::clone(&self.bell);
         let scope = self.id.scope(Scope::Environment);
@@ -354,14 +370,22 @@ impl Environment {
     }
 }
 
-async fn follow(environment: Weak<Environment>, bell: Arc<Notify>, poll: Duration) {
-    let mut wait = Pace::new(poll).after_success();
+async fn follow(
+    environment: Weak<Environment>,
+    bell: Arc<Notify>,
+    mut poll: watch::Receiver<Duration>,
+) {
+    let mut wait = Pace::new(*poll.borrow_and_update()).after_success();
     loop {
-        tokio::select! {
-            () = sleep(wait) => {}
-            () = bell.notified() => {}
-        }
+        let other = tokio::select! {
+            () = sleep(wait) => None,
+            () = bell.notified() => None,
+            Ok(()) = poll.changed() => Some(*poll.borrow_and_update()),
+        };
         let Some(environment) = environment.upgrade() else { return };
-        wait = environment.refresh().await;
+        wait = match other {
+            Some(every) => environment.poll_every(every).await,
+            None => environment.refresh().await,
+        };
     }
 }

@@ -3,6 +3,7 @@
 
 mod asked_for;
 mod asker;
+mod breaker;
 mod browser;
 mod bulk;
 mod chunks;
@@ -26,22 +27,40 @@ mod rates;
 mod refetch;
 mod relay;
 mod router;
+#[cfg(feature = "server")]
+mod run;
 mod scoped;
 mod seats;
 #[cfg(feature = "server")]
 mod server;
+#[cfg(feature = "server")]
+mod settings;
 mod sheet;
 mod shelf;
+#[cfg(feature = "sns")]
+mod sns;
 #[cfg(feature = "https")]
 mod tls;
+#[cfg(feature = "server")]
+mod tuning;
 
 pub use config::{Config, Freshness, Ring};
 pub use grants::Grants;
 pub use ofrep::MAX_BODY_BYTES;
 pub use operation::operation;
 pub use relay::Relay;
+#[cfg(feature = "sns")]
+pub use reqwest::Url;
 pub use router::{app, app_without_streams};
 #[cfg(feature = "server")]
+pub use run::run;
+#[cfg(feature = "server")]
 pub use server::{Limits, Lock, serve};
+#[cfg(feature = "server")]
+pub use settings::{Places, Settings};
+#[cfg(feature = "sns")]
+pub use sns::{OverHttps, Sns, Topic, TopicError, Web, WebError};
 #[cfg(feature = "https")]
 pub use tls::{Tls, TlsError};
+#[cfg(feature = "server")]
+pub use tuning::{SetLog, TuningError, TuningFile};

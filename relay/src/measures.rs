@@ -1,7 +1,7 @@
 //! What a relay measures of itself. Requests are counted as they come; all else is looked up when somebody asks.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::breaker::{Breaker, Seen};
 use crate::clock;
 use crate::environment::Environment;
 use crate::relay::Relay;
@@ -145,10 +146,49 @@ impl Measures {
         registry.register("chunk_hits", "Chunks found in memory", ConstCounter::new(found));
         registry.register("chunk_misses", "Chunks asked of the origin", ConstCounter::new(fetched));
         places.register(&mut registry);
+        origin(&relay.breaker, &mut registry);
+        #[cfg(feature = "server")]
+        configuration(&relay.tuned.in_force(), &mut registry);
         let mut told = String::new();
         text::encode(&mut told, &registry)?;
         Ok(told)
     }
+}
+
+/// How the origin does, for all environments together.
+fn origin(breaker: &Breaker, registry: &mut Registry) {
+    let (left_alone, seen) = breaker.told();
+    let help = "1: the origin failed again and again, and is asked by single probes only";
+    registry.register("origin_left_alone", help, ConstGauge::new(i64::from(left_alone)));
+    let Seen { failures, opened, spared } = seen;
+    for (name, help, count) in [
+        ("origin_failures", "Calls that the origin did not answer", failures),
+        ("origin_outages", "How often it was begun to be left alone", opened),
+        ("origin_spared", "Calls that were not made while it was", spared),
+    ] {
+        registry.register(name, help, ConstCounter::new(count.load(Ordering::Relaxed)));
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[cfg(feature = "server")]
+struct Content {
+    digest: String,
+}
+
+/// Which configuration is in force, where a file says it.
+#[cfg(feature = "server")]
+fn configuration(in_force: &crate::tuning::InForce, registry: &mut Registry) {
+    let Some(digest) = in_force.digest.clone() else { return };
+    let content: Family<Content, Gauge> = Family::default();
+    content.get_or_create(&Content { digest }).set(1);
+    registry.register("configuration", "The file in force, by the digest of its content", content);
+    let since = ConstGauge::new(in_force.since.as_millis() / 1_000);
+    let help = "Since when it is, in seconds since 1970";
+    registry.register_with_unit("configuration_since", help, Unit::Seconds, since);
+    let refused = ConstGauge::new(i64::from(in_force.refused.is_some()));
+    let help = "1: the file as it is now is no good, and the one before stays";
+    registry.register("configuration_refused", help, refused);
 }
 
 /// Counts a request and how long it took.

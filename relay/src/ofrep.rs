@@ -168,9 +168,14 @@ impl<'a> Success<'a> {
 
 /// The whole body, at most [`MAX_BODY_BYTES`] of it.
 pub(crate) async fn whole(body: Body) -> Result<Bytes, Refused> {
-    match to_bytes(body, MAX_BODY_BYTES).await {
+    whole_within(body, MAX_BODY_BYTES).await
+}
+
+/// The whole body, at most so many bytes of it.
+pub(crate) async fn whole_within(body: Body, limit: usize) -> Result<Bytes, Refused> {
+    match to_bytes(body, limit).await {
         Ok(bytes) => Ok(bytes),
-        Err(error) if over_limit(&error) => Err(Refused::TooLarge(MAX_BODY_BYTES)),
+        Err(error) if over_limit(&error) => Err(Refused::TooLarge(limit)),
         Err(_) => Err(Refused::Malformed("the body ended before it was whole".into())),
     }
 }

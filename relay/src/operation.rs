@@ -13,11 +13,13 @@ use serde_json::{Value, json};
 
 use crate::relay::Relay;
 
-/// `/healthz` and `/readyz`, and with the feature `metrics` `/metrics`.
+/// `/healthz` and `/readyz`, with the feature `metrics` `/metrics`, and with the feature `server` `/configuration`.
 pub fn operation(relay: Arc<Relay>) -> Router {
     let router = Router::new().route("/healthz", get(health)).route("/readyz", get(readiness));
     #[cfg(feature = "metrics")]
     let router = router.route("/metrics", get(metrics));
+    #[cfg(feature = "server")]
+    let router = router.route("/configuration", get(configuration));
     router.with_state(relay)
 }
 
@@ -55,6 +57,12 @@ pub(crate) async fn readiness(State(relay): State<Arc<Relay>>) -> Response {
     let ready = readiness.status == "ready";
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness)).into_response()
+}
+
+/// `GET /configuration`: what may change while it runs, as it is in force.
+#[cfg(feature = "server")]
+async fn configuration(State(relay): State<Arc<Relay>>) -> Json<crate::tuning::InForce> {
+    Json(crate::tuning::InForce::clone(&relay.tuned.in_force()))
 }
 
 /// `GET /metrics`: the text format of OpenMetrics 1.0.

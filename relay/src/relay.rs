@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
+use crate::breaker::Breaker;
 use crate::chunks::ChunkCache;
 use crate::config::{Config, Freshness};
 use crate::environment::{EnvId, Environment, Found};
@@ -23,6 +24,8 @@ use crate::measures::Measures;
 use crate::operation::Readiness;
 use crate::rates::Rates;
 use crate::seats::Seats;
+#[cfg(feature = "server")]
+use crate::tuning::Tuned;
 
 /// How long a request waits for a first load. The load goes on, for those who come later.
 const LOAD_WITHIN: Duration = Duration::from_secs(5);
@@ -49,6 +52,8 @@ pub struct Relay {
     #[cfg(feature = "metrics")]
     pub(crate) chunks: Arc<ChunkCache>,
     #[cfg(feature = "metrics")]
+    pub(crate) breaker: Arc<Breaker>,
+    #[cfg(feature = "metrics")]
     pub(crate) measures: Measures,
     places: Arc<Mutex<Places>>,
     pub(crate) streams: Seats,
@@ -61,6 +66,10 @@ pub struct Relay {
     uses: AtomicU64,
     /// How many it has of those that it was to begin with.
     begun: AtomicUsize,
+    /// How often environments are polled, which may change.
+    pub(crate) poll: watch::Sender<Duration>,
+    #[cfg(feature = "server")]
+    pub(crate) tuned: Tuned,
     /// Under which it says how far it is; drawn by lot.
     id: Option<ReporterId>,
 }
@@ -85,7 +94,8 @@ pub(crate) enum NoEnvironment {
 impl Relay {
     /// A relay over an origin. It loads nothing yet.
     pub fn new(origin: Arc<dyn Origin>, config: Config) -> Arc<Self> {
-        let chunks = Arc::new(ChunkCache::new(origin, config.max_chunk_bytes));
+        let breaker = Arc::new(Breaker::new(origin));
+        let chunks = Arc::new(ChunkCache::new(Arc::clone(&breaker) as _, config.max_chunk_bytes));
         let origin: Arc<dyn Origin> = Arc::clone(&chunks) as _;
         let places = Places {
             loaded: HashMap::new(),
@@ -98,6 +108,8 @@ impl Relay {
             #[cfg(feature = "metrics")]
             chunks,
             #[cfg(feature = "metrics")]
+            breaker,
+            #[cfg(feature = "metrics")]
             measures: Measures::default(),
             places: Arc::new(Mutex::new(places)),
             streams: Seats::new("streams", config.max_streams, config.max_streams_of_a_key),
@@ -107,6 +119,9 @@ impl Relay {
             closed: watch::Sender::new(false),
             uses: AtomicU64::new(0),
             begun: AtomicUsize::new(0),
+            poll: watch::Sender::new(config.poll),
+            #[cfg(feature = "server")]
+            tuned: Tuned::new(&config),
             id: propagation::id(),
             rates: Arc::new(Rates::new(&config)),
             granted: config.grants.clone().map(Granted::new),
@@ -130,6 +145,19 @@ impl Relay {
         };
         if let Some(environment) = environment {
             environment.refresh().await;
+        }
+    }
+
+    /// An environment was announced to have a new root, by whoever need not be believed: it looks soon.
+    #[cfg(feature = "sns")]
+    pub(crate) fn announced(self: &Arc<Self>, id: EnvId) {
+        let mut places = places(&self.places);
+        places.unknown.remove(&id);
+        if let Some(environment) = places.loaded.get(&id) {
+            environment.announced();
+        } else if places.loading.contains_key(&id) {
+            let relay = Arc::clone(self);
+            tokio::spawn(async move { relay.notify(&id.org, &id.env).await });
         }
     }
 
@@ -181,20 +209,37 @@ impl Relay {
     /// there, or the relay is closed.
     pub async fn start(&self) {
         let closed = self.closed();
-        let load = async {
-            for (org, env) in &self.config.begin_with {
-                let id = EnvId { org: org.clone(), env: env.clone() };
-                while let Err(why) = self.environment(id.clone()).await {
-                    debug!(%org, %env, ?why, "not loaded yet");
-                    sleep(follow::spread(BEGIN_AGAIN)).await;
-                }
-                self.begun.fetch_add(1, Ordering::Relaxed);
-                info!(%org, %env, "loaded");
-            }
-        };
+        let load = self.load_all(&self.config.begin_with, || {
+            self.begun.fetch_add(1, Ordering::Relaxed);
+        });
         tokio::select! {
             () = load => {}
             () = closed => {}
+        }
+    }
+
+    /// Loads environments, those that cannot be had again and again, until all are there.
+    pub(crate) async fn load_all(&self, places: &[(OrgKey, EnvKey)], loaded: impl Fn()) {
+        let mut lacking: Vec<&(OrgKey, EnvKey)> = places.iter().collect();
+        loop {
+            let mut still = Vec::new();
+            for place @ (org, env) in lacking {
+                match self.environment(EnvId { org: org.clone(), env: env.clone() }).await {
+                    Ok(_) => {
+                        loaded();
+                        info!(%org, %env, "loaded");
+                    }
+                    Err(why) => {
+                        debug!(%org, %env, ?why, "not loaded yet");
+                        still.push(place);
+                    }
+                }
+            }
+            if still.is_empty() {
+                return;
+            }
+            lacking = still;
+            sleep(follow::spread(BEGIN_AGAIN)).await;
         }
     }
 
@@ -255,11 +300,12 @@ impl Relay {
     /// Loads in a task of its own, which goes on when whoever asked first has hung up.
     fn begin(&self, id: EnvId, sender: watch::Sender<Option<Found>>) {
         let (origin, config) = (Arc::clone(&self.origin), self.config.clone());
-        let relay_id = self.id.clone();
+        let (relay_id, poll) = (self.id.clone(), self.poll.subscribe());
         let (held, use_number) =
             (Arc::clone(&self.places), self.uses.fetch_add(1, Ordering::Relaxed));
         tokio::spawn(async move {
-            let found = Environment::load(id.clone(), &origin, &config, relay_id.as_ref()).await;
+            let found =
+                Environment::load(id.clone(), &origin, &config, relay_id.as_ref(), poll).await;
             let mut places = places(&held);
             places.loading.remove(&id);
             match &found {

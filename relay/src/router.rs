@@ -10,13 +10,14 @@ use crate::{browser, bulk, data, grants, heard, ofrep, operation, refetch, scope
 
 /// Every address there is: what is measured is measured by these.
 #[cfg(any(test, feature = "metrics"))]
-pub(crate) const PATHS: [&str; 18] = [
+pub(crate) const PATHS: [&str; 19] = [
     "/healthz",
     "/readyz",
     "/ofrep/v1/evaluate/flags/{*key}",
     "/ofrep/v1/evaluate/flags",
     "/ofrep/v1/evaluate/flags/",
     refetch::PATH,
+    "/notify/sns",
     "/data/v1/explain/{*key}",
     "/data/v1/{org}/{env}/trust",
     "/data/v1/{org}/{env}/trust/{number}",
@@ -42,6 +43,12 @@ pub fn app(relay: Arc<Relay>) -> Router {
     let others = routes(post(bulk::evaluate_flags_and_stream)).with_state(Arc::clone(&relay));
     #[cfg(feature = "flagd")]
     let others = others.merge(crate::flagd::routes(&relay));
+    #[cfg(feature = "sns")]
+    let others = others.merge(
+        Router::new()
+            .route("/notify/sns", post(crate::sns::notified))
+            .with_state(Arc::clone(&relay)),
+    );
     measured(others.merge(of_servers), relay)
 }
 

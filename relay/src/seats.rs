@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::environment::EnvId;
@@ -14,8 +15,8 @@ type Key = (EnvId, String);
 #[derive(Debug)]
 pub(crate) struct Seats {
     what: &'static str,
-    limit: usize,
-    of_a_key: usize,
+    limit: AtomicUsize,
+    of_a_key: AtomicUsize,
     taken: Arc<Mutex<Taken>>,
 }
 
@@ -34,7 +35,15 @@ pub(crate) struct Seat {
 
 impl Seats {
     pub(crate) fn new(what: &'static str, limit: usize, of_a_key: usize) -> Self {
+        let (limit, of_a_key) = (AtomicUsize::new(limit), AtomicUsize::new(of_a_key));
         Self { what, limit, of_a_key, taken: Arc::default() }
+    }
+
+    /// Other limits from here on. Who has a place keeps it.
+    #[cfg(feature = "server")]
+    pub(crate) fn set(&self, limit: usize, of_a_key: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
+        self.of_a_key.store(of_a_key, Ordering::Relaxed);
     }
 
     /// A place for a key that was verified.
@@ -42,8 +51,9 @@ impl Seats {
         let mut taken = self.with_room()?;
         let key = (environment.clone(), key.to_owned());
         let held = taken.by_key.entry(key.clone()).or_default();
-        if *held >= self.of_a_key {
-            return Err(Refused::Full { what: self.what, whose: "this key", limit: self.of_a_key });
+        let limit = self.of_a_key.load(Ordering::Relaxed);
+        if *held >= limit {
+            return Err(Refused::Full { what: self.what, whose: "this key", limit });
         }
         *held += 1;
         taken.all += 1;
@@ -60,8 +70,9 @@ impl Seats {
 
     fn with_room(&self) -> Result<MutexGuard<'_, Taken>, Refused> {
         let taken = lock(&self.taken);
-        if taken.all >= self.limit {
-            return Err(Refused::Full { what: self.what, whose: "this relay", limit: self.limit });
+        let limit = self.limit.load(Ordering::Relaxed);
+        if taken.all >= limit {
+            return Err(Refused::Full { what: self.what, whose: "this relay", limit });
         }
         Ok(taken)
     }

@@ -18,6 +18,10 @@ use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, warn};
 
+/// Connections at a time: all streams, all answers that are held back, and those for everything else. Of 10 KB and up.
+pub(crate) const MAX_CONNECTIONS: usize = 26_000;
+/// Those for everything else.
+pub(crate) const OTHER_CONNECTIONS: usize = 2_000;
 /// What a connection beyond the limit is told.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 /// How long telling it may take.
@@ -28,7 +32,7 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// What connections may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at a time: all streams, all answers that are held back, and 2,000 for everything else. Of 10 KB and up.
+    /// Connections at a time.
     pub max_connections: usize,
     /// From a connection's beginning, or an answer's end, until the whole head of the next request; and the handshake of TLS.
     pub head_within: Duration,
@@ -48,7 +52,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_connections: 26_000,
+            max_connections: MAX_CONNECTIONS,
             head_within: Duration::from_secs(10),
             max_head_bytes: 32 * 1024,
             write_within: Duration::from_secs(30),

@@ -48,6 +48,10 @@ pub(crate) async fn run(args: &Serve) -> anyhow::Result<()> {
     // The port first: it is the likeliest to be taken, and nothing has been touched yet.
     let listener = listen(args.listen).await?;
     let address = listener.local_addr().context("asking for the address")?;
+    let operation = match args.operation_listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
     let embedded = Embedded::open(&home.folder)?;
     let sink = events::sink(&args.events).await?;
     let mut house = furnish(&home, embedded, address.port()).await?;
@@ -72,6 +76,10 @@ pub(crate) async fn run(args: &Serve) -> anyhow::Result<()> {
         open_to_others: !address.ip().is_loopback(),
     };
     let app = flagforge_platform::cors(house.app(), &args.cors_origins)?;
+    if let Some(listener) = operation {
+        let operation = flagforge_relay::operation(Arc::clone(&house.relay));
+        tokio::spawn(async move { axum::serve(listener, operation).await });
+    }
     let relay = Arc::clone(&house.relay);
     let server = tokio::spawn(async move {
         let until = async move {

@@ -28,7 +28,16 @@ fn home<'p>(data: impl Into<Option<&'p Path>>, demo: bool) -> Home {
     let (data, listen) = (data.into().map(Path::to_owned), ([127, 0, 0, 1], PORT).into());
     let (cors_origins, allow_loopback, issuers) = (Vec::new(), false, Vec::new());
     let events = crate::args::EventsTo::default();
-    let serve = Serve { demo, data, listen, cors_origins, allow_loopback, issuers, events };
+    let serve = Serve {
+        demo,
+        data,
+        listen,
+        operation_listen: None,
+        cors_origins,
+        allow_loopback,
+        issuers,
+        events,
+    };
     Home::of(&serve).unwrap()
 }
 

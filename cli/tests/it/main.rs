@@ -7,4 +7,5 @@ mod manifests;
 mod newcomer;
 mod people;
 mod refusals;
+mod relay;
 mod routes;

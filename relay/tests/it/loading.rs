@@ -114,6 +114,38 @@ async fn all_who_ask_at_once_share_one_load() {
 }
 
 #[tokio::test]
+async fn an_origin_that_does_not_answer_is_left_alone_and_found_again() {
+    let place = place();
+    let relay = relay(&place, |_| {});
+    let app = app(Arc::clone(&relay));
+    assert_eq!(theme(&app, &place.server, "prod").await.status, StatusCode::OK);
+    place.origin.cut.store(true, Ordering::Relaxed);
+    let before = place.origin.roots.load(Ordering::Relaxed);
+    for number in 0..100 {
+        let reply = theme(&app, &stranger(&format!("org-{number}")), "prod").await;
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    let asked = place.origin.roots.load(Ordering::Relaxed) - before;
+    assert!(asked <= 10, "five, and a probe now and then: {asked}");
+    assert_eq!(theme(&app, &place.server, "prod").await.status, StatusCode::OK, "it is here");
+    #[cfg(feature = "metrics")]
+    {
+        let operation = flagforge_relay::operation(relay);
+        let told = call(&operation, "GET", "/metrics", &[], axum::body::Body::empty()).await;
+        let text = String::from_utf8(told.bytes).unwrap();
+        assert!(text.contains("flagforge_relay_origin_left_alone 1\n"), "{text}");
+        assert!(text.contains("flagforge_relay_origin_outages_total 1\n"), "{text}");
+    }
+    place.origin.cut.store(false, Ordering::Relaxed);
+    let found = async {
+        while theme(&app, &stranger("org-0"), "prod").await.status != StatusCode::UNAUTHORIZED {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), found).await.unwrap();
+}
+
+#[tokio::test]
 async fn names_that_strangers_invent_do_not_reach_the_origin_for_ever() {
     let place = place();
     let app = app(relay(&place, |_| {}));

@@ -23,6 +23,10 @@ mod refetch;
 mod rings;
 #[cfg(feature = "server")]
 mod server;
+#[cfg(feature = "sns")]
+mod sns;
 #[cfg(feature = "https")]
 mod tls;
+#[cfg(feature = "server")]
+mod tuning;
 mod world;
