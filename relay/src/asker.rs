@@ -62,6 +62,8 @@ impl Asker {
             }
         };
         let (shelf, known) = recognized(&environment, &key)?;
+        #[cfg(feature = "otel")]
+        crate::traces::place(&environment.id);
         relay.rates.key(&environment.id, key.id())?;
         let bound_tenant = bound_tenant(&environment, &known)?;
         let (kind, ends, rates) = (key.kind(), known.expires, Arc::clone(&relay.rates));

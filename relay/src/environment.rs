@@ -232,9 +232,14 @@ impl Environment {
             return following.pace.clone().after_success();
         }
         let covered = self.asked.load(Ordering::SeqCst);
-        let well = self.refresh_relay_scope(&mut following).await
-            & self.refresh_canary(&mut following).await
-            & self.refresh_environment_root(&mut following).await;
+        let look = async {
+            self.refresh_relay_scope(&mut following).await
+                & self.refresh_canary(&mut following).await
+                & self.refresh_environment_root(&mut following).await
+        };
+        #[cfg(feature = "otel")]
+        let look = crate::traces::looked("refresh", &self.id, look, |well| *well);
+        let well = look.await;
         following.relay.store().await;
         self.rounds.send_modify(|round| *round += 1);
         self.done.store(covered, Ordering::SeqCst);

@@ -41,6 +41,8 @@ mod shelf;
 mod sns;
 #[cfg(feature = "https")]
 mod tls;
+#[cfg(feature = "otel")]
+mod traces;
 #[cfg(feature = "server")]
 mod tuning;
 
@@ -62,5 +64,7 @@ pub use settings::{Places, Settings};
 pub use sns::{OverHttps, Sns, Topic, TopicError, Web, WebError};
 #[cfg(feature = "https")]
 pub use tls::{Tls, TlsError};
+#[cfg(feature = "otel")]
+pub use traces::{Traces, TracesError};
 #[cfg(feature = "server")]
 pub use tuning::{SetLog, TuningError, TuningFile};

@@ -53,6 +53,8 @@ async fn evaluated(
     let context = context(&asker, headers, &whole(body).await?)?;
     let pinned = asker.shelf.manifest.view().pin(context, clock::now());
     let answered = pinned.answer(FlagName::new(key), None);
+    #[cfg(feature = "otel")]
+    crate::traces::evaluated(&asker.environment.id, key, &answered);
     // What a client's key may not see is not there, whatever is wrong with it.
     if asker.kind == KeyKind::Client && !answered.client_visible {
         return Err(Refused::FlagNotFound);

@@ -304,8 +304,12 @@ impl Relay {
         let (held, use_number) =
             (Arc::clone(&self.places), self.uses.fetch_add(1, Ordering::Relaxed));
         tokio::spawn(async move {
-            let found =
-                Environment::load(id.clone(), &origin, &config, relay_id.as_ref(), poll).await;
+            let load = Environment::load(id.clone(), &origin, &config, relay_id.as_ref(), poll);
+            #[cfg(feature = "otel")]
+            let load = crate::traces::looked("load", &id, load, |found| {
+                matches!(found, Found::Loaded(_) | Found::Unknown)
+            });
+            let found = load.await;
             let mut places = places(&held);
             places.loading.remove(&id);
             match &found {

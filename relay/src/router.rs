@@ -60,11 +60,21 @@ pub fn app_without_streams(relay: Arc<Relay>) -> Router {
 
 #[cfg(feature = "metrics")]
 fn measured(routes: Router, relay: Arc<Relay>) -> Router {
-    routes.layer(axum::middleware::from_fn_with_state(relay, crate::measures::measure))
+    traced(routes.layer(axum::middleware::from_fn_with_state(relay, crate::measures::measure)))
 }
 
 #[cfg(not(feature = "metrics"))]
 fn measured(routes: Router, _: Arc<Relay>) -> Router {
+    traced(routes)
+}
+
+#[cfg(feature = "otel")]
+fn traced(routes: Router) -> Router {
+    routes.layer(axum::middleware::from_fn(crate::traces::trace))
+}
+
+#[cfg(not(feature = "otel"))]
+const fn traced(routes: Router) -> Router {
     routes
 }
 

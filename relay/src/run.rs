@@ -17,6 +17,8 @@ use crate::tuning::{SetLog, TuningFile};
 /// Runs a relay until a signal ends it, and logs to the standard error.
 pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     let set_log = log(&settings.log)?;
+    #[cfg(feature = "otel")]
+    let traces = crate::traces::Traces::begin()?;
     let connection = settings.connection()?;
     let lock = settings.lock()?;
     let relay = Relay::new(origin::open(&connection)?, settings.config(&connection)?);
@@ -42,6 +44,10 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     let listener = bind(&settings.listen).await?;
     tracing::info!(address = %listener.local_addr()?, tls = lock.is_shut(), "relaying");
     serve(listener, app(relay), Limits::default(), lock, until).await;
+    #[cfg(feature = "otel")]
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
     Ok(())
 }
 

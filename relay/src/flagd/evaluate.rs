@@ -88,6 +88,8 @@ async fn resolved<T>(
     let context = context_of(&asker, &headers, attributes(asked.context)?)?;
     let pinned = asker.shelf.manifest.view().pin(context, clock::now());
     let answer = pinned.answer(FlagName::new(&asked.flag_key), None);
+    #[cfg(feature = "otel")]
+    crate::traces::evaluated(&asker.environment.id, &asked.flag_key, &answer);
     // What a client's key may not see is not there, whatever is wrong with it.
     if !sees(&asker, &answer) {
         return Err(Refused::FlagNotFound);

@@ -78,7 +78,8 @@ impl Traces {
     pub async fn end(self) {
         let Self(provider) = self;
         // The last export waits in its own thread for a task of this runtime.
-        let ending = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(END_WITHIN));
+        let ending =
+            tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(END_WITHIN));
         match ending.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!(%error, "the last traces were not sent"),

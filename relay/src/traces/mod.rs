@@ -17,7 +17,7 @@ use opentelemetry::{Context, KeyValue, global};
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
-use crate::environment::{EnvId, Environment};
+use crate::environment::EnvId;
 
 pub use collector::{Traces, TracesError};
 
@@ -90,7 +90,12 @@ pub(crate) fn evaluated(id: &EnvId, key: &str, answer: &Answer<'_>) {
         let variant = answer.variant.map(|variant| ("feature_flag.result.variant", variant.into()));
         let version = answer.flag_version.map(|it| ("feature_flag.version", it.to_string()));
         let error = answer.error.as_ref().map(|error| ("error.type", word(error.code())));
-        told.extend([variant, version, error].into_iter().flatten().map(|(name, value)| KeyValue::new(name, value)));
+        told.extend(
+            [variant, version, error]
+                .into_iter()
+                .flatten()
+                .map(|(name, value)| KeyValue::new(name, value)),
+        );
         span.add_event("feature_flag.evaluation", told);
     });
 }
@@ -100,25 +105,22 @@ fn word(word: &str) -> String {
     word.to_ascii_lowercase()
 }
 
-/// A look at the origin, and whether it went well.
-pub(crate) async fn refreshing(
-    environment: &Environment,
-    look: impl Future<Output = bool>,
-) -> bool {
-    let tracer = global::tracer(NAME);
-    let span = tracer.span_builder("refresh").with_kind(SpanKind::Internal);
-    let before = Context::current();
-    let span = span.with_attributes(attributes(&environment.id)).start_with_context(&tracer, &before);
-    let context = before.with_span(span);
-    let well = look.with_context(context.clone()).await;
-    let span = context.span();
-    let revision = environment.shelf().manifest.snapshot().revision();
-    span.set_attribute(KeyValue::new("flagforge.revision", revision.to_string()));
-    if !well {
-        span.set_status(Status::error("the origin did not answer as it should"));
+/// A look at an environment's origin, and whether it went well.
+pub(crate) async fn looked<T>(
+    what: &'static str,
+    id: &EnvId,
+    look: impl Future<Output = T>,
+    well: impl FnOnce(&T) -> bool,
+) -> T {
+    let (tracer, before) = (global::tracer(NAME), Context::current());
+    let span = tracer.span_builder(what).with_attributes(attributes(id));
+    let context = before.with_span(span.start_with_context(&tracer, &before));
+    let found = look.with_context(context.clone()).await;
+    if !well(&found) {
+        context.span().set_status(Status::error("the origin did not answer as it should"));
     }
-    span.end();
-    well
+    context.span().end();
+    found
 }
 
 fn attributes(id: &EnvId) -> [KeyValue; 2] {
