@@ -117,6 +117,11 @@ impl Asker {
         Leave::new(id, tenant, self.key.id(), &self.key.secret_digest(), clock::now())
     }
 
+    /// What the key is called.
+    pub(crate) fn key_id(&self) -> &str {
+        self.key.id()
+    }
+
     /// A place among the streams of its key.
     pub(crate) fn stream(&self, relay: &Relay) -> Result<Seat, Refused> {
         relay.streams.take(&self.environment.id, self.key.id())

@@ -1,9 +1,11 @@
 //! What a relay is told, and what it allows itself.
 
+use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use flagforge::propagation::{REPORT_EVERY, Reporter};
 use flagforge_flags::keys::{EnvKey, OrgKey};
 use flagforge_flags::manifest::Thumbprint;
@@ -120,5 +122,21 @@ impl Config {
         config.poll = Duration::from_secs(5);
         config.freshness = Freshness::OnRequest(Duration::from_millis(500));
         config
+    }
+
+    /// The same as the function's environment has it: `FLAGFORGE_ROOTS` (thumbprints, comma between) and, where it is set,
+    /// `FLAGFORGE_POLL_MILLISECONDS`.
+    pub fn for_function_from_env() -> anyhow::Result<Self> {
+        let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        let roots = set("FLAGFORGE_ROOTS").context("FLAGFORGE_ROOTS is not set")?;
+        let pinned: Result<Vec<Thumbprint>, _> = roots.split(',').map(str::parse).collect();
+        let mut config =
+            Self::for_function(pinned.context("FLAGFORGE_ROOTS is no list of thumbprints")?);
+        if let Some(milliseconds) = set("FLAGFORGE_POLL_MILLISECONDS") {
+            let number =
+                milliseconds.parse().context("FLAGFORGE_POLL_MILLISECONDS is no number")?;
+            config.poll = Duration::from_millis(number);
+        }
+        Ok(config)
     }
 }

@@ -35,8 +35,8 @@ const REVALIDATE: &str = "private, no-cache";
 /// Chunks are named by their content and never change.
 const FOR_EVER: &str = "private, max-age=31536000, immutable";
 
-const SERVICES: &[KeyKind] = &[KeyKind::Server, KeyKind::Relay];
-const NOT_A_SERVICE: &str = "manifests are for keys of the kinds server and relay";
+pub(crate) const SERVICES: &[KeyKind] = &[KeyKind::Server, KeyKind::Relay];
+pub(crate) const NOT_A_SERVICE: &str = "manifests are for keys of the kinds server and relay";
 
 pub(crate) type Relayed = State<Arc<Relay>>;
 pub(crate) type Place<T> = Result<Path<T>, PathRejection>;

@@ -16,6 +16,7 @@ mod flagd;
 mod grants;
 mod heard;
 mod leave;
+mod listeners;
 #[cfg(feature = "metrics")]
 mod measures;
 mod ofrep;
@@ -48,6 +49,7 @@ mod tuning;
 
 pub use config::{Config, Freshness, Ring};
 pub use grants::Grants;
+pub use listeners::{Admitted, News};
 pub use ofrep::MAX_BODY_BYTES;
 pub use operation::operation;
 pub use relay::Relay;

@@ -131,6 +131,14 @@ pub(crate) fn place_of(
 }
 
 pub(crate) fn asked_for(relay: &Relay, asker: &Asker, scope: &Scope) -> Arc<AskedRoot> {
-    let Environment { id, asked_for, .. } = &*asker.environment;
+    asked_for_by(relay, &asker.environment, scope)
+}
+
+pub(crate) fn asked_for_by(
+    relay: &Relay,
+    environment: &Environment,
+    scope: &Scope,
+) -> Arc<AskedRoot> {
+    let Environment { id, asked_for, .. } = environment;
     asked_for.of(id, scope, &relay.origin, &relay.config.pinned)
 }

@@ -13,6 +13,7 @@ mod grants;
 mod heard;
 #[path = "../../../sdk/rust/tests/it/kit.rs"]
 mod kit;
+mod listeners;
 mod live;
 mod loading;
 mod long_poll;

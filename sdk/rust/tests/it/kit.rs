@@ -165,6 +165,20 @@ impl Publisher {
         self.root(Scope::Canary, self.chunks(flags, tenants));
     }
 
+    /// Publishes the manifest of one tenant, whose numbers are its own, beside what stands.
+    pub(crate) fn publish_tenant(
+        &mut self,
+        number: u64,
+        flags: &[FlagWire],
+        tenant: &(TenantKey, TenantWire),
+    ) {
+        let kept = (self.serial, self.revision);
+        (self.serial, self.revision) = (number, Revision { org: 1, env: number });
+        let chunks = self.chunks(flags, std::slice::from_ref(tenant));
+        self.root(Scope::Tenant(tenant.0.clone()), chunks);
+        (self.serial, self.revision) = kept;
+    }
+
     fn chunks(&self, flags: &[FlagWire], tenants: &[(TenantKey, TenantWire)]) -> Vec<ChunkRef> {
         let mut chunks = Vec::new();
         for shard in 0..self.shards {
@@ -221,8 +235,7 @@ impl Publisher {
         let message = certificate_message(&certified, &self.online.public().thumbprint()).unwrap();
         let certificate = certificate(&message, &self.online.sign(message.as_bytes()));
         let text = sign_root(&claims, &certificate, &self.signing).unwrap();
-        let name = format!("{}/{}/{}.jws", self.org, self.env, claims.scope);
-        self.write(&name, text.as_bytes());
+        self.write(&self.scope(claims.scope).root_name(), text.as_bytes());
     }
 
     /// Writes an object whole, as publishers do.
