@@ -59,7 +59,8 @@ impl Client {
         let described = described.and_then(|connection| {
             let scope = connection.scope()?;
             let roots = connection.roots().to_vec();
-            Ok(Described::new(origin::open(&connection)?, scope, roots))
+            let described = Described::new(origin::open(&connection)?, scope, roots);
+            Ok(described.pushed(&connection)?)
         });
         Connect::new(described)
     }

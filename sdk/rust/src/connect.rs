@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::{info, warn};
 
 use crate::client::{Client, Status};
-use crate::connection::ConnectionError;
+use crate::connection::{Connection, ConnectionError};
 use crate::follow::{self, Pace};
 use crate::hook::Hook;
 use crate::loader::{Directory, Loader, Refreshed, chain};
@@ -21,6 +21,8 @@ use crate::metrics::{self, Outcome};
 use crate::observers::Observing;
 #[cfg(feature = "sqs")]
 use crate::origin::SqsQueue;
+#[cfg(feature = "websocket")]
+use crate::origin::{self, PushSocket};
 use crate::origin::{Origin, SetupError};
 use crate::propagation::Propagation;
 use crate::report::Reports;
@@ -56,11 +58,31 @@ pub(crate) struct Described {
     origin: Arc<dyn Origin>,
     scope: ScopeId,
     roots: Vec<Thumbprint>,
+    #[cfg(feature = "websocket")]
+    push: Option<PushSocket>,
 }
 
 impl Described {
     pub(crate) fn new(origin: Arc<dyn Origin>, scope: ScopeId, roots: Vec<Thumbprint>) -> Self {
-        Self { origin, scope, roots }
+        Self {
+            origin,
+            scope,
+            roots,
+            #[cfg(feature = "websocket")]
+            push: None,
+        }
+    }
+
+    /// The same with who announces new roots, where the connection string says so.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn pushed(self, connection: &Connection) -> Result<Self, SetupError> {
+        Ok(Self { push: origin::push(connection)?, ..self })
+    }
+
+    #[cfg(not(feature = "websocket"))]
+    pub(crate) fn pushed(self, connection: &Connection) -> Result<Self, SetupError> {
+        let none = connection.push().is_none();
+        if none { Ok(self) } else { Err(SetupError::NotBuilt("websocket")) }
     }
 }
 
@@ -144,6 +166,16 @@ impl Connect {
         self
     }
 
+    /// Has somebody announce new roots over WebSocket, besides what the origin announces. One that is away costs time and
+    /// nothing else.
+    #[cfg(feature = "websocket")]
+    pub fn pushed_by(mut self, socket: &PushSocket) -> Self {
+        if let Ok(described) = &mut self.described {
+            described.push = Some(socket.clone());
+        }
+        self
+    }
+
     /// Lets a hook hear of every answer, after those named before.
     pub fn hook(mut self, hook: impl Hook) -> Self {
         self.observing.hook(hook);
@@ -173,7 +205,10 @@ impl Connect {
     async fn start(self) -> Result<Client, ConnectError> {
         tokio::runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
         let deadline = Instant::now() + self.start_within;
-        let Described { origin, scope, roots } = self.described?;
+        let described = self.described?;
+        #[cfg(feature = "websocket")]
+        let push = described.push;
+        let Described { origin, scope, roots, .. } = described;
         let (observers, reporting) = self.observing.begin();
         let directory = self.directory.begin();
         let shared = Arc::new(Shared::following(scope.clone(), observers, directory.clone()));
@@ -198,6 +233,16 @@ impl Connect {
             tasks.push(tokio::spawn(async move {
                 tokio::select! {
                     () = queue.listen(&bell.scope, || bell.bell.notify_one()) => {}
+                    () = bell.ended() => {}
+                }
+            }));
+        }
+        #[cfg(feature = "websocket")]
+        if let Some(push) = push {
+            let bell = Arc::clone(&shared);
+            tasks.push(tokio::spawn(async move {
+                tokio::select! {
+                    () = push.listen(&bell.scope, || bell.bell.notify_one()) => {}
                     () = bell.ended() => {}
                 }
             }));

@@ -9,6 +9,7 @@
 //! ```
 //!
 //! With `grant=s3` the key is exchanged there for leave to read the bucket, with `grant=cloudfront` the distribution in front of it.
+//! With `push=<percent-encoded wss://…>` that address announces new roots, to the same key.
 //! With `ring=canary` it is the manifest of those who get changes first.
 //! With `tenant=<tenant key>` it is the manifest of that tenant alone, the only one for a key that is bound to it.
 
@@ -115,6 +116,7 @@ pub struct Connection {
     env: Option<EnvKey>,
     scope: Scope,
     roots: Vec<Thumbprint>,
+    push: Option<String>,
 }
 
 impl Connection {
@@ -159,6 +161,11 @@ impl Connection {
         &self.roots
     }
 
+    /// Where new roots are announced over WebSocket, if anywhere.
+    pub fn push(&self) -> Option<&str> {
+        self.push.as_deref()
+    }
+
     /// The organization and environment, both.
     pub fn environment(&self) -> Result<(&OrgKey, &EnvKey), ConnectionError> {
         let org = self.org.as_ref().ok_or(ConnectionError::Missing("organization"))?;
@@ -201,8 +208,9 @@ impl Connection {
             GrantKind::parse(&word).ok_or_else(|| ConnectionError::Unexpected(unexpected.into()))
         };
         let granted = query.take("grant").map(kind).transpose()?;
+        let (push, roots) = (query.take("push"), query.roots()?);
         let source = Source::Http { base: format!("{scheme}://{host}"), key, granted };
-        Ok(Self { source, org, env, scope: Scope::Environment, roots: query.roots()? })
+        Ok(Self { source, org, env, scope: Scope::Environment, roots, push })
     }
 
     fn folder(place: &str, query: &mut Query) -> Result<Self, ConnectionError> {
@@ -218,6 +226,7 @@ impl Connection {
             env,
             scope: Scope::Environment,
             roots: query.roots()?,
+            push: None,
         })
     }
 
@@ -233,7 +242,8 @@ impl Connection {
             region: query.take("region"),
             endpoint: query.take("endpoint"),
         };
-        Ok(Self { source, org, env, scope: Scope::Environment, roots: query.roots()? })
+        let roots = query.roots()?;
+        Ok(Self { source, org, env, scope: Scope::Environment, roots, push: None })
     }
 }
 

@@ -39,7 +39,7 @@ pub use flag::{DefaultValue, Flag, FlagType};
 pub use flagforge_flags::keys::{KeyError, TenantKey};
 pub use flagforge_flags::manifest::HeldFlag;
 pub use flagforge_flags::{
-    Attribute, EvalError, Explanation, FineReason, Reason, Revision, Snapshot, Value,
+    AccessKey, Attribute, EvalError, Explanation, FineReason, Reason, Revision, Snapshot, Value,
 };
 pub use flags::{Basis, Flags};
 pub use hook::{Hook, Refused, Traced};

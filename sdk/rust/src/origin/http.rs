@@ -27,9 +27,6 @@ const FIRST_EVENT_WITHIN: Duration = Duration::from_secs(3);
 /// Bytes of a grant: session tokens have some 2 KB, six passes some 4 KB.
 const MAX_GRANT_BYTES: usize = 16 * 1024;
 
-/// Who is asked for, where it is one tenant.
-const TENANT: &str = "FlagForge-Tenant";
-
 /// An origin over HTTP. It speaks `https` where the host's build enables one of reqwest's TLS features.
 #[derive(Debug, Clone)]
 pub struct HttpOrigin {
@@ -115,7 +112,7 @@ impl HttpOrigin {
         let request = request.header(AUTHORIZATION, self.authorization.clone());
         match &scope.scope {
             Scope::Environment | Scope::Relay | Scope::Canary => request,
-            Scope::Tenant(tenant) => request.header(TENANT, tenant.as_str().as_bytes()),
+            Scope::Tenant(tenant) => request.header(web::TENANT, tenant.as_str().as_bytes()),
         }
     }
 

@@ -10,6 +10,8 @@ mod granted;
 mod http;
 #[cfg(feature = "http")]
 mod long_poll;
+#[cfg(feature = "websocket")]
+mod push;
 #[cfg(feature = "s3")]
 mod s3;
 #[cfg(feature = "s3")]
@@ -40,6 +42,8 @@ pub use grant::{Credentials, Grant, GrantKind, Leave, Pass};
 pub use granted::GrantedOrigin;
 #[cfg(feature = "http")]
 pub use http::HttpOrigin;
+#[cfg(feature = "websocket")]
+pub use push::{PushSocket, PushesSeen};
 #[cfg(feature = "s3")]
 pub use s3::S3Origin;
 #[cfg(feature = "sqs")]
@@ -180,6 +184,15 @@ pub fn open(connection: &Connection) -> Result<Arc<dyn Origin>, SetupError> {
         }
         #[cfg(not(feature = "s3"))]
         Source::S3 { .. } => Err(SetupError::NotBuilt("s3")),
+    }
+}
+
+/// Who announces roots over WebSocket, where a connection string says so.
+#[cfg(feature = "websocket")]
+pub(crate) fn push(connection: &Connection) -> Result<Option<PushSocket>, SetupError> {
+    match (connection.push(), connection.source()) {
+        (Some(url), Source::Http { key, .. }) => PushSocket::new(url, key).map(Some),
+        _ => Ok(None),
     }
 }
 

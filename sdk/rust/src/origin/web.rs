@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{ETAG, HeaderMap};
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url, redirect};
 
 use super::{Fetched, OriginError, SetupError};
 
@@ -15,9 +15,18 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of an ETag that is worth holding; others are treated as none.
 const MAX_ETAG_BYTES: usize = 256;
 
+/// Who is asked for, where it is one tenant.
+#[cfg(feature = "http")]
+pub(super) const TENANT: &str = "FlagForge-Tenant";
+
 /// A client that follows no redirects: a redirect would carry the key, or a signature, elsewhere. Nor does it inflate
 /// anything, whichever of reqwest's features the host's build has on: a body is read as it was signed.
 pub(super) fn client() -> Result<Client, SetupError> {
+    building().build().map_err(|error| SetupError::Client(Box::new(error)))
+}
+
+/// The same, for who has more to say of it.
+pub(super) fn building() -> ClientBuilder {
     Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(redirect::Policy::none())
@@ -26,8 +35,6 @@ pub(super) fn client() -> Result<Client, SetupError> {
         .no_zstd()
         .no_deflate()
         .user_agent(concat!("flagforge-rust/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| SetupError::Client(Box::new(error)))
 }
 
 /// An address of the form `http(s)://host[:port]`.

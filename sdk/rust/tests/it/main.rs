@@ -26,6 +26,8 @@ mod on_demand;
 mod oversize;
 mod page;
 mod propagation;
+#[cfg(feature = "websocket")]
+mod push;
 #[cfg(feature = "sqs")]
 mod queue;
 mod reports;
