@@ -68,6 +68,12 @@ def invoke_url(api_id):
     return f"{ENDPOINT}/_aws/execute-api/{api_id}/$default"
 
 
+def socket_url(url):
+    """The same for a WebSocket API: `<scheme>://<id>.execute-api.…/<stage>` is the address that Terraform is told."""
+    host, stage = url.split("://", 1)[1].rsplit("/", 1)
+    return f"ws://127.0.0.1:{PORT}/_aws/execute-api/{host.split('.')[0]}/{stage}"
+
+
 def healthy():
     path = "/_ministack/health" if kind() == "ministack" else "/_localstack/health"
     try:

@@ -122,6 +122,8 @@ def write_stack(outputs):
         "eventsTopic": outputs["events_topic"],
         "deadLetters": outputs["dead_letters"],
         "distribution": outputs["distribution"],
+        "pushUrl": emulator.socket_url(outputs["websocket_url"]),
+        "connectionsTable": outputs["connections_table"],
         "notified": {"org": NOTIFIED, "adminKey": NOTIFIED_KEY.read_text(), "queue": outputs["notices_queue"]},
         "env": emulator.credentials(),
     }

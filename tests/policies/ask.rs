@@ -107,6 +107,7 @@ impl Asked {
     pub(crate) fn draw(chance: &mut Chance, rendered: &Rendered) -> Self {
         let action = *chance.one(&ACTIONS);
         let resource = match action.split(':').next() {
+            Some("dynamodb") if chance.below(16) == 0 => rendered.connections_arn().to_owned(),
             Some("dynamodb") => table(chance, rendered.table_arn(), rendered.stream_arn()),
             _ => role(chance, rendered),
         };

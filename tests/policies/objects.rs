@@ -13,31 +13,41 @@ type Rule =
     (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
 
 const RULES: &[Rule] = &[
-    ("trust.json", &["api", "evaluate", "evaluate-org", "snapshot"], &["api"], &[]),
-    ("trust/1.json", &["api", "evaluate", "evaluate-org", "snapshot"], &["api"], &[]),
+    ("trust.json", &["api", "connect", "evaluate", "evaluate-org", "snapshot"], &["api"], &[]),
+    ("trust/1.json", &["api", "connect", "evaluate", "evaluate-org", "snapshot"], &["api"], &[]),
     (
         "acme/prod/environment.jws",
-        &["api", "evaluate", "evaluate-org", "snapshot"],
+        &["api", "connect", "evaluate", "evaluate-org", "snapshot"],
         &["snapshot"],
         &[],
     ),
-    ("acme/prod/canary.jws", &["api", "evaluate", "evaluate-org", "snapshot"], &["snapshot"], &[]),
-    ("acme/prod/relay.jws", &["api", "evaluate", "evaluate-org", "snapshot"], &["snapshot"], &[]),
+    (
+        "acme/prod/canary.jws",
+        &["api", "connect", "evaluate", "evaluate-org", "snapshot"],
+        &["snapshot"],
+        &[],
+    ),
+    (
+        "acme/prod/relay.jws",
+        &["api", "connect", "evaluate", "evaluate-org", "snapshot"],
+        &["snapshot"],
+        &[],
+    ),
     (
         "acme/prod/tenants/0a.jws",
-        &["api", "evaluate", "evaluate-org", "snapshot"],
+        &["api", "connect", "evaluate", "evaluate-org", "snapshot"],
         &["snapshot"],
         &["snapshot"],
     ),
     (
         "acme/prod/history/1-1.jws",
-        &["api", "evaluate", "evaluate-org", "snapshot"],
+        &["api", "connect", "evaluate", "evaluate-org", "snapshot"],
         &["snapshot"],
         &["snapshot"],
     ),
     (
         "acme/chunks/0a",
-        &["api", "evaluate", "evaluate-org", "snapshot"],
+        &["api", "connect", "evaluate", "evaluate-org", "snapshot"],
         &["snapshot"],
         &["snapshot"],
     ),

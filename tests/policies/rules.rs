@@ -5,9 +5,11 @@ use flagforge_tests::Rendered;
 use crate::ask::{Asked, ORG, Who};
 
 /// Every role there is. One that is not here fails a test, until somebody says what it may.
-pub(crate) const ROLES: [&str; 11] = [
+pub(crate) const ROLES: [&str; 13] = [
     "api",
     "api-org",
+    "connect",
+    "connect-org",
     "evaluate",
     "evaluate-org",
     "fanout",
@@ -29,10 +31,18 @@ pub(crate) fn may(who: &Who, asked: &Asked, rendered: &Rendered) -> bool {
     match who {
         Who::Role(role) => role_may(role, asked, rendered),
         // Both must allow it.
-        Who::InSession(role) => role_may(role, asked, rendered) && within(asked, rendered, false),
-        Who::Operating(role) => role_may(role, asked, rendered) && within(asked, rendered, true),
-        Who::Session => within(asked, rendered, false),
-        Who::Operation => within(asked, rendered, true),
+        Who::InSession(role) => {
+            let table = match role.as_str() {
+                "connect-org" => rendered.connections_arn(),
+                _ => rendered.table_arn(),
+            };
+            role_may(role, asked, rendered) && within(asked, table, false)
+        }
+        Who::Operating(role) => {
+            role_may(role, asked, rendered) && within(asked, rendered.table_arn(), true)
+        }
+        Who::Session => within(asked, rendered.table_arn(), false),
+        Who::Operation => within(asked, rendered.table_arn(), true),
     }
 }
 
@@ -44,6 +54,17 @@ fn role_may(role: &str, asked: &Asked, rendered: &Rendered) -> bool {
         "api" => {
             let read = READS.contains(&asked.action) && on_table;
             (read && each_is(asked, |key| is_front(key) || key == "~#orgs")) || assumes("api-org")
+        }
+        // Who listens is in a table apart: by itself it looks there by a connection's id, and at no organization's.
+        "connect" => {
+            let on_its_own = asked.resource == rendered.connections_arn();
+            let by_id = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"];
+            let by_id = on_its_own && by_id.contains(&asked.action);
+            (by_id && each_is(asked, |key| key.starts_with("~#"))) || assumes("connect-org")
+        }
+        "connect-org" => {
+            let does = READS.contains(&asked.action) || WRITES[..2].contains(&asked.action);
+            does && asked.resource == rendered.connections_arn()
         }
         "evaluate" => assumes("evaluate-org"),
         "snapshot" | "timer" | "webhooks" => {
@@ -64,13 +85,12 @@ fn role_may(role: &str, asked: &Asked, rendered: &Rendered) -> bool {
 }
 
 /// Within the session of an organization.
-fn within(asked: &Asked, rendered: &Rendered, operated: bool) -> bool {
+fn within(asked: &Asked, table: &str, operated: bool) -> bool {
     let does = READS.contains(&asked.action) || WRITES.contains(&asked.action);
     let own = |key: &str| key.split_once('#').is_some_and(|(org, _)| org == ORG);
     let installations =
         |key: &str| operated && key.split_once('#').is_some_and(|(it, _)| it == "~");
-    does && asked.resource == rendered.table_arn()
-        && each_is(asked, |key| own(key) || installations(key))
+    does && asked.resource == table && each_is(asked, |key| own(key) || installations(key))
 }
 
 /// The partition of an organization itself, where its keys and people are: everything up to the one `#` at its end, but

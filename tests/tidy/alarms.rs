@@ -6,11 +6,15 @@ use crate::Complaint;
 use crate::repo::Repo;
 
 const PLACE: &str = "infra/modules/flagforge/alarms.tf";
+/// Where they are raised.
+const ROOMS: [&str; 2] = ["shared/", "functions/"];
 /// In a line of the log, before the kind of the alarm.
 const RAISED: &str = "alarm = \"";
 
 pub(crate) fn are_watched(repo: &Repo) -> Vec<Complaint> {
-    let raised = repo.with_extension(&["rs"]).filter(|(path, _)| path.starts_with("shared/"));
+    let raised = repo
+        .with_extension(&["rs"])
+        .filter(|(path, _)| ROOMS.iter().any(|room| path.starts_with(room)));
     let raised: BTreeSet<&str> = raised
         .flat_map(|(_, text)| text.split(RAISED).skip(1))
         .filter_map(|after| after.split('"').next())

@@ -8,7 +8,7 @@ use crate::repo::{Package, Repo};
 /// Who may depend on whom, of ours. `tests` may depend on anything and is not listed.
 ///
 /// The heart's words are in the signatures of everything, so whoever may reach it may name it.
-const EDGES: [(&str, &[&str]); 16] = [
+const EDGES: [(&str, &[&str]); 17] = [
     ("flagforge-flags", &[]),
     ("flagforge-formats", &["flagforge-flags"]),
     ("flagforge-sdk", &["flagforge-flags"]),
@@ -18,6 +18,16 @@ const EDGES: [(&str, &[&str]); 16] = [
     ("flagforge-relay", &["flagforge-flags", "flagforge-sdk"]),
     ("api", &["flagforge-flags", "flagforge-platform", "flagforge-aws"]),
     ("evaluate", &["flagforge-flags", "flagforge-relay", "flagforge-sdk", "flagforge-aws"]),
+    (
+        "connect",
+        &[
+            "flagforge-flags",
+            "flagforge-platform",
+            "flagforge-relay",
+            "flagforge-sdk",
+            "flagforge-aws",
+        ],
+    ),
     ("fanout", &["flagforge-flags", "flagforge-platform", "flagforge-aws"]),
     ("snapshot", &["flagforge-flags", "flagforge-platform", "flagforge-aws"]),
     ("timer", &["flagforge-flags", "flagforge-platform", "flagforge-aws"]),

@@ -47,6 +47,11 @@ impl Rendered {
         self.0["stream"].as_str().unwrap_or_default()
     }
 
+    /// The table of those who listen by WebSocket.
+    pub fn connections_arn(&self) -> &str {
+        self.0["connections"].as_str().unwrap_or_default()
+    }
+
     pub fn role_arn(&self, role: &str) -> String {
         self.0["roles"][role]["arn"].as_str().unwrap_or_default().to_owned()
     }
@@ -71,7 +76,12 @@ impl Rendered {
 
     /// What the functions pass with a session of this reach.
     pub fn session(&self, reach: &Reach) -> anyhow::Result<Json> {
-        Ok(serde_json::from_str(&policy::session_policy(self.table_arn(), reach))?)
+        self.session_on(self.table_arn(), reach)
+    }
+
+    /// The same on another table.
+    pub fn session_on(&self, table_arn: &str, reach: &Reach) -> anyhow::Result<Json> {
+        Ok(serde_json::from_str(&policy::session_policy(table_arn, reach))?)
     }
 }
 

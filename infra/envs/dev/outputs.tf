@@ -48,6 +48,11 @@ output "dead_letters" {
   value       = module.flagforge.dead_letters
 }
 
+output "websocket_url" {
+  description = "Where SDKs listen for new roots; null where there is no such API."
+  value       = module.flagforge.websocket_url
+}
+
 output "distribution" {
   description = "The distribution in front of the bucket, and the key that signs what it answers; null where there is none."
   value       = module.flagforge.distribution

@@ -39,6 +39,12 @@ variable "alarm_topics" {
   default     = []
 }
 
+variable "websocket" {
+  description = "Whether SDKs may listen by WebSocket for new roots."
+  type        = bool
+  default     = false
+}
+
 variable "cdn" {
   description = "Whether a CloudFront distribution stands in front of the bucket, for SDKs that connect with grant=cloudfront."
   type        = bool

@@ -60,6 +60,9 @@ module "flagforge" {
   # The emulator's does not look at signatures, so tests look at what would be sent there.
   cdn = true
 
+  websocket   = true
+  execute_api = "${var.endpoint}/_aws/execute-api"
+
   protect_data       = false
   tls_only           = false
   log_retention_days = 1

@@ -53,6 +53,16 @@ output "notices_queue" {
   value       = module.notices.url
 }
 
+output "websocket_url" {
+  description = "Where SDKs listen for new roots; null where there is no such API."
+  value       = module.flagforge.websocket_url
+}
+
+output "connections_table" {
+  description = "Who listens there."
+  value       = module.flagforge.connections_table
+}
+
 output "distribution" {
   description = "The distribution in front of the bucket, and the key that signs what it answers; null where there is none."
   value       = module.flagforge.distribution

@@ -39,6 +39,7 @@ module "flagforge" {
   cors_origins = var.cors_origins
   alarm_topics = var.alarm_topics
   cdn          = var.cdn
+  websocket    = var.websocket
 
   protect_data       = true
   log_retention_days = 365

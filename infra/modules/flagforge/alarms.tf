@@ -1,6 +1,6 @@
-# What the publisher raises an alarm for, as it stands in its log (`{"fields": {"alarm": "held", …}}`): a metric and an alarm
-# for each kind. It is raised when it is seen first, and by every process that starts; whether it still stands says the
-# manifest's state in the API.
+# What the publisher, or whoever tells SDKs, raises an alarm for, as it stands in its log (`{"fields": {"alarm": "held", …}}`): a
+# metric and an alarm for each kind. It is raised when it is seen first, and by every process that starts; whether one of the
+# publisher's still stands says the manifest's state in the API.
 locals {
   publisher_alarms = {
     held     = "A flag cannot be published as it is and goes on in its last good form. `flagforge manifest state` names it, and why."
@@ -8,13 +8,32 @@ locals {
     restored = "An earlier root is to be published and cannot be read. The last manifest stays; release it, or restore another."
     drift    = "A manifest that was made by following the logs was not the one that the items make. It was made anew."
   }
+  connect_alarms = {
+    untold = "More SDKs listen to an environment by WebSocket than can be told in time; the rest polls. The log names it; a relay is made for as many."
+  }
+  raised_alarms = merge(
+    { for kind, text in local.publisher_alarms : kind => { text = text, log_group = module.snapshot.log_group } },
+    [for connect in module.connect :
+      { for kind, text in local.connect_alarms : kind => { text = text, log_group = connect.log_group } }
+    ]...
+  )
 }
 
-resource "aws_cloudwatch_log_metric_filter" "publisher" {
-  for_each = var.alarms ? local.publisher_alarms : {}
+moved {
+  from = aws_cloudwatch_log_metric_filter.publisher
+  to   = aws_cloudwatch_log_metric_filter.raised
+}
+
+moved {
+  from = aws_cloudwatch_metric_alarm.publisher
+  to   = aws_cloudwatch_metric_alarm.raised
+}
+
+resource "aws_cloudwatch_log_metric_filter" "raised" {
+  for_each = var.alarms ? local.raised_alarms : {}
 
   name           = "${var.name}-${each.key}"
-  log_group_name = module.snapshot.log_group
+  log_group_name = each.value.log_group
   pattern        = "{ $.fields.alarm = \"${each.key}\" }"
 
   metric_transformation {
@@ -25,11 +44,11 @@ resource "aws_cloudwatch_log_metric_filter" "publisher" {
   }
 }
 
-resource "aws_cloudwatch_metric_alarm" "publisher" {
-  for_each = var.alarms ? local.publisher_alarms : {}
+resource "aws_cloudwatch_metric_alarm" "raised" {
+  for_each = var.alarms ? local.raised_alarms : {}
 
   alarm_name          = "${var.name}-${each.key}"
-  alarm_description   = each.value
+  alarm_description   = each.value.text
   namespace           = "FlagForge/${var.name}"
   metric_name         = each.key
   statistic           = "Sum"
@@ -41,5 +60,23 @@ resource "aws_cloudwatch_metric_alarm" "publisher" {
   treat_missing_data = "notBreaching"
   alarm_actions      = var.alarm_topics
 
-  depends_on = [aws_cloudwatch_log_metric_filter.publisher]
+  depends_on = [aws_cloudwatch_log_metric_filter.raised]
+}
+
+# Listeners were not told, and nothing else would say so: they poll, and are late.
+resource "aws_cloudwatch_metric_alarm" "connect" {
+  count = var.alarms && var.websocket ? 1 : 0
+
+  alarm_name          = "${var.name}-connect"
+  alarm_description   = "functions/connect failed: SDKs that listen by WebSocket were not told of a root, and poll."
+  namespace           = "AWS/Lambda"
+  metric_name         = "Errors"
+  dimensions          = { FunctionName = module.connect[0].name }
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_topics
 }

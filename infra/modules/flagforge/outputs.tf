@@ -52,6 +52,16 @@ output "dead_letters" {
   }
 }
 
+output "websocket_url" {
+  description = "Where SDKs listen for new roots; null where there is no such API."
+  value       = one(module.socket[*].url)
+}
+
+output "connections_table" {
+  description = "Who listens there."
+  value       = one(aws_dynamodb_table.connections[*].name)
+}
+
 output "distribution" {
   description = "The distribution in front of the bucket, and the key that signs what it answers; null where there is none."
   value       = one([for cdn in module.cdn : { address = cdn.address, key_arn = cdn.key_arn, key_pair = cdn.key_pair }])

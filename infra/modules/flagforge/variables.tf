@@ -129,6 +129,18 @@ variable "alarm_topics" {
   default     = []
 }
 
+variable "websocket" {
+  description = "Whether SDKs may listen by WebSocket for new roots."
+  type        = bool
+  default     = false
+}
+
+variable "execute_api" {
+  description = "Where an emulator serves all APIs of API Gateway, instead of AWS's address for each."
+  type        = string
+  default     = null
+}
+
 variable "cdn" {
   description = "Whether a CloudFront distribution stands in front of the bucket, for SDKs that connect with grant=cloudfront."
   type        = bool

@@ -15,13 +15,7 @@ use crate::{Connection, KmsSigner, S3Objects, SnsBus, SnsEvents};
 pub fn hands(settings: &Settings) -> Platform {
     let connection = Connection::new(settings);
     let timer = Arc::new(SystemTimer);
-    let tables: Arc<dyn Tables> = match &settings.table {
-        Some(name) => {
-            let role = settings.org_role.as_ref();
-            Arc::new(DynamoTables::new(&connection, name, role, timer.clone()))
-        }
-        None => Arc::new(OneTable(Arc::new(Unset(Variable::Table)))),
-    };
+    let tables = tables(&connection, settings);
     let objects: Arc<dyn Objects> = match &settings.bucket {
         Some(name) => Arc::new(S3Objects::new(&connection, name)),
         None => Arc::new(Unset(Variable::Bucket)),
@@ -32,6 +26,17 @@ pub fn hands(settings: &Settings) -> Platform {
     };
     let bus = Arc::new(SnsBus::new(&connection, settings.topics.clone()));
     Platform::new(tables, objects, signer, bus, timer, settings.operator.clone())
+}
+
+/// The table that the settings name, alone. Nothing is sent yet.
+pub fn tables(connection: &Connection, settings: &Settings) -> Arc<dyn Tables> {
+    match &settings.table {
+        Some(name) => {
+            let role = settings.org_role.as_ref();
+            Arc::new(DynamoTables::new(connection, name, role, Arc::new(SystemTimer)))
+        }
+        None => Arc::new(OneTable(Arc::new(Unset(Variable::Table)))),
+    }
 }
 
 /// The topic that tells those outside what changed, if the settings name one. Nothing is sent yet.

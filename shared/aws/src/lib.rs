@@ -13,6 +13,7 @@ mod sessions;
 mod settings;
 mod signer;
 mod sink;
+mod socket;
 mod table;
 mod unset;
 
@@ -21,11 +22,12 @@ pub use connect::Connection;
 pub use grants::{
     BucketGrants, DistributionGrants, Granted, GrantedPasses, NotGranted, SignedPass,
 };
-pub use hands::{event_sink, hands};
+pub use hands::{event_sink, hands, tables};
 pub use objects::S3Objects;
 pub use settings::{Access, BatchFailures, Settings, SettingsError, Variable};
 pub use signer::KmsSigner;
 pub use sink::SnsEvents;
+pub use socket::{Socket, Untold};
 pub use table::DynamoTable;
 
 /// An error and what it came of, for logs.

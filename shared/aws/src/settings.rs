@@ -32,6 +32,8 @@ pub enum Variable {
     RootsTopic,
     /// The ARN of the topic that tells those outside what changed.
     EventsTopic,
+    /// Where API Gateway is told what to say to whoever is connected by WebSocket.
+    SocketEndpoint,
     /// The id of the operator's key.
     OperatorKeyId,
     /// The SHA-256 of the operator's key's secret, in hexadecimal.
@@ -64,6 +66,7 @@ impl Variable {
             Self::ChangesTopic => "FLAGFORGE_CHANGES_TOPIC",
             Self::RootsTopic => "FLAGFORGE_ROOTS_TOPIC",
             Self::EventsTopic => "FLAGFORGE_EVENTS_TOPIC",
+            Self::SocketEndpoint => "FLAGFORGE_SOCKET_ENDPOINT",
             Self::OperatorKeyId => "FLAGFORGE_OPERATOR_KEY_ID",
             Self::OperatorKeySha256 => "FLAGFORGE_OPERATOR_KEY_SHA256",
             Self::BatchFailures => "FLAGFORGE_BATCH_FAILURES",
@@ -182,6 +185,7 @@ pub struct Settings {
     pub(crate) distribution: Option<Distribution>,
     pub(crate) topics: Topics,
     pub(crate) events_topic: Option<String>,
+    pub(crate) socket_endpoint: Option<String>,
     pub(crate) operator: Option<Operator>,
     pub(crate) batch_failures: BatchFailures,
     pub(crate) allow_loopback: bool,
@@ -224,6 +228,7 @@ impl Settings {
                 roots: text(Variable::RootsTopic.name()),
             },
             events_topic: text(Variable::EventsTopic.name()),
+            socket_endpoint: text(Variable::SocketEndpoint.name()),
             operator: operator(
                 text(Variable::OperatorKeyId.name()),
                 text(Variable::OperatorKeySha256.name()),

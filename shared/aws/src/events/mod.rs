@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod queue;
+pub mod socket;
 pub mod stream;
 
 #[cfg(test)]
