@@ -133,6 +133,7 @@ async fn embedded(notified: bool, by_class: bool) -> anyhow::Result<Measured> {
         delivery: Delivery::Http,
         patience: LOST,
         notified: None,
+        push_url: None,
     };
     let org = stack.found("flips").await?;
     let took = if notified {

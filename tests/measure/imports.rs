@@ -78,6 +78,7 @@ async fn found(server: &server::Server, folder: &std::path::Path) -> anyhow::Res
         delivery: Delivery::Http,
         patience: LOST,
         notified: None,
+        push_url: None,
     };
     let org = stack.found("imports").await?;
     org.boolean_flag("flipped").await?;

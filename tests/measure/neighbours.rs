@@ -57,6 +57,7 @@ async fn main() -> anyhow::Result<()> {
         delivery: Delivery::Http,
         patience: Duration::from_secs(30),
         notified: None,
+        push_url: None,
     };
     let (quiet, loud) = (stack.found("quiet").await?, stack.found("loud").await?);
     for org in [&quiet, &loud] {

@@ -2,6 +2,7 @@
 //! they were skipped; the everyday test command always starts one.
 
 mod notices;
+mod pushes;
 
 use flagforge_tests::{Rendered, Stack, for_each_journey, journeys};
 

@@ -47,6 +47,8 @@ pub struct Stack {
     pub patience: Duration,
     /// On the cloud only: in one process there are no queues.
     pub notified: Option<Notified>,
+    /// Where SDKs listen by WebSocket, on the cloud.
+    pub push_url: Option<String>,
 }
 
 /// An organization that a journey has to itself.
@@ -72,6 +74,7 @@ struct Running {
     region: String,
     endpoint: String,
     notified: Notified,
+    push_url: String,
 }
 
 impl Stack {
@@ -85,10 +88,11 @@ impl Stack {
             Err(error) => return Err(error).context(place),
         };
         let running: Running = serde_json::from_str(&text).context(place)?;
-        let Running { url, operator_key, roots, bucket, region, endpoint, notified } = running;
+        let Running { url, operator_key, roots, bucket, region, endpoint, .. } = running;
         let delivery = Delivery::S3 { bucket, region, endpoint };
-        let (patience, notified) = (Duration::from_secs(30), Some(notified));
-        Ok(Some(Self { url, operator_key, roots, delivery, patience, notified }))
+        let (notified, push_url) = (Some(running.notified), Some(running.push_url));
+        let patience = Duration::from_secs(30);
+        Ok(Some(Self { url, operator_key, roots, delivery, patience, notified, push_url }))
     }
 
     pub fn api(&self, key: Option<&str>) -> Api {

@@ -78,6 +78,7 @@ impl World {
             delivery: Delivery::Http,
             patience: Duration::from_secs(10),
             notified: None,
+            push_url: None,
         };
         Ok(Self { stack, platform, hands, tasks, _works: works })
     }
