@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use flagforge::loader::{LoadError, RootNews, RootReader};
-use flagforge::origin::{Announcement, Origin};
-use flagforge_flags::manifest::{Listing, Position, Scope, ScopeId, Thumbprint};
+use flagforge::origin::Origin;
+use flagforge_flags::manifest::{Listing, Root, Scope, ScopeId, Thumbprint};
 use tokio::time::timeout;
 use tracing::warn;
 
 use crate::environment::EnvId;
+use crate::news::News;
 use crate::shelf::Document;
 
 /// Scopes whose roots are held for one environment: of 64 KiB each and the chunks that they list, 256 MiB at most, and a
@@ -42,7 +43,7 @@ pub(crate) struct AskedRoot {
 #[derive(Debug)]
 pub(crate) struct Current {
     pub(crate) document: Document,
-    pub(crate) announcement: Announcement,
+    pub(crate) news: Arc<News>,
 }
 
 #[derive(Debug)]
@@ -101,9 +102,11 @@ impl AskedRoot {
     pub(crate) async fn in_round(&self, round: u64) -> Option<Arc<Current>> {
         let mut reading = self.reading.lock().await;
         if reading.round.is_none_or(|read| read < round) {
-            match timeout(READ_WITHIN, reading.next()).await {
+            let before = self.held();
+            let before = before.as_ref().map(|current| &current.document);
+            match timeout(READ_WITHIN, reading.next(before)).await {
                 Ok(Ok(None)) => {}
-                Ok(Ok(Some((position, step)))) => self.take(position, &step),
+                Ok(Ok(Some(step))) => self.take(step, before),
                 // Its last key is gone, and so is the root.
                 Ok(Err(LoadError::Absent("root"))) => self.current.store(None),
                 Ok(Err(error)) => {
@@ -116,32 +119,30 @@ impl AskedRoot {
         self.current.load_full()
     }
 
-    fn take(&self, position: Position, step: &Step) {
-        let before = self.current.load_full();
-        let before = before.map(|current| current.document.clone()).unwrap_or_default();
-        let revision = position.revision.to_string();
-        let announcement = Announcement { revision, serial: position.serial };
-        let document = before.followed_by(&step.root, &step.listing);
-        self.current.store(Some(Arc::new(Current { document, announcement })));
+    fn take(&self, Step { root, listing, news }: Step, before: Option<&Document>) {
+        let document = before.cloned().unwrap_or_default().followed_by(&root, &listing);
+        self.current.store(Some(Arc::new(Current { document, news: Arc::new(news) })));
     }
 }
 
 /// From one root to the next.
 struct Step {
-    root: Box<flagforge_flags::manifest::Root>,
+    root: Box<Root>,
     listing: Listing,
+    news: News,
 }
 
 impl Reading {
     /// The root, where it is another than before.
-    async fn next(&mut self) -> Result<Option<(Position, Step)>, LoadError> {
+    async fn next(&mut self, before: Option<&Document>) -> Result<Option<Step>, LoadError> {
         let (root, etag) = match self.reader.read().await? {
-            RootNews::New(root, etag) => (root, etag),
+            RootNews::New(root, etag) | RootNews::Pushed(root, etag) => (root, etag),
             RootNews::Same => return Ok(None),
         };
         let (listing, _) = self.reader.list(&root, self.listing.as_ref()).await?;
+        let news = News::of(&root, &listing, before, &self.reader).await;
         self.reader.accept(&root, etag);
         self.listing = Some(listing.clone());
-        Ok(Some((root.position(), Step { root, listing })))
+        Ok(Some(Step { root, listing, news }))
     }
 }

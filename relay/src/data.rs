@@ -1,16 +1,13 @@
 //! Manifests for SDKs and further relays: trust, roots, chunks, and the stream that announces roots.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, IF_NONE_MATCH};
-use axum::http::{HeaderMap, HeaderValue};
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
-use flagforge::origin::Announcement;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::http::header::IF_NONE_MATCH;
+use axum::response::Response;
 use flagforge_flags::KeyKind;
 use flagforge_flags::keys::{EnvKey, OrgKey};
 use flagforge_flags::manifest::{Digest, Named, Scope, ScopeId};
@@ -21,12 +18,14 @@ use tracing::warn;
 
 use crate::asker::Asker;
 use crate::config::Freshness;
+use crate::news::{Asked, News};
 use crate::prefer::{applied, preferred_wait};
-use crate::problem::{Refused, private, tagged};
+use crate::problem::{Refused, tagged};
 use crate::relay::Relay;
 use crate::scoped::{asked_for, place_of};
 use crate::seats::Seat;
 use crate::shelf::{Document, Shelf};
+use crate::sse;
 
 const JOSE: &str = "application/jose";
 const JSON: &str = "application/json";
@@ -166,24 +165,26 @@ async fn named(
 pub(crate) async fn stream(
     State(relay): Relayed,
     place: Place<(String, String)>,
+    pushed: Result<Query<Asked>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
     respond(async {
         let Path((org, env)) = place.map_err(|_| nothing())?;
         let asker = admitted(&relay, &headers, &org, &env).await?;
         asker.speaks_for_all()?;
+        let pushed = Asked::of(pushed)?;
         let taken = asker.stream(&relay)?;
         // A watch keeps the newest value only, so a reader that does not read costs nothing more.
         let news = WatchStream::new(asker.environment.news()).filter_map(async |news| news);
-        Ok(streamed(&relay, taken, news))
+        Ok(streamed(&relay, taken, news, pushed))
     })
     .await
 }
 
 /// Announcements as server-sent events, until the stream is old.
-pub(crate) fn streamed<N>(relay: &Relay, taken: Seat, news: N) -> Response
+pub(crate) fn streamed<N>(relay: &Relay, taken: Seat, news: N, pushed: Asked) -> Response
 where
-    N: Stream<Item = Announcement> + Send + 'static,
+    N: Stream<Item = Arc<News>> + Send + 'static,
 {
     let (oldest, closed) = (sleep(relay.config.max_stream_age), relay.closed());
     let end = async {
@@ -192,30 +193,11 @@ where
             () = closed => {}
         }
     };
-    let events = news.take_until(Box::pin(end)).map(move |announcement| {
+    let events = news.take_until(Box::pin(end)).enumerate().map(move |(place, news)| {
         let _held_while_the_stream_lives = &taken;
-        Ok::<_, Infallible>(event(&announcement))
+        news.event(pushed, place == 0)
     });
-    let heartbeat = KeepAlive::new().interval(relay.config.heartbeat).text("heartbeat");
-    dressed(Sse::new(events).keep_alive(heartbeat))
-}
-
-fn event(announcement: &Announcement) -> Event {
-    let event = Event::default().event("root").id(&announcement.revision);
-    // A revision and a number always serialize.
-    event.json_data(announcement).unwrap_or_default()
-}
-
-pub(crate) fn dressed<S>(sse: axum::response::sse::Sse<S>) -> Response
-where
-    axum::response::sse::Sse<S>: IntoResponse,
-{
-    let mut response = sse.into_response();
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    // Some proxies hold a stream back until it is worth a packet.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    private(response)
+    sse::answer(events, relay.config.heartbeat)
 }
 
 /// A request with a service's key for the path's organization and environment. Another organization's

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use flagforge::follow::{Pace, listen};
 use flagforge::loader::{LoadError, Loader, Manifest, Refreshed, RootNews, RootReader};
-use flagforge::origin::{Announcement, Origin};
+use flagforge::origin::Origin;
 use flagforge::propagation::{self, Applied, ReportedStatus};
 use flagforge_flags::keys::{EnvKey, OrgKey, ReporterId};
 use flagforge_flags::manifest::{Scope, ScopeId, Trust};
@@ -21,6 +21,7 @@ use crate::asked_for::AskedFor;
 use crate::clock;
 use crate::config::{Config, Freshness, Ring};
 use crate::heard::{Heard, pass_up};
+use crate::news::News;
 use crate::shelf::Shelf;
 
 /// The time that one refresh may take, with all its chunks.
@@ -56,7 +57,7 @@ pub(crate) struct Environment {
     done: AtomicU64,
     /// When a request may next try to refresh, where requests do.
     next_try: Mutex<Instant>,
-    news: watch::Sender<Option<Announcement>>,
+    news: watch::Sender<Option<Arc<News>>>,
     /// Rings when the shelf holds another root, of whichever scope.
     turned: watch::Sender<()>,
     /// The roots of single tenants and canaries, and how often the environment's were looked at since the start.
@@ -193,7 +194,7 @@ impl Environment {
     }
 
     /// The newest announcement first, then those to come; of several that a slow reader missed, the newest only.
-    pub(crate) fn news(&self) -> watch::Receiver<Option<Announcement>> {
+    pub(crate) fn news(&self) -> watch::Receiver<Option<Arc<News>>> {
         self.news.subscribe()
     }
 
@@ -321,7 +322,7 @@ impl Environment {
     async fn refresh_environment_root(&self, following: &mut Following) -> bool {
         let scope = self.id.scope(Scope::Environment);
         let (root, etag) = match timeout(REFRESH_TIMEOUT, following.environment.read()).await {
-            Ok(Ok(RootNews::New(root, etag))) => (root, etag),
+            Ok(Ok(RootNews::New(root, etag) | RootNews::Pushed(root, etag))) => (root, etag),
             Ok(Ok(RootNews::Same)) => return true,
             Ok(Err(error)) => return self.warn(&scope, &flagforge::chain(&error)),
             Err(late) => return self.warn(&scope, &late.to_string()),
@@ -334,13 +335,15 @@ impl Environment {
             Ok(Err(error)) => return self.warn(&scope, &flagforge::chain(&error)),
             Err(late) => return self.warn(&scope, &late.to_string()),
         };
+        let before = self.shelf().environment.clone();
+        let news = News::of(&root, &listing, before.as_ref(), &following.environment).await;
         following.environment.accept(&root, etag);
         let trust = following.environment.trust().cloned();
         self.shelf.rcu(|shelf| shelf.with_environment(&root, &listing, trust.clone()));
-        let revision = root.claims().revision.to_string();
+        let revision = &news.announcement.revision;
         info!(org = %self.id.org, env = %self.id.env, revision, "announcing a root");
         self.turned.send_replace(());
-        self.news.send_replace(Some(Announcement { revision, serial: root.claims().serial }));
+        self.news.send_replace(Some(Arc::new(news)));
         true
     }
 

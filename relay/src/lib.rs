@@ -19,6 +19,7 @@ mod leave;
 mod listeners;
 #[cfg(feature = "metrics")]
 mod measures;
+mod news;
 mod ofrep;
 mod operation;
 mod position;
@@ -40,6 +41,7 @@ mod sheet;
 mod shelf;
 #[cfg(feature = "sns")]
 mod sns;
+mod sse;
 #[cfg(feature = "https")]
 mod tls;
 #[cfg(feature = "otel")]

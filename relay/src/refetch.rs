@@ -1,7 +1,6 @@
 //! OFREP's event stream: it says when to ask for all flags again, at changes of the configuration and at the instants
 //! at which a configuration begins to answer otherwise. It says nothing of the answers.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use bytes::Bytes;
 use flagforge_flags::time::Timestamp;
 use futures_util::stream;
 use serde::Deserialize;
@@ -19,12 +18,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::browser::shown;
 use crate::clock;
-use crate::data::dressed;
 use crate::leave::{Leave, Listener};
 use crate::position::Position;
 use crate::problem::Refused;
 use crate::relay::Relay;
 use crate::seats::Seat;
+use crate::sse;
 
 pub(crate) const PATH: &str = "/ofrep/v1/stream";
 
@@ -78,15 +77,14 @@ async fn told(
     let taken = listener.seat(&relay)?;
     let last = headers.get("Last-Event-ID").and_then(|id| id.to_str().ok());
     let known = last.or(address.since.as_deref()).and_then(Position::parse);
-    let heartbeat = KeepAlive::new().interval(relay.config.heartbeat).text("heartbeat");
     let telling = Telling::new(&relay, listener, known, taken);
-    let closed = relay.closed();
+    let (closed, heartbeat) = (relay.closed(), relay.config.heartbeat);
     let events = stream::unfold(telling, |mut telling| async {
         let event = telling.next().await?;
-        Some((Ok::<_, Infallible>(event), telling))
+        Some((event, telling))
     });
     let events = futures_util::StreamExt::take_until(events, Box::pin(closed));
-    Ok(dressed(Sse::new(events).keep_alive(heartbeat)))
+    Ok(sse::answer(events, heartbeat))
 }
 
 /// One client that is told.
@@ -128,7 +126,7 @@ impl Telling {
         }
     }
 
-    async fn next(&mut self) -> Option<Event> {
+    async fn next(&mut self) -> Option<Bytes> {
         match self.next {
             Next::Hello => self.next = Next::News,
             Next::News => return self.news().await,
@@ -137,11 +135,11 @@ impl Telling {
         // An id without data is no event, and what the client says it stands at when it comes back.
         let (position, _) = self.position(clock::now());
         let known = *self.known.get_or_insert(position);
-        Some(Event::default().id(known.to_string()).retry(Duration::from_millis(lot(BACK_WITHIN))))
+        Some(format!("id: {known}\nretry: {}\n\n", lot(BACK_WITHIN)).into())
     }
 
     /// The next event; `None` where the stream ends without a word.
-    async fn news(&mut self) -> Option<Event> {
+    async fn news(&mut self) -> Option<Bytes> {
         loop {
             // Before the look, so that nothing is missed.
             self.turns.mark_unchanged();
@@ -160,7 +158,7 @@ impl Telling {
                 () = sleep(wait) => {}
                 () = sleep_until(self.ends) => {
                     self.next = Next::Nothing;
-                    return Some(Event::default().retry(BACK_AT_ONCE));
+                    return Some(format!("retry: {}\n\n", BACK_AT_ONCE.as_millis()).into());
                 }
             }
         }
@@ -197,12 +195,10 @@ impl Telling {
     }
 }
 
-fn event(position: Position, last_modified: i64) -> Event {
+fn event(position: Position, last_modified: i64) -> Bytes {
     let etag = position.to_string();
-    let event = Event::default().event("message").id(&etag);
     let data = json!({"type": "refetchEvaluation", "etag": etag, "lastModified": last_modified});
-    // Texts and a number always serialize.
-    event.json_data(data).unwrap_or_default()
+    sse::event("message", &etag, &data.to_string())
 }
 
 fn lot(range: std::ops::Range<u64>) -> u64 {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use flagforge_flags::manifest::Scope;
@@ -15,6 +16,7 @@ use crate::asker::Asker;
 use crate::config::Freshness;
 use crate::data::{Place, Relayed, admitted, dressed_root, holds, nothing, respond, streamed};
 use crate::environment::Environment;
+use crate::news::Asked;
 use crate::prefer::preferred_wait;
 use crate::problem::Refused;
 use crate::relay::Relay;
@@ -89,12 +91,14 @@ async fn root_asked_for(
 pub(crate) async fn tenant_stream(
     State(relay): Relayed,
     place: Place<(String, String)>,
+    pushed: Result<Query<Asked>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
     respond(async {
         let Path((org, env)) = place.map_err(|_| nothing())?;
         let asker = admitted(&relay, &headers, &org, &env).await?;
         let place = place_of(&relay, &asker, &headers)?;
+        let pushed = Asked::of(pushed)?;
         let taken = asker.stream(&relay)?;
         let rounds = WatchStream::new(asker.environment.rounds());
         let mut told = None;
@@ -103,14 +107,14 @@ pub(crate) async fn tenant_stream(
             async move { place.in_round(round).await }
         });
         let news = news.filter_map(move |current| {
-            let announcement = current.map(|current| current.announcement.clone());
-            let new = announcement.is_some() && announcement != told;
-            if new {
-                told.clone_from(&announcement);
+            let current = current.map(|current| Arc::clone(&current.news));
+            let new = current.filter(|news| told.as_ref() != Some(&news.announcement));
+            if let Some(news) = &new {
+                told = Some(news.announcement.clone());
             }
-            std::future::ready(announcement.filter(|_| new))
+            std::future::ready(new)
         });
-        Ok(streamed(&relay, taken, news))
+        Ok(streamed(&relay, taken, news, pushed))
     })
     .await
 }

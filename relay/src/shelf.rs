@@ -36,6 +36,11 @@ impl Document {
         followed.unwrap_or_else(|| self.clone())
     }
 
+    /// Whether the newest root names it.
+    pub(crate) fn newest(&self, digest: &Digest) -> bool {
+        self.chunks.front().is_some_and(|chunks| chunks.contains_key(digest))
+    }
+
     pub(crate) fn named(&self, digest: Digest) -> Option<Named> {
         let bytes = self.chunks.iter().find_map(|chunks| chunks.get(&digest))?;
         Some(Named { sha256: digest, bytes: *bytes })

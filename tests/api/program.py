@@ -6,6 +6,7 @@ import pathlib
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -25,15 +26,19 @@ class Api:
         data = None if body is None else json.dumps(body).encode()
         headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
         request = urllib.request.Request(self.base + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            text = answer.read()
-            return json.loads(text) if text else None
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            error.add_note(error.read().decode(errors="replace"))
+            raise
+        return json.loads(text) if text else None
 
 
-def started(program, data, port, *arguments):
+def started(program, data, port, *arguments, said=subprocess.DEVNULL):
     process = subprocess.Popen(
         [program, "serve", "--data", data, "--listen", f"127.0.0.1:{port}", *arguments],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        stdout=said, stderr=subprocess.DEVNULL)
     for _ in range(300):
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1).close()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::http::StatusCode;
 use flagforge::{Client, Flag, Status};
 use flagforge_flags::KeyKind;
@@ -16,10 +17,10 @@ use tokio::runtime::{Builder, Runtime};
 use crate::world::{World, publish, relay};
 
 const THEME: Flag<&str> = Flag::new("theme", "-");
-const LONG: Duration = Duration::from_secs(3_600);
+pub(crate) const LONG: Duration = Duration::from_secs(3_600);
 
-struct Served {
-    world: World,
+pub(crate) struct Served {
+    pub(crate) world: World,
     address: String,
     /// A runtime of the server's own: with it go its listener and every connection.
     server: Option<Runtime>,
@@ -27,9 +28,17 @@ struct Served {
 
 impl Served {
     async fn new(edit: impl FnOnce(&mut Config)) -> Self {
+        Self::through(edit, |app| app).await
+    }
+
+    /// With something between it and its clients.
+    pub(crate) async fn through(
+        edit: impl FnOnce(&mut Config),
+        between: impl FnOnce(Router) -> Router,
+    ) -> Self {
         let mut world = World::new();
         world.relay = relay(&world.publisher, edit);
-        world.app = flagforge_relay::app(world.relay.clone());
+        world.app = between(flagforge_relay::app(world.relay.clone()));
         let (address, server) = serve(&world, "127.0.0.1:0").await;
         Self { world, address, server }
     }
@@ -39,7 +48,7 @@ impl Served {
         format!("flagforge+http://{}@{}/demo/prod?roots={pin}", self.world.server, self.address)
     }
 
-    async fn client(&self, poll: Duration) -> Client {
+    pub(crate) async fn client(&self, poll: Duration) -> Client {
         let client = Client::connect(&self.connection()).poll_every(poll).await.unwrap();
         assert_eq!(client.status(), Status::Ready, "{:?}", client.trouble());
         client
@@ -60,7 +69,7 @@ impl Served {
         }
     }
 
-    async fn flip(&mut self, theme: &str) {
+    pub(crate) async fn flip(&mut self, theme: &str) {
         publish(&mut self.world.publisher, theme);
         self.world.relay.notify(&self.world.publisher.org, &self.world.publisher.env).await;
     }
@@ -82,7 +91,7 @@ impl Drop for Served {
     }
 }
 
-async fn sees(client: &Client, theme: &str) -> Duration {
+pub(crate) async fn sees(client: &Client, theme: &str) -> Duration {
     let (begun, acme) = (Instant::now(), client.tenant("acme").unwrap());
     while acme.flags().get(&THEME) != theme {
         assert!(

@@ -19,6 +19,7 @@ mod loading;
 mod long_poll;
 mod ofrep;
 mod operation;
+mod push;
 mod rates;
 mod refetch;
 mod rings;

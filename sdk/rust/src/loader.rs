@@ -127,6 +127,8 @@ pub enum Refreshed {
 pub enum RootNews {
     /// A root that is not the held one: verified, and not yet accepted.
     New(Box<Root>, Option<String>),
+    /// The same, which came along with an announcement: as new as when it was signed, and no newer.
+    Pushed(Box<Root>, Option<String>),
     /// The held one is current.
     Same,
 }
@@ -160,10 +162,22 @@ impl RootReader {
     /// Reads the current root and verifies it. Nothing changes until [`RootReader::accept`].
     pub async fn read(&mut self) -> Result<RootNews, LoadError> {
         self.refresh_trust_when_due().await?;
-        let (bytes, etag) = match self.origin.root(&self.scope, self.etag.as_deref()).await? {
+        let mut fetched = self.origin.root(&self.scope, self.etag.as_deref()).await?;
+        if let Fetched::Pushed { bytes, etag } = fetched {
+            // A push may have been overtaken, by trust or by another root. Then the origin is asked, as without it.
+            match self.verify(&bytes) {
+                Ok(root) if self.held != Some(root.digest()) => {
+                    return Ok(RootNews::Pushed(Box::new(root), Some(etag)));
+                }
+                Ok(_) | Err(_) => {}
+            }
+            fetched = self.origin.root(&self.scope, self.etag.as_deref()).await?;
+        }
+        let (bytes, etag) = match fetched {
             Fetched::NotModified => return Ok(RootNews::Same),
             Fetched::Absent => return Err(LoadError::Absent("root")),
             Fetched::Found { bytes, etag } => (bytes, etag),
+            Fetched::Pushed { bytes, etag } => (bytes, Some(etag)),
         };
         let root = match self.verify(&bytes) {
             // The key may be newer than the trust that is held, or trust newer than the root.
@@ -292,11 +306,16 @@ impl Loader {
         // What an answer confirms is how things stood when it was asked for: it may be long on its way, and a process
         // that is frozen meanwhile does not notice.
         let asked = clock::now();
-        let (root, etag) = match self.reader.read().await? {
-            RootNews::New(root, etag) => (*root, etag),
+        let previous = self.held.clone();
+        let (root, etag, confirmed) = match self.reader.read().await? {
+            RootNews::New(root, etag) => (*root, etag, asked),
+            RootNews::Pushed(root, etag) => {
+                let before = previous.as_ref().map(|held| held.confirmed());
+                let confirmed = root.claims().issued.min(asked).max(before.unwrap_or_default());
+                (*root, etag, confirmed)
+            }
             RootNews::Same => return self.confirm(asked),
         };
-        let previous = self.held.clone();
         let held = previous.as_deref().map(Manifest::snapshot);
         let (listing, mut chunks) = self.reader.list(&root, held.map(Snapshot::listing)).await?;
         let wanted = self.wanted(&root, &listing);
@@ -305,7 +324,7 @@ impl Loader {
         chunks.extend(self.reader.fetch(lacking).await?);
         let snapshot = compile(root.clone(), wanted, chunks.clone(), previous).await?;
         self.reader.accept(&root, etag);
-        let manifest = Arc::new(Manifest::new(snapshot, root, asked));
+        let manifest = Arc::new(Manifest::new(snapshot, root, confirmed));
         self.held = Some(Arc::clone(&manifest));
         if self.cache.is_some() {
             self.unstored.extend(chunks);

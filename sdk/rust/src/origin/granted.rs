@@ -147,6 +147,9 @@ impl Origin for GrantedOrigin {
     }
 
     async fn root(&self, scope: &ScopeId, held: Option<&str>) -> Result<Fetched, OriginError> {
+        if let Some(pushed) = self.relay.pushed_root(scope, held) {
+            return Ok(pushed);
+        }
         if let Some(bucket) = self.bucket(scope).await {
             match bucket.root(scope, held).await {
                 Ok(found) => return Ok(found),
@@ -157,6 +160,9 @@ impl Origin for GrantedOrigin {
     }
 
     async fn chunk(&self, scope: &ScopeId, named: Named) -> Result<Option<Bytes>, OriginError> {
+        if let Some(pushed) = self.relay.pushed_chunk(scope, &named) {
+            return Ok(Some(pushed));
+        }
         if let Some(bucket) = self.bucket(scope).await {
             match bucket.chunk(scope, named).await {
                 Ok(found) => return Ok(found),

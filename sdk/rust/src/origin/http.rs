@@ -14,8 +14,11 @@ use tracing::debug;
 
 use super::grant::{Grant, GrantKind};
 use super::long_poll::{LongPoll, root_path};
+use super::pushed::{Push, Pushed};
 use super::sse::Events;
-use super::{Announcement, Announcements, Fetched, Origin, OriginError, SetupError, usize_of, web};
+use super::{
+    Announcements, Fetched, MAX_PUSHED_BYTES, Origin, OriginError, SetupError, usize_of, web,
+};
 use crate::loader::chain;
 
 const EVENT_STREAM: &str = "text/event-stream";
@@ -33,6 +36,7 @@ pub struct HttpOrigin {
     client: Client,
     base: String,
     authorization: HeaderValue,
+    pushed: Pushed,
 }
 
 impl HttpOrigin {
@@ -51,16 +55,18 @@ impl HttpOrigin {
             HeaderValue::from_str(&bearer).map_err(|_| SetupError::Address(base.to_owned()))?;
         authorization.set_sensitive(true);
         let base = base.trim_end_matches('/').to_owned();
-        Ok(Self { client, base, authorization })
+        Ok(Self { client, base, authorization, pushed: Pushed::default() })
     }
 
     /// Opens the stream of events, and waits for its first.
     async fn events(&self, scope: &ScopeId) -> Result<EventStream, OriginError> {
         let path = match scope.scope {
-            Scope::Environment | Scope::Relay | Scope::Canary => "stream",
-            Scope::Tenant(_) => "tenant/stream",
+            // They hear of the environment's roots, and have others.
+            Scope::Relay | Scope::Canary => "stream".to_owned(),
+            Scope::Environment => format!("stream?push={MAX_PUSHED_BYTES}"),
+            Scope::Tenant(_) => format!("tenant/stream?push={MAX_PUSHED_BYTES}"),
         };
-        let request = self.get(scope, path).header(ACCEPT, EVENT_STREAM);
+        let request = self.get(scope, &path).header(ACCEPT, EVENT_STREAM);
         let response = request.send().await.map_err(|error| web::unreachable("stream", error))?;
         let media = response.headers().get(CONTENT_TYPE).and_then(|media| media.to_str().ok());
         let is_stream = media.is_some_and(|media| media.trim_start().starts_with(EVENT_STREAM));
@@ -69,7 +75,8 @@ impl HttpOrigin {
             StatusCode::OK => return Err(no_stream("the answer is of another media type")),
             status => return Err(web::refused(status, "stream")),
         }
-        let mut stream = EventStream { response, events: Events::default() };
+        let (scope, pushed) = (scope.clone(), self.pushed.clone());
+        let mut stream = EventStream { response, events: Events::default(), scope, pushed };
         match stream.next().await? {
             Heard::Root => Ok(stream),
             Heard::End | Heard::Nothing => Err(no_stream("it ended before it began")),
@@ -116,6 +123,16 @@ impl HttpOrigin {
         }
     }
 
+    /// What came along with an announcement, in place of what would be asked for.
+    pub(super) fn pushed_root(&self, scope: &ScopeId, held: Option<&str>) -> Option<Fetched> {
+        let (bytes, etag) = self.pushed.root(scope, held)?;
+        Some(Fetched::Pushed { bytes, etag })
+    }
+
+    pub(super) fn pushed_chunk(&self, scope: &ScopeId, named: &Named) -> Option<Bytes> {
+        self.pushed.chunk(scope, &named.sha256)
+    }
+
     /// Posts reports; `false` where the address is none, or takes none.
     pub(crate) async fn tell(&self, path: &str, reports: &Reports) -> Result<bool, OriginError> {
         const WHAT: &str = "a report";
@@ -152,6 +169,9 @@ impl Origin for HttpOrigin {
     }
 
     async fn root(&self, scope: &ScopeId, held: Option<&str>) -> Result<Fetched, OriginError> {
+        if let Some(pushed) = self.pushed_root(scope, held) {
+            return Ok(pushed);
+        }
         let path = root_path(scope);
         let mut request = self.get(scope, path);
         if let Some(etag) = held {
@@ -161,6 +181,9 @@ impl Origin for HttpOrigin {
     }
 
     async fn chunk(&self, scope: &ScopeId, named: Named) -> Result<Option<Bytes>, OriginError> {
+        if let Some(pushed) = self.pushed_chunk(scope, &named) {
+            return Ok(Some(pushed));
+        }
         let path = format!("chunks/{}", named.sha256);
         web::whole(self.get(scope, &path), &path, usize_of(named.bytes)).await
     }
@@ -224,6 +247,8 @@ fn announcements(origin: HttpOrigin, scope: ScopeId, events: EventStream) -> Ann
 struct EventStream {
     response: Response,
     events: Events,
+    scope: ScopeId,
+    pushed: Pushed,
 }
 
 /// What a stream says next.
@@ -241,8 +266,10 @@ impl EventStream {
         loop {
             while let Some(event) = self.events.next() {
                 // Other kinds of events, and data of a newer form, are none of ours.
-                if event.name == "root" && serde_json::from_str::<Announcement>(&event.data).is_ok()
+                if event.name == "root"
+                    && let Ok(push) = serde_json::from_str::<Push>(&event.data)
                 {
+                    self.pushed.keep(&self.scope, push);
                     return Ok(Heard::Root);
                 }
             }

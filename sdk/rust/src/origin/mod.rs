@@ -12,6 +12,8 @@ mod http;
 mod long_poll;
 #[cfg(feature = "websocket")]
 mod push;
+#[cfg(feature = "http")]
+mod pushed;
 #[cfg(feature = "s3")]
 mod s3;
 #[cfg(feature = "s3")]
@@ -44,6 +46,8 @@ pub use granted::GrantedOrigin;
 pub use http::HttpOrigin;
 #[cfg(feature = "websocket")]
 pub use push::{PushSocket, PushesSeen};
+#[cfg(feature = "http")]
+pub use pushed::Push;
 #[cfg(feature = "s3")]
 pub use s3::S3Origin;
 #[cfg(feature = "sqs")]
@@ -101,9 +105,21 @@ pub struct Announcement {
     pub serial: u64,
 }
 
+/// Bytes of a root and its new chunks that come along with an announcement. A root has 2 to 4 KB as a rule and a chunk of flags
+/// up to 20; what is larger is fetched.
+pub const MAX_PUSHED_BYTES: usize = 32 * 1024;
+
 /// What a conditional read of a root found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fetched {
+    /// A root that came along with an announcement, and its tag. Nobody was asked, so that it confirms no more than when it
+    /// was signed.
+    Pushed {
+        /// The root as it was signed.
+        bytes: Bytes,
+        /// What to hold for the next conditional read.
+        etag: String,
+    },
     /// A root, and the tag of this content.
     Found {
         /// The root as it was signed.

@@ -4,8 +4,11 @@ use std::collections::VecDeque;
 
 use thiserror::Error;
 
-/// Bytes of one event. Ours have about fifty.
-pub(super) const MAX_EVENT_BYTES: usize = 8 * 1024;
+use super::MAX_PUSHED_BYTES;
+
+/// Bytes of one event. Ours have about fifty, or bring along what they announce, in JSON, which escapes at most every
+/// other byte of a chunk.
+pub(super) const MAX_EVENT_BYTES: usize = 8 * 1024 + 2 * MAX_PUSHED_BYTES;
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +123,7 @@ mod tests {
         assert_eq!(events.push(b"x"), Err(EventTooLarge));
         let mut lines = Events::default();
         let line = format!("data: {}\n", "x".repeat(1_000));
-        let end = (0..10).find_map(|_| lines.push(line.as_bytes()).err());
+        let end = (0..MAX_EVENT_BYTES / 1_000 + 2).find_map(|_| lines.push(line.as_bytes()).err());
         assert_eq!(end, Some(EventTooLarge), "many lines of one event count together");
     }
 }
