@@ -1,6 +1,7 @@
 //! OFREP's single evaluation, why a flag answers as it does, and the context that OFREP's requests carry.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::rejection::PathRejection;
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use flagforge_flags::{Answer, Context, FlagName, KeyKind, Pinned, Reason, Snapshot, Value};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
+use tokio::time::timeout;
 
 use crate::asker::Asker;
 use crate::browser::shown;
@@ -168,6 +170,9 @@ impl<'a> Success<'a> {
     }
 }
 
+/// How long a body may take to come, once its head is there: 64 KiB at 6 KiB a second, which is a bad telephone's.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
 /// The whole body, at most [`MAX_BODY_BYTES`] of it.
 pub(crate) async fn whole(body: Body) -> Result<Bytes, Refused> {
     whole_within(body, MAX_BODY_BYTES).await
@@ -175,7 +180,10 @@ pub(crate) async fn whole(body: Body) -> Result<Bytes, Refused> {
 
 /// The whole body, at most so many bytes of it.
 pub(crate) async fn whole_within(body: Body, limit: usize) -> Result<Bytes, Refused> {
-    match to_bytes(body, limit).await {
+    let Ok(read) = timeout(BODY_WITHIN, to_bytes(body, limit)).await else {
+        return Err(Refused::Slow(BODY_WITHIN));
+    };
+    match read {
         Ok(bytes) => Ok(bytes),
         Err(error) if over_limit(&error) => Err(Refused::TooLarge(limit)),
         Err(_) => Err(Refused::Malformed("the body ended before it was whole".into())),

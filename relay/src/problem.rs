@@ -1,5 +1,7 @@
 //! Refusals, and the only place that knows their HTTP: OFREP's error bodies and RFC 9457 problems.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -29,6 +31,8 @@ pub(crate) enum Refused {
     Evaluation(&'static str, String),
     /// The body is over the limit in bytes.
     TooLarge(usize),
+    /// The body did not come within this time.
+    Slow(Duration),
     /// The key or the tenant asks too often.
     TooMany { whose: &'static str, per_second: u32, retry_after_seconds: u32 },
     /// All places are taken that there are, or those of the key.
@@ -85,6 +89,10 @@ impl Refused {
             Self::TooLarge(limit) => {
                 let detail = format!("the body is over the limit of {limit} bytes");
                 of(S::PAYLOAD_TOO_LARGE, "body-too-large", "Body too large", "GENERAL", &detail)
+            }
+            Self::Slow(within) => {
+                let detail = format!("the body did not come within {} s", within.as_secs());
+                of(S::REQUEST_TIMEOUT, "slow", "Too slow", "GENERAL", &detail)
             }
             Self::TooMany { whose, per_second, .. } => {
                 let detail =

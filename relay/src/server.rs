@@ -29,6 +29,9 @@ const TELL_WITHIN: Duration = Duration::from_secs(1);
 /// After a failure to take a connection, mostly for want of file descriptors: some are given back in the meantime.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
+/// Files for everything but connections: origins, the cache, the log, who asks how it goes.
+const OTHER_FILES: u64 = 256;
+
 /// What connections may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -64,6 +67,23 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// No more connections than the process may have files, of which it takes all that it may.
+    fn within_files(self) -> Self {
+        let files = rlimit::increase_nofile_limit(u64::MAX);
+        let files =
+            files.inspect_err(|error| warn!(%error, "how many files there may be is unknown"));
+        let room = files.unwrap_or(u64::MAX).saturating_sub(OTHER_FILES);
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        if room < self.max_connections {
+            let (connections, wanted) = (room, self.max_connections);
+            warn!(
+                connections,
+                wanted, "raise the limit of open files (nofile) for more connections"
+            );
+        }
+        Self { max_connections: self.max_connections.min(room), ..self }
+    }
+
     fn builder(&self) -> Builder<TokioExecutor> {
         let mut builder = Builder::new(TokioExecutor::new());
         let mut http1 = builder.http1();
@@ -109,6 +129,7 @@ pub async fn serve(
     lock: Lock,
     until: impl Future<Output = ()> + Send,
 ) {
+    let limits = limits.within_files();
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let (builder, graceful) = (Arc::new(limits.builder()), GracefulShutdown::new());
     let mut until = std::pin::pin!(until);

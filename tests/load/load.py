@@ -4,6 +4,7 @@
     tests/load/load.py                                    the relay alone
     tests/load/load.py --peer unleash-edge                beside Unleash's edge, in turns, in the same run
     tests/load/load.py --seconds 3 --rounds 1             shorter
+    tests/load/load.py --plain                            flags that are on for everybody
 
 It needs `wrk` (how much) and `oha` (how long an answer takes at 70 % of that). Both sides hold the same flags: off for most countries, and
 on for half of the users of two, so that every answer depends on who asks; 256 users ask in turns, over 64 connections. The generator runs on
@@ -42,7 +43,7 @@ def user(number):
     return f"user-{number:05}", COUNTRIES[number % len(COUNTRIES)]
 
 
-def ours_defined(api, org, flags):
+def ours_defined(api, org, flags, plain):
     """So many flags; the keys of a relay and of a service that asks."""
     api.call("PUT", f"/v1/orgs/{org}/tenants/acme", {"attributes": {"plan": "gold"}})
     split = {"split": {"unit": "user.key", "salt": "s", "hash": "xxh3", "buckets": 100,
@@ -50,6 +51,8 @@ def ours_defined(api, org, flags):
     test = {"attribute": "user.country", "operator": "one-of", "values": ["de", "at"]}
     state = {"enabled": True, "off": {"variant": "off"}, "fallthrough": {"variant": "off"},
              "rules": [{"id": "half", "serve": split, "when": {"test": test}}]}
+    if plain:
+        state = {"enabled": True, "off": {"variant": "off"}, "fallthrough": {"variant": "on"}}
     for number in range(flags):
         api.call("PUT", f"/v1/orgs/{org}/flags/{name(number)}", {"class": "release", "type": "boolean", "clientVisible": True})
         api.call("PUT", f"/v1/orgs/{org}/environments/prod/flags/{name(number)}", state)
@@ -57,10 +60,12 @@ def ours_defined(api, org, flags):
     return relay, api.call("POST", f"/v1/orgs/{org}/keys", {"kind": "server", "envs": ["prod"]})["key"]
 
 
-def theirs_defined(flags):
+def theirs_defined(flags, plain):
     constraint = {"contextName": "country", "operator": "IN", "values": ["de", "at"]}
     strategy = {"name": "flexibleRollout", "constraints": [constraint],
                 "parameters": {"rollout": "50", "stickiness": "userId", "groupId": "s"}}
+    if plain:
+        strategy = {"name": "default", "constraints": [], "parameters": {}}
     features = [{"name": name(number), "type": "release", "enabled": True, "strategies": [strategy], "project": "default"}
                 for number in range(flags)]
     return {"version": 2, "features": features}
@@ -102,7 +107,7 @@ def sent(base, request):
         return answer.headers, answer.read()
 
 
-def ours(relay, program, flags, folder):
+def ours(relay, program, flags, plain, folder):
     """A relay, and what is asked of it: everything, everything again with the tag at hand, and one flag."""
     data, origin, port, log = folder / f"data-{flags}", free_port(), free_port(), open(folder / f"relay-{flags}.log", "w")
     said = folder / f"serve-{flags}.txt"
@@ -111,7 +116,7 @@ def ours(relay, program, flags, folder):
     org = "default"
     api = Api(f"http://127.0.0.1:{origin}", (data / "admin.key").read_text().strip())
     roots = re.search(r"roots=(\S+)", said.read_text())[1]
-    relay_key, server_key = ours_defined(api, org, flags)
+    relay_key, server_key = ours_defined(api, org, flags, plain)
     connection = f"flagforge+http://{relay_key}@127.0.0.1:{origin}/{org}/prod?roots={roots}"
     environment = {**os.environ, "FLAGFORGE_CONNECTION": connection, "FLAGFORGE_LISTEN": f"127.0.0.1:{port}",
                    "FLAGFORGE_REQUESTS_PER_SECOND_OF_A_KEY": "1000000", "FLAGFORGE_REQUESTS_PER_SECOND_OF_A_TENANT": "1000000"}
@@ -128,10 +133,10 @@ def ours(relay, program, flags, folder):
     return Server("relay", process, base, requests, control)
 
 
-def theirs(peer, flags, folder):
+def theirs(peer, flags, plain, folder):
     """Unleash's edge without an upstream, and the same asked of it."""
     port, file = free_port(), folder / f"features-{flags}.json"
-    file.write_text(json.dumps(theirs_defined(flags)))
+    file.write_text(json.dumps(theirs_defined(flags, plain)))
     token = "default:development.0123456789abcdef"
     log = open(folder / f"peer-{flags}.log", "w")
     command = [peer, "-i", "127.0.0.1", "-p", str(port), "-w", "2", "offline", "-b", file, "-t", token]
@@ -230,6 +235,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--flags", type=int, nargs="*", default=[100, 1000])
     parser.add_argument("--what", nargs="*", default=["all", "same", "one"])
+    parser.add_argument("--plain", action="store_true", help="flags that are on for everybody")
     given = parser.parse_args()
     relay = os.environ.get("FLAGFORGE_RELAY")
     if not relay:
@@ -243,8 +249,8 @@ def main():
             servers = []
             try:
                 if given.peer:
-                    servers.append(theirs(given.peer, flags, folder))
-                servers.append(ours(relay, program, flags, folder))
+                    servers.append(theirs(given.peer, flags, given.plain, folder))
+                servers.append(ours(relay, program, flags, given.plain, folder))
                 for what in given.what:
                     told(flags, what, servers, given.rounds, given.seconds, folder)
             finally:

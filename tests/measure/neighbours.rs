@@ -6,29 +6,20 @@
 //! ```
 //!
 //! A `flagforge serve` of its own. One organization reads and writes at a steady rate, alone and while the other, which
-//! may ask a hundred times a second, asks five thousand times; in turns, so that a busy machine moves both alike. The loud one's
-//! callers are a process of their own at the lowest priority.
+//! may ask a hundred times a second, asks five thousand times; in turns, so that a busy machine moves both alike.
 
-use std::io::{Read as _, Write as _};
-use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+#[path = "noise.rs"]
+mod noise;
+
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
-use flagforge_tests::{Api, Delivery, Org, Stack, server};
+use anyhow::Context as _;
+use flagforge_tests::{Delivery, Org, Stack, server};
 use serde_json::json;
-use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+
+use noise::{ALLOWED, Asking, Counted, Noise, row, say};
 
 const ROUNDS: usize = 3;
-/// Starts this program as the loud one.
-const NOISE: &str = "noise";
-/// What the loud organization may ask in a second, and what it does ask.
-const ALLOWED: u32 = 100;
-const ASKED: u32 = 50 * ALLOWED;
-/// Connections that the loud one asks over.
-const CALLERS: u32 = 50;
 /// Between two requests of the quiet one.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -41,10 +32,8 @@ struct Times {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [word, base, key, path] = arguments.as_slice()
-        && word == NOISE
-    {
-        return be_loud(base, key, path).await;
+    if noise::was_loud(&arguments).await? {
+        return Ok(());
     }
     let seconds = arguments.first().map(|text| text.parse()).transpose().context("seconds")?;
     let each = Duration::from_secs(seconds.unwrap_or(20));
@@ -67,28 +56,21 @@ async fn main() -> anyhow::Result<()> {
     let path = format!("/v1/operator/orgs/{}/limits", loud.key);
     stack.api(Some(&stack.operator_key)).put(&path, &limits).await?.expect(200)?;
     let (mut alone, mut beside) = (Times::default(), Times::default());
-    let (mut asked, mut refused) = (0, 0);
+    let (mut counted, path) = (Counted::default(), loud.path("environments/prod/flags/f"));
     for _ in 0..ROUNDS {
         ask(&quiet, each, &mut alone).await?;
-        let noise = Noise::begin(&stack.url, &loud)?;
+        let (base, key) = (stack.url.as_str(), loud.admin_key.as_str());
+        let noise = Noise::begin(Asking { base, key, tenant: "", path: &path })?;
         ask(&quiet, each, &mut beside).await?;
-        let (more, denied) = noise.end().await?;
-        asked += more;
-        refused += denied;
+        noise.end(&mut counted).await?;
     }
-    let rate = asked as f64 / (ROUNDS as f64 * each.as_secs_f64());
     say("| | p50 | p99 |");
     say("|---|---|---|");
     for (what, times) in [("alone", &mut alone), ("beside a loud neighbour", &mut beside)] {
         say(&row(&format!("{what}: reads"), &mut times.reads));
         say(&row(&format!("{what}: writes"), &mut times.writes));
     }
-    let may = f64::from(ALLOWED);
-    say(&format!(
-        "| the neighbour asked {:.1} times what it may; refused | {refused} | of {asked} |",
-        rate / may
-    ));
-    ensure!(refused * 10 > asked * 9, "the neighbour was let pass: {refused} of {asked} refused");
+    say(&counted.row(each * u32::try_from(ROUNDS)?)?);
     server.kill().await?;
     std::fs::remove_dir_all(&folder)?;
     Ok(())
@@ -112,70 +94,4 @@ async fn ask(org: &Org, during: Duration, times: &mut Times) -> anyhow::Result<(
         }
     }
     Ok(())
-}
-
-/// The loud organization's callers: a process of its own that gives way to everybody else on the machine, since what is
-/// measured is what its requests do to the server, and not what its caller does to a machine that both share.
-struct Noise(tokio::process::Child);
-
-impl Noise {
-    fn begin(base: &str, org: &Org) -> anyhow::Result<Self> {
-        let mut caller = tokio::process::Command::new("nice");
-        caller.args(["-n", "19"]).arg(std::env::current_exe()?).args([NOISE, base]);
-        caller.args([&org.admin_key, &org.path("environments/prod/flags/f")]);
-        caller.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-        Ok(Self(caller.spawn().context("starting the loud one")?))
-    }
-
-    /// Answers how often it asked, and how often it was refused.
-    async fn end(mut self) -> anyhow::Result<(usize, usize)> {
-        drop(self.0.stdin.take());
-        let output = self.0.wait_with_output().await?;
-        ensure!(output.status.success(), "the loud one failed");
-        serde_json::from_slice(&output.stdout).context("what the loud one counted")
-    }
-}
-
-/// Asks until nobody holds its standard input any more, and says how often, and how often it was refused.
-async fn be_loud(base: &str, key: &str, path: &str) -> anyhow::Result<()> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut callers = JoinSet::new();
-    for _ in 0..CALLERS {
-        let (api, path, stop) = (Api::new(base, Some(key)), path.to_owned(), stop.clone());
-        callers.spawn(async move {
-            let mut tick = tokio::time::interval(Duration::from_secs(1) * CALLERS / ASKED);
-            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let (mut asked, mut refused) = (0, 0);
-            while !stop.load(Ordering::Relaxed) {
-                tick.tick().await;
-                let answer = api.get(&path).await?;
-                asked += 1;
-                refused += usize::from(answer.status == 429);
-            }
-            anyhow::Ok((asked, refused))
-        });
-    }
-    tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
-    stop.store(true, Ordering::Relaxed);
-    let (mut asked, mut refused) = (0, 0);
-    while let Some(caller) = callers.join_next().await {
-        let (more, denied): (usize, usize) = caller??;
-        asked += more;
-        refused += denied;
-    }
-    say(&json!([asked, refused]).to_string());
-    Ok(())
-}
-
-fn row(what: &str, times: &mut [Duration]) -> String {
-    times.sort();
-    let at = |percent: usize| {
-        times.get((times.len() * percent).div_ceil(100).saturating_sub(1)).copied()
-    };
-    let [p50, p99] = [at(50), at(99)].map(Option::unwrap_or_default);
-    format!("| {what} | {p50:.2?} | {p99:.2?} |")
-}
-
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

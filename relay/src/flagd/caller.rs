@@ -100,6 +100,7 @@ pub(super) fn status(refused: &Refused) -> Status {
         Refused::Evaluation("TYPE_MISMATCH" | "INVALID_CONTEXT", _) => Code::InvalidArgument,
         Refused::Evaluation("PARSE_ERROR", _) => Code::DataLoss,
         Refused::Evaluation(..) => Code::FailedPrecondition,
+        Refused::Slow(_) => Code::DeadlineExceeded,
         Refused::TooMany { .. } => Code::ResourceExhausted,
         Refused::Full { .. } | Refused::Unavailable(_) => Code::Unavailable,
     };

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use axum::body::Body;
 use axum::http::StatusCode;
 use flagforge_flags::KeyKind;
 use flagforge_relay::MAX_BODY_BYTES;
+use futures_util::StreamExt as _;
 use serde_json::{Value as Json, json};
 
 use crate::kit::{directory, edited, flag, tenant};
@@ -205,4 +207,27 @@ async fn what_is_no_context_is_refused_as_a_whole() {
     let preflight = world.call("OPTIONS", ALL, &[("origin", "https://page.example")], "").await;
     assert_eq!(preflight.status, StatusCode::NO_CONTENT);
     assert!(preflight.header("access-control-allow-headers").contains("If-None-Match"));
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let world = World::new();
+    let headers = [
+        ("x-api-key", world.server.as_str()),
+        ("flagforge-environment", "prod"),
+        ("flagforge-tenant", "acme"),
+    ];
+    // What is loaded is loaded while the clock goes.
+    let loaded = world.call("POST", ALL, &headers, "{}").await;
+    assert_eq!(loaded.status, StatusCode::OK);
+    tokio::time::pause();
+    for path in [ALL, "/ofrep/v1/evaluate/flags/theme", "/data/v1/explain/theme"] {
+        let first = futures_util::stream::iter([Ok::<_, std::io::Error>("{")]);
+        let slow = Body::from_stream(first.chain(futures_util::stream::pending()));
+        let began = tokio::time::Instant::now();
+        let reply = world.call("POST", path, &headers, slow).await;
+        assert_eq!(reply.status, StatusCode::REQUEST_TIMEOUT, "{path}");
+        assert_eq!(reply.json()["errorCode"], "GENERAL");
+        assert_eq!(began.elapsed().as_secs(), 10, "{path}");
+    }
 }
