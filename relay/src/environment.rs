@@ -347,7 +347,9 @@ impl Environment {
         true
     }
 
+    /// Says what went wrong. It is known from here on, and not only when all the rest was asked for.
     fn warn(&self, scope: &ScopeId, error: &str) -> bool {
+        self.well.store(false, Ordering::Relaxed);
         warn!(%scope, error, "not refreshed");
         false
     }

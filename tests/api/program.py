@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import time
@@ -47,6 +48,16 @@ def started(program, data, port, *arguments, said=subprocess.DEVNULL):
             time.sleep(0.1)
     process.kill()
     raise SystemExit("flagforge does not answer")
+
+
+def pinned(said):
+    """The root keys that a started program has printed, which it does a moment after it answers."""
+    for _ in range(100):
+        found = re.search(r"roots=(\S+)", said.read_text())
+        if found:
+            return found[1]
+        time.sleep(0.1)
+    raise SystemExit("flagforge printed no connection string")
 
 
 def built_program(long, *features):

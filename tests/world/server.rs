@@ -93,10 +93,19 @@ impl Server {
     }
 
     /// The root keys that its connection string pins.
-    fn roots(&self) -> anyhow::Result<String> {
-        let said = std::fs::read_to_string(&self.log)?;
-        let (_, roots) = said.split_once("roots=").context("it printed no connection string")?;
-        Ok(roots.split_whitespace().next().unwrap_or_default().to_owned())
+    async fn roots(&self) -> anyhow::Result<String> {
+        let started = std::time::Instant::now();
+        // It answers a moment before it prints.
+        while started.elapsed() < START_WITHIN {
+            let said = std::fs::read_to_string(&self.log)?;
+            if let Some((_, roots)) = said.split_once("roots=")
+                && let Some((roots, _)) = roots.split_once(char::is_whitespace)
+            {
+                return Ok(roots.to_owned());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bail!("it printed no connection string")
     }
 
     /// SIGKILL: no farewell, no flush.
@@ -133,7 +142,7 @@ impl Relay {
         settings: &[(&str, String)],
     ) -> anyhow::Result<Self> {
         let (program, port) = (built("FLAGFORGE_RELAY", "flagforge-relay")?, free_port()?);
-        let (host, roots) = (behind.url.trim_start_matches("http://"), behind.roots()?);
+        let (host, roots) = (behind.url.trim_start_matches("http://"), behind.roots().await?);
         let connection = format!("flagforge+http://{key}@{host}/{place}?roots={roots}");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
