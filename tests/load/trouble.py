@@ -9,21 +9,20 @@
     disk     its cache's disk is full, and has room again
     clock    its clock is set ten minutes forward and back                                        (needs libfaketime)
     names    the name of its origin is no longer found, and is again                              (needs root: a mount of its own)
+    gone     those who listen are there no more, and nothing says so                              (needs root: a network of its own)
 
 Through all of it, it has to answer the last good configuration and how old that is, to say in /metrics that it is not current, and to
 be current again by itself. What cannot be run on this machine is said to be skipped.
 """
 
-import http.client
-import http.server
 import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -31,10 +30,13 @@ import urllib.request
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "api"))
 
+from proxy import Proxy  # noqa: E402
 from program import ROOT, Api, built_program, free_port, pinned, started  # noqa: E402
 
 FLAG = "/v1/orgs/default/environments/prod/flags/f"
 FAKETIME = [pathlib.Path(folder) / "libfaketime.so.1" for folder in ("/usr/lib/x86_64-linux-gnu/faketime", "/usr/lib/aarch64-linux-gnu/faketime")]
+# The address of those who are there no more, and how many they are.
+AWAY, LISTENERS, INSIDE = "10.9.0.9", 20, "FLAGFORGE_TROUBLE_INSIDE"
 # A relay polls every 30 s, and waits longer after failures.
 PATIENCE = 120
 # What an answer's age may differ from what it should be: a poll, and a busy machine.
@@ -43,65 +45,6 @@ AGE_SLACK = 40
 
 class Skipped(Exception):
     pass
-
-
-class Proxy:
-    """What stands between a relay and its origin. `lie` takes path, status and body of an answer, and gives another."""
-
-    def __init__(self, origin):
-        self.lie, proxy = None, self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                self.passed_on("GET", None)
-
-            def do_POST(self):
-                self.passed_on("POST", self.rfile.read(int(self.headers.get("content-length", 0))))
-
-            def passed_on(self, method, body):
-                # No stream of announcements here, so that what is asked is asked by polls.
-                if "/stream" in self.path:
-                    return self.answer(404, [], b"")
-                upstream = http.client.HTTPConnection("127.0.0.1", origin, timeout=30)
-                headers = {key: value for key, value in self.headers.items() if key.lower() not in ("host", "content-length", "prefer")}
-                if proxy.lie:
-                    headers.pop("If-None-Match", None)
-                    headers.pop("if-none-match", None)
-                upstream.request(method, self.path, body, headers)
-                answer = upstream.getresponse()
-                status, data = answer.status, answer.read()
-                kept = [(key, value) for key, value in answer.getheaders() if key.lower() in ("content-type", "etag")]
-                if proxy.lie:
-                    told = proxy.lie(self.path, status, data)
-                    if told is None:
-                        # Nothing, for longer than anybody waits.
-                        time.sleep(15)
-                        self.close_connection = True
-                        return
-                    status, data, kept = *told, []
-                self.answer(status, kept, data)
-
-            def answer(self, status, headers, data):
-                self.send_response(status)
-                for key, value in headers:
-                    self.send_header(key, value)
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_):
-                pass
-
-        class Server(http.server.ThreadingHTTPServer):
-            def handle_error(self, *_):
-                pass
-
-        self.server = Server(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
 
 class World:
@@ -150,10 +93,11 @@ class World:
             told = json.loads(answer.read())
         return told["value"], told["metadata"]["ageSeconds"]
 
-    def measured(self, name):
+    def measured(self, name, labels=True):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.operation}/metrics", timeout=5) as answer:
             text = answer.read().decode()
-        return float(re.search(rf'^flagforge_relay_{name}{{[^}}]*}} (\S+)$', text, re.MULTILINE)[1])
+        labels = r"\{[^}]*\}" if labels else ""
+        return float(re.search(rf"^flagforge_relay_{name}{labels} (\S+)$", text, re.MULTILINE)[1])
 
     def sees(self, value, what, age=AGE_SLACK):
         """Waits until it answers this, and no older than so."""
@@ -325,7 +269,46 @@ def names(world):
     return f"{answers} answers without names; current {time.monotonic() - began:.0f} s after there were names again"
 
 
-TROUBLES = {"dark": dark, "lying": lying, "disk": disk, "clock": clock, "names": names}
+def gone(world):
+    """Run again in a network of its own, whose only interface is its loopback. There those who listen have an address that can be taken
+    away: what is sent to them vanishes, and nothing comes back."""
+    network = f"ip link set lo up && ip addr add {AWAY}/32 dev lo && exec \"$@\""
+    if os.environ.get(INSIDE) is None:
+        if subprocess.run(["unshare", "-n", "sh", "-c", network, "sh", "true"], stderr=subprocess.DEVNULL).returncode != 0:
+            raise Skipped("no network of its own for a process")
+        again = ["unshare", "-n", "sh", "-c", network, "sh", sys.executable, __file__, "gone"]
+        told = subprocess.run(again, env={**os.environ, INSIDE: "yes"}, check=True, stdout=subprocess.PIPE, text=True).stdout
+        return re.search(r"\| gone \| (.*) \|", told)[1]
+    world.turn(True)
+    world.begin(world.origin)
+    world.sees(True, "at the start")
+    head = {"Authorization": f"Bearer {world.key}", "FlagForge-Tenant": "acme", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"http://127.0.0.1:{world.listen}/ofrep/v1/evaluate/flags", b'{"context":{}}', head)
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        path = json.loads(answer.read())["eventStreams"][0]["endpoint"]["requestUri"]
+    listeners = []
+    for _ in range(LISTENERS):
+        listener = socket.create_connection(("127.0.0.1", world.listen), 5, (AWAY, 0))
+        listener.sendall(f"GET {path} HTTP/1.1\r\nhost: relay\r\n\r\n".encode())
+        if not listener.recv(12).endswith(b"200"):
+            raise SystemExit("a stream was refused")
+        listeners.append(listener)
+    open_streams = lambda: world.measured("streams", labels=False)
+    if open_streams() != LISTENERS:
+        raise SystemExit(f"{open_streams()} streams are open, and not {LISTENERS}")
+    subprocess.run(["ip", "addr", "del", f"{AWAY}/32", "dev", "lo"], check=True)
+    subprocess.run(["ip", "route", "add", "blackhole", f"{AWAY}/32"], check=True)
+    began = time.monotonic()
+    while open_streams() > 0:
+        if time.monotonic() - began > PATIENCE:
+            raise SystemExit(f"{open_streams()} streams are held for listeners that are gone")
+        time.sleep(0.5)
+    took = time.monotonic() - began
+    world.sees(True, "after they were gone")
+    return f"{LISTENERS} streams whose listeners vanished without a word were given up {took:.0f} s later"
+
+
+TROUBLES = {"dark": dark, "lying": lying, "disk": disk, "clock": clock, "names": names, "gone": gone}
 
 
 def main():
