@@ -114,7 +114,7 @@ impl Asker {
     /// Leave to listen to what changes for a tenant, for clients that can send no header.
     pub(crate) fn leave(&self, tenant: &TenantKey) -> Leave {
         let Environment { id, .. } = &*self.environment;
-        Leave::new(id, tenant, self.key.id(), &self.key.secret_digest(), clock::now())
+        Leave::new(id, tenant, self.key.id(), self.key.secret_digest(), clock::now())
     }
 
     /// What the key is called.

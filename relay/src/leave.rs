@@ -40,16 +40,16 @@ const PURPOSE: &[u8] = b"flagforge ofrep stream\n";
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Claims(OrgKey, EnvKey, TenantKey, String, i64);
 
-/// A leave as it travels. `Debug` hides it.
-#[derive(Clone, PartialEq, Eq)]
+/// A leave that is signed when it travels, which most answers let none. `Debug` hides it.
+#[derive(Clone)]
 pub(crate) struct Leave {
-    text: String,
-    expires: Timestamp,
+    claims: Claims,
+    secret: Digest,
 }
 
 impl fmt::Debug for Leave {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Leave(until {})", self.expires)
+        write!(f, "Leave(until {})", self.expires())
     }
 }
 
@@ -59,7 +59,7 @@ impl Leave {
         id: &EnvId,
         tenant: &TenantKey,
         key: &str,
-        secret: &Digest,
+        secret: Digest,
         now: Timestamp,
     ) -> Self {
         let mut claims = Claims(id.org.clone(), id.env.clone(), tenant.clone(), key.to_owned(), 0);
@@ -68,22 +68,21 @@ impl Leave {
         let early = xxh3_64(claims.json().as_bytes()) % GOOD_FOR.as_secs();
         let early = i64::try_from(early).unwrap_or_default();
         claims.4 = ((now.as_seconds() + early).div_euclid(whole) + 2) * whole - early;
-        let json = claims.json();
-        let signature = signature(secret, &json).map(|mac| mac.finalize().into_bytes());
-        let signature =
-            signature.map(|whole| Base64UrlUnpadded::encode_string(&whole[..SIGNATURE_BYTES]));
-        let json = Base64UrlUnpadded::encode_string(json.as_bytes());
-        let text = format!("{json}.{}", signature.unwrap_or_default());
-        Self { text, expires: Timestamp::from_seconds(claims.4) }
+        Self { claims, secret }
     }
 
     /// For an address: of characters that need no escaping.
-    pub(crate) fn expose(&self) -> &str {
-        &self.text
+    pub(crate) fn expose(&self) -> String {
+        let json = self.claims.json();
+        let signature = signature(&self.secret, &json).map(|mac| mac.finalize().into_bytes());
+        let signature =
+            signature.map(|whole| Base64UrlUnpadded::encode_string(&whole[..SIGNATURE_BYTES]));
+        let json = Base64UrlUnpadded::encode_string(json.as_bytes());
+        format!("{json}.{}", signature.unwrap_or_default())
     }
 
     pub(crate) const fn expires(&self) -> Timestamp {
-        self.expires
+        Timestamp::from_seconds(self.claims.4)
     }
 }
 

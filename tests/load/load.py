@@ -6,7 +6,8 @@
     tests/load/load.py --seconds 3 --rounds 1             shorter
     tests/load/load.py --plain                            flags that are on for everybody
 
-It needs `wrk` (how much) and `oha` (how long an answer takes at 70 % of that). Both sides hold the same flags: off for most countries, and
+It needs `wrk` (how much) and `oha` (how long an answer takes at 70 % of what it gets at most). The peer was built by
+`cargo install unleash-edge@19.15.1 --no-default-features --locked`, with SWAGGER_UI_DOWNLOAD_URL=file://<the archive in the crate utoipa-swagger-ui-vendored>. Both sides hold the same flags: off for most countries, and
 on for half of the users of two, so that every answer depends on who asks; 256 users ask in turns, over 64 connections. The generator runs on
 the same processors. Processor time is the server's own, from /proc.
 """
@@ -241,8 +242,9 @@ def main():
     given = parser.parse_args()
     relay = os.environ.get("FLAGFORGE_RELAY")
     if not relay:
-        subprocess.run(["cargo", "build", "--release", "--package", "flagforge-relay"], cwd=ROOT, check=True)
-        relay = ROOT / "target" / "release" / "flagforge-relay"
+        # As images carry it.
+        subprocess.run(["cargo", "build", "--profile", "shipped", "--package", "flagforge-relay"], cwd=ROOT, check=True)
+        relay = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "shipped" / "flagforge-relay"
     with tempfile.TemporaryDirectory(prefix="flagforge-load-") as scratch:
         folder, program = pathlib.Path(scratch), built_program(not os.environ.get("FLAGFORGE_CLI"))
         print("| what | of | requests/s | µs of processor each | processors used | p99 ms | at 70 %: requests/s | p50 ms | p99 ms | bytes | MB now / at most |")

@@ -318,7 +318,7 @@ def main():
     relay = os.environ.get("FLAGFORGE_RELAY")
     if not relay:
         subprocess.run(["cargo", "build", "--release", "--package", "flagforge-relay"], cwd=ROOT, check=True)
-        relay = ROOT / "target" / "release" / "flagforge-relay"
+        relay = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "flagforge-relay"
     program = built_program(not os.environ.get("FLAGFORGE_CLI"))
     print("| trouble | result |\n|---|---|", flush=True)
     for name in chosen:
