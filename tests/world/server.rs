@@ -207,6 +207,6 @@ fn spawned(
 ) -> anyhow::Result<Child> {
     let mut command = Command::new(program);
     command.env("FLAGFORGE_CONNECTION", connection).env("FLAGFORGE_LISTEN", listen.to_string());
-    command.env("RUST_LOG", "warn").envs(settings.iter().cloned());
+    command.env("FLAGFORGE_LOG", "warn").envs(settings.iter().cloned());
     command.stdin(Stdio::null()).kill_on_drop(true).spawn().context("starting the relay")
 }
