@@ -72,11 +72,11 @@ impl News<'_> {
     pub async fn newest(&self, scope: &Scope) -> Option<Announcement> {
         let environment = &*self.environment;
         if *scope == Scope::Environment {
-            return environment.news().borrow().clone();
+            return environment.news().borrow().as_ref().map(|news| news.announcement.clone());
         }
         let round = *environment.rounds().borrow();
         let current = asked_for_by(self.relay, environment, scope).in_round(round).await?;
-        Some(current.announcement.clone())
+        Some(current.news.announcement.clone())
     }
 
     /// Whether whoever was let in with this key may still hear of the scope: it may be revoked since, or be over.
