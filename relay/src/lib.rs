@@ -25,6 +25,8 @@ mod operation;
 mod position;
 mod prefer;
 mod problem;
+#[cfg(feature = "profile")]
+mod profile;
 mod rates;
 mod refetch;
 mod relay;

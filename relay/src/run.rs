@@ -20,7 +20,7 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     #[cfg(feature = "otel")]
     let traces = crate::traces::Traces::begin()?;
     let connection = settings.connection()?;
-    let lock = settings.lock()?;
+    let (lock, profiling) = (settings.lock()?, settings.profiling()?);
     let relay = Relay::new(origin::open(&connection)?, settings.config(&connection)?);
     if let Some(path) = &settings.config {
         let file = TuningFile::read(path, &relay, &settings.log, set_log);
@@ -30,7 +30,7 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
         let listener = bind(address).await?;
         tracing::info!(address = %listener.local_addr()?, "telling how it goes");
         // It answers until the very end, so that whoever looks sees that it drains.
-        let operation = operation(Arc::clone(&relay));
+        let operation = operation(Arc::clone(&relay)).merge(profiling);
         tokio::spawn(async move { axum::serve(listener, operation).await });
     }
     let beginning = Arc::clone(&relay);

@@ -44,6 +44,16 @@ pub struct Settings {
     /// An address for /healthz, /readyz and /metrics. It names organizations: nobody else should reach it.
     #[arg(long, value_name = "ADDRESS:PORT", env = "FLAGFORGE_OPERATION_LISTEN")]
     pub operation_listen: Option<String>,
+    /// The key that /debug/pprof/profile asks for, at that address: where the relay's processor time goes, for up to a minute. Needs
+    /// the feature `profile`.
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "FLAGFORGE_PROFILE_KEY",
+        hide_env_values = true,
+        requires = "operation_listen"
+    )]
+    pub profile_key: Option<String>,
     /// Keeps last good manifests, so that it starts without its origin.
     #[arg(long, value_name = "DIR", env = "FLAGFORGE_CACHE_DIR")]
     pub cache_dir: Option<PathBuf>,
@@ -168,6 +178,11 @@ impl Settings {
         Ok(Some(Arc::new(ControlPlane::new(base, &key)?)))
     }
 
+    /// What whoever runs the relay asks of it besides, where they have a key for it.
+    pub(crate) fn profiling(&self) -> anyhow::Result<axum::Router> {
+        self.profile_key.as_deref().map_or_else(|| Ok(axum::Router::new()), profiling)
+    }
+
     /// The certificate to show, where one is named.
     pub(crate) fn lock(&self) -> anyhow::Result<Lock> {
         match (&self.tls_certificate, &self.tls_key) {
@@ -176,6 +191,16 @@ impl Settings {
             _ => anyhow::bail!("FLAGFORGE_TLS_CERTIFICATE and FLAGFORGE_TLS_KEY go together"),
         }
     }
+}
+
+#[cfg(feature = "profile")]
+fn profiling(key: &str) -> anyhow::Result<axum::Router> {
+    crate::profile::profiling(key)
+}
+
+#[cfg(not(feature = "profile"))]
+fn profiling(_: &str) -> anyhow::Result<axum::Router> {
+    anyhow::bail!("FLAGFORGE_PROFILE_KEY: this program is built without the feature `profile`")
 }
 
 #[cfg(feature = "https")]
