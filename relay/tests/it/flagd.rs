@@ -278,3 +278,23 @@ async fn strangers_have_few_places_and_take_none_of_others() {
         opened(&world, "evaluation.v2.Service/EventStream", &headers, &Struct::default()).await;
     assert!(next::<Event>(&mut stream).await.is_ok());
 }
+
+#[tokio::test]
+async fn who_does_not_finish_asking_is_not_waited_for() {
+    let world = World::new();
+    // What is loaded is loaded while the clock goes.
+    assert_eq!(world.evaluate("theme", "acme", serde_json::json!({})).await.status, 200);
+    tokio::time::pause();
+    for method in ["evaluation.v1.Service/ResolveBoolean", "evaluation.v1.Service/EventStream"] {
+        let first = futures_util::stream::iter([Ok::<_, std::io::Error>(vec![0, 0, 0])]);
+        let slow = futures_util::StreamExt::chain(first, futures_util::stream::pending());
+        let request = Request::post(format!("/flagd.{method}"));
+        let request = request.header("content-type", "application/grpc").header("te", "trailers");
+        let began = tokio::time::Instant::now();
+        let asked = request.body(Body::from_stream(slow)).unwrap();
+        let answer = world.app.clone().oneshot(asked).await.unwrap();
+        // DEADLINE_EXCEEDED.
+        assert_eq!(answer.headers().get("grpc-status").unwrap(), "4", "{method}");
+        assert_eq!(began.elapsed().as_secs(), 15, "{method}");
+    }
+}
