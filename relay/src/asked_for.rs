@@ -13,7 +13,7 @@ use flagforge_flags::manifest::{Listing, Root, Scope, ScopeId, Thumbprint};
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::environment::EnvId;
+use crate::env_id::EnvId;
 use crate::news::News;
 use crate::shelf::Document;
 

@@ -11,7 +11,8 @@ use flagforge_flags::time::Timestamp;
 use flagforge_flags::{AccessKey, KeyKind};
 
 use crate::clock;
-use crate::environment::{EnvId, Environment};
+use crate::env_id::EnvId;
+use crate::environment::Environment;
 use crate::leave::Leave;
 use crate::problem::Refused;
 use crate::rates::Rates;

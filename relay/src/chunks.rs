@@ -10,7 +10,7 @@ use flagforge::origin::{Announcements, Fetched, Origin, OriginError};
 use flagforge_flags::manifest::{Digest, Named, ScopeId};
 use flagforge_flags::propagation::Reports;
 
-use crate::environment::EnvId;
+use crate::env_id::EnvId;
 
 /// An origin behind a bounded memory of chunks.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use flagforge::follow::{Pace, listen};
 use flagforge::loader::{LoadError, Loader, Manifest, Refreshed, RootNews, RootReader};
 use flagforge::origin::Origin;
 use flagforge::propagation::{self, Applied, ReportedStatus};
-use flagforge_flags::keys::{EnvKey, OrgKey, ReporterId};
+use flagforge_flags::keys::ReporterId;
 use flagforge_flags::manifest::{Scope, ScopeId, Trust};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 use crate::asked_for::AskedFor;
 use crate::clock;
 use crate::config::{Config, Freshness, Ring};
+use crate::env_id::EnvId;
 use crate::heard::{Heard, pass_up};
 use crate::news::News;
 use crate::shelf::Shelf;
@@ -28,23 +29,6 @@ use crate::shelf::Shelf;
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(60);
 /// What askers may make a relay ask its origin, whatever they say they know.
 const RING_EVERY: Duration = Duration::from_millis(200);
-
-/// The full name of an environment, and part of every cache key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct EnvId {
-    pub(crate) org: OrgKey,
-    pub(crate) env: EnvKey,
-}
-
-impl EnvId {
-    pub(crate) fn of(scope: &ScopeId) -> Self {
-        Self { org: scope.org.clone(), env: scope.env.clone() }
-    }
-
-    pub(crate) fn scope(&self, scope: Scope) -> ScopeId {
-        ScopeId { org: self.org.clone(), env: self.env.clone(), scope }
-    }
-}
 
 /// An environment that was loaded.
 #[derive(Debug)]

@@ -20,7 +20,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::asker::bound_tenant;
 use crate::clock;
-use crate::environment::{EnvId, Environment};
+use crate::env_id::EnvId;
+use crate::environment::Environment;
 use crate::problem::Refused;
 use crate::relay::{NoEnvironment, Relay};
 use crate::seats::Seat;

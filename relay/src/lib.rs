@@ -10,6 +10,7 @@ mod chunks;
 mod clock;
 mod config;
 mod data;
+mod env_id;
 mod environment;
 #[cfg(feature = "flagd")]
 mod flagd;

@@ -9,7 +9,7 @@ use flagforge_flags::time::Timestamp;
 use flagforge_flags::{Around, Revision, Ticks};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::environment::EnvId;
+use crate::env_id::EnvId;
 use crate::shelf::Shelf;
 
 /// How often those are told to ask again whose answers move with time and not in steps: half of a minute on the

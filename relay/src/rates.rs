@@ -8,7 +8,7 @@ use flagforge_flags::rate::{Buckets, Rate};
 
 use crate::clock;
 use crate::config::Config;
-use crate::environment::EnvId;
+use crate::env_id::EnvId;
 use crate::problem::Refused;
 
 /// Seconds' worth that may come at once: a fleet that starts, or a page with many components.

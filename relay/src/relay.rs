@@ -17,7 +17,8 @@ use tracing::{debug, info};
 use crate::breaker::Breaker;
 use crate::chunks::ChunkCache;
 use crate::config::{Config, Freshness};
-use crate::environment::{EnvId, Environment, Found};
+use crate::env_id::EnvId;
+use crate::environment::{Environment, Found};
 use crate::grants::Granted;
 #[cfg(feature = "metrics")]
 use crate::measures::Measures;

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::environment::EnvId;
+use crate::env_id::EnvId;
 use crate::problem::Refused;
 
 /// A key of an environment, by its id.

@@ -22,7 +22,7 @@ pub use topic::{Topic, TopicError};
 pub use web::{OverHttps, Web, WebError};
 
 use crate::clock;
-use crate::environment::EnvId;
+use crate::env_id::EnvId;
 use crate::ofrep;
 use crate::problem::Refused;
 use crate::relay::Relay;

@@ -17,7 +17,7 @@ use opentelemetry::{Context, KeyValue, global};
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
-use crate::environment::EnvId;
+use crate::env_id::EnvId;
 
 pub use collector::{Traces, TracesError};
 

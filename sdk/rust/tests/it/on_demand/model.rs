@@ -100,6 +100,9 @@ async fn whatever_happens_a_tenant_has_its_own_answer_or_none() {
     }
 }
 
+/// The least that happens meanwhile.
+const SWAPS: u64 = 5;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_constant_swaps_and_evictions_nobody_is_told_anothers_answer() {
     let names = names();
@@ -124,11 +127,13 @@ async fn under_constant_swaps_and_evictions_nobody_is_told_anothers_answer() {
     });
     let tasks: Vec<_> = (0..TENANTS)
         .map(|n| {
-            let client = client.clone();
+            let (client, swaps) = (client.clone(), Arc::clone(&swaps));
             tokio::spawn(async move {
                 let name = format!("tenant-{n}");
-                let mut right = 0;
-                for _ in 0..40 {
+                let (mut right, mut rounds) = (0, 0);
+                // Where publishing gets little of the processors, until there was something to be mixed.
+                while rounds < 40 || (swaps.load(Ordering::Relaxed) <= SWAPS && rounds < 40_000) {
+                    rounds += 1;
                     let _ = client.load_tenant(&name).within(SOON).await;
                     for _ in 0..50 {
                         let Some(told) = asked(&client, &name) else { break };
@@ -148,7 +153,7 @@ async fn under_constant_swaps_and_evictions_nobody_is_told_anothers_answer() {
     }
     done.store(true, Ordering::Relaxed);
     let place = publishing.join().unwrap();
-    assert!(right > 1_000 && swaps.load(Ordering::Relaxed) > 5, "{right} answers");
+    assert!(right > 1_000 && swaps.load(Ordering::Relaxed) > SWAPS, "{right} answers");
     // The last root, which it may not have yet, has a byte more or less for each tenant.
     assert!(held_bytes(&place, &client) <= most + TENANTS as u64);
 }
