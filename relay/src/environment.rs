@@ -204,7 +204,7 @@ impl Environment {
 
     /// Asks for a look at the origin now: somebody who is known announced a root. Announcements that come while it looks share
     /// the next look.
-    #[cfg(feature = "sns")]
+    #[cfg(any(feature = "sns", feature = "sqs"))]
     pub(crate) fn announced(&self) {
         self.bell.notify_one();
     }

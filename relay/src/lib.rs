@@ -5,6 +5,7 @@ mod asked_for;
 mod asker;
 mod breaker;
 mod browser;
+mod budget;
 mod bulk;
 mod chunks;
 mod clock;

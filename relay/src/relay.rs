@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
 use crate::breaker::Breaker;
+use crate::budget::Budget;
 use crate::chunks::ChunkCache;
 use crate::config::{Config, Freshness};
 use crate::env_id::EnvId;
@@ -37,10 +38,6 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(5);
 /// Unknown environments remembered: names of 40 bytes and an instant, 1.5 MB. Strangers choose them, so
 /// at the limit all are forgotten.
 const MAX_UNKNOWN: usize = 10_000;
-/// First loads that may begin at once, and per second after that. Who knows no key can make a relay ask
-/// its origin no oftener than this, whatever names they invent.
-const LOADS_AT_ONCE: u32 = 200;
-const LOADS_PER_SECOND: u32 = 50;
 
 /// The data plane's state. Made once, and shared by its router and whoever brings news to it.
 #[derive(Debug)]
@@ -150,7 +147,7 @@ impl Relay {
     }
 
     /// An environment was announced to have a new root, by whoever need not be believed: it looks soon.
-    #[cfg(feature = "sns")]
+    #[cfg(any(feature = "sns", feature = "sqs"))]
     pub(crate) fn announced(self: &Arc<Self>, id: EnvId) {
         let mut places = places(&self.places);
         places.unknown.remove(&id);
@@ -159,6 +156,21 @@ impl Relay {
         } else if places.loading.contains_key(&id) {
             let relay = Arc::clone(self);
             tokio::spawn(async move { relay.notify(&id.org, &id.env).await });
+        }
+    }
+
+    /// Hears of new roots from a queue that is subscribed to the topic which announces them, until the relay is closed. What
+    /// it says is believed no further than a doorbell is.
+    #[cfg(feature = "sqs")]
+    pub async fn listen_to(self: &Arc<Self>, queue: &flagforge::origin::SqsQueue) {
+        let closed = self.closed();
+        let heard = queue.announce(|named| match named {
+            Some((org, env)) => self.announced(EnvId { org, env }),
+            None => places(&self.places).loaded.values().for_each(|held| held.announced()),
+        });
+        tokio::select! {
+            () = heard => {}
+            () = closed => {}
         }
     }
 
@@ -353,48 +365,5 @@ impl Places {
             self.unknown.clear();
         }
         self.unknown.insert(id, now + UNKNOWN_FOR);
-    }
-}
-
-/// A bucket of tokens, one for each first load.
-#[derive(Debug)]
-struct Budget {
-    tokens: u32,
-    since: Instant,
-}
-
-impl Budget {
-    const fn new(now: Instant) -> Self {
-        Self { tokens: LOADS_AT_ONCE, since: now }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let millis = now.saturating_duration_since(self.since).as_millis();
-        let grown =
-            u32::try_from(millis * u128::from(LOADS_PER_SECOND) / 1_000).unwrap_or(u32::MAX);
-        if grown > 0 {
-            self.tokens = self.tokens.saturating_add(grown).min(LOADS_AT_ONCE);
-            self.since = now;
-        }
-        let left = self.tokens.checked_sub(1);
-        self.tokens = left.unwrap_or(0);
-        left.is_some()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn strangers_loads_are_bounded_at_once_and_per_second() {
-        let start = Instant::now();
-        let mut budget = Budget::new(start);
-        let taken = (0..1_000).filter(|_| budget.take(start)).count();
-        assert_eq!(taken, LOADS_AT_ONCE as usize);
-        let second = start + Duration::from_secs(1);
-        assert_eq!((0..1_000).filter(|_| budget.take(second)).count(), LOADS_PER_SECOND as usize);
-        let hour = second + Duration::from_secs(3_600);
-        assert_eq!((0..1_000).filter(|_| budget.take(hour)).count(), LOADS_AT_ONCE as usize);
     }
 }

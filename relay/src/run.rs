@@ -22,6 +22,7 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     let connection = settings.connection()?;
     let (lock, profiling) = (settings.lock()?, settings.profiling()?);
     let relay = Relay::new(origin::open(&connection)?, settings.config(&connection)?);
+    settings.listen(&relay)?;
     if let Some(path) = &settings.config {
         let file = TuningFile::read(path, &relay, &settings.log, set_log);
         tokio::spawn(file.context("FLAGFORGE_RELAY_CONFIG")?.follow());

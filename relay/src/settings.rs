@@ -12,6 +12,7 @@ use flagforge_flags::keys::{EnvKey, OrgKey};
 use flagforge_flags::{AccessKey, KeyKind};
 
 use crate::config::{Config, PER_SECOND_OF_A_KEY, PER_SECOND_OF_A_TENANT, Ring};
+use crate::relay::Relay;
 use crate::server::Lock;
 use crate::tuning::MAX_PER_SECOND;
 
@@ -92,6 +93,10 @@ pub struct Settings {
     /// feature `sns`.
     #[arg(long = "sns-topic", value_name = "ARN,…", env = "FLAGFORGE_SNS_TOPICS")]
     pub sns_topics: Option<String>,
+    /// A queue of SQS that is subscribed to the topic of published roots, by its URL, with the credentials of the environment. It is
+    /// this relay's alone: a message rings at one reader. Needs the feature `sqs`.
+    #[arg(long, value_name = "URL", env = "FLAGFORGE_SQS_QUEUE")]
+    pub sqs_queue: Option<String>,
     /// A file in JSON of what may change while it runs, read again when it is replaced and on SIGHUP: rates, limits, the
     /// poll interval, environments, this filter of logs. What is in force is told at /configuration of the other address.
     #[arg(long, value_name = "FILE", env = "FLAGFORGE_RELAY_CONFIG")]
@@ -178,6 +183,11 @@ impl Settings {
         Ok(Some(Arc::new(ControlPlane::new(base, &key)?)))
     }
 
+    /// Has a queue ring at the relay, where one is named.
+    pub(crate) fn listen(&self, relay: &Arc<Relay>) -> anyhow::Result<()> {
+        self.sqs_queue.as_deref().map_or(Ok(()), |url| listen(url, relay))
+    }
+
     /// What whoever runs the relay asks of it besides, where they have a key for it.
     pub(crate) fn profiling(&self) -> anyhow::Result<axum::Router> {
         self.profile_key.as_deref().map_or_else(|| Ok(axum::Router::new()), profiling)
@@ -191,6 +201,21 @@ impl Settings {
             _ => anyhow::bail!("FLAGFORGE_TLS_CERTIFICATE and FLAGFORGE_TLS_KEY go together"),
         }
     }
+}
+
+#[cfg(feature = "sqs")]
+fn listen(url: &str, relay: &Arc<Relay>) -> anyhow::Result<()> {
+    const NAME: &str = "FLAGFORGE_SQS_QUEUE";
+    speaks_with(url, NAME)?;
+    let (queue, relay) =
+        (flagforge::origin::SqsQueue::from_env(url).context(NAME)?, Arc::clone(relay));
+    tokio::spawn(async move { relay.listen_to(&queue).await });
+    Ok(())
+}
+
+#[cfg(not(feature = "sqs"))]
+fn listen(_: &str, _: &Arc<Relay>) -> anyhow::Result<()> {
+    anyhow::bail!("FLAGFORGE_SQS_QUEUE: this program is built without the feature `sqs`")
 }
 
 #[cfg(feature = "profile")]

@@ -27,6 +27,8 @@ mod rings;
 mod server;
 #[cfg(feature = "sns")]
 mod sns;
+#[cfg(feature = "sqs")]
+mod sqs;
 #[cfg(feature = "https")]
 mod tls;
 #[cfg(feature = "server")]

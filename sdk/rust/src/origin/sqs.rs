@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use flagforge_flags::keys::{EnvKey, OrgKey};
 use flagforge_flags::manifest::{Digest, ScopeId};
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Client, StatusCode, Url};
@@ -196,6 +197,32 @@ impl SqsQueue {
             passed_over: of(passed_over),
             malformed: of(malformed),
             failures: of(failures),
+        }
+    }
+
+    /// Calls `tell` for every message, with the environment that it names, for ever; with none where some were missed because
+    /// they came faster than they were heard: any environment may have been among them. For whoever follows many, as a relay
+    /// does. A future that is dropped stops; it needs tokio, and does not block.
+    pub async fn announce(&self, tell: impl Fn(Option<(OrgKey, EnvKey)>) + Send) {
+        let mut told = self.shared.told.subscribe();
+        let hear = async {
+            loop {
+                match told.recv().await {
+                    Ok(Published { org, env }) => {
+                        // What no environment can be called is none.
+                        if let (Ok(org), Ok(env)) = (OrgKey::new(&org), EnvKey::new(&env)) {
+                            self.shared.rung.fetch_add(1, Ordering::Relaxed);
+                            tell(Some((org, env)));
+                        }
+                    }
+                    // The sender lives as long as this does.
+                    Err(_) => tell(None),
+                }
+            }
+        };
+        tokio::select! {
+            () = hear => {}
+            () = self.ask_for_ever() => {}
         }
     }
 
