@@ -28,6 +28,9 @@ async fn call(State(waiting): State<Waiting>, headers: HeaderMap, _: Bytes) -> S
 }
 
 async fn queue() -> (UnboundedSender<String>, SqsQueue) {
+    // As the programs do where TLS is built in.
+    #[cfg(feature = "https")]
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let (send, waiting) = unbounded_channel();
     let app = Router::new().fallback(call).with_state(Arc::new(Mutex::new(waiting)));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
